@@ -1,0 +1,107 @@
+# make demo    sets up .venv, aligns the recording in examples/ with the bundled aligner, writes demo/*.srt
+# make test    linter and all tests in the same environment
+# make help    the rest
+#
+# Variables, all optional:
+#   PYTHON          the interpreter the environments are made from (3.11 or newer)
+#   TORCH           the torch requirement; without an NVIDIA GPU a fixed version, so that a CPU build of it is found
+#   PIP_TORCH_ARGS  further arguments for installing torch, such as --index-url with PyTorch's CPU package index
+#   PYTEST_ARGS     further arguments for pytest
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+PIP_TORCH_ARGS ?=
+TRANSFORMERS_FLOOR := 5.17.0
+
+HAS_GPU := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU && echo yes)
+ifeq ($(HAS_GPU),yes)
+TORCH ?= torch>=2.11
+else
+TORCH ?= torch==2.13.0
+endif
+
+VENV := .venv
+MIN_VENV := .venv-min
+WHEEL_VENV := .venv-wheel
+
+# Tests and demo never ask the hub for anything; tiny models gain nothing from many threads.
+OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2}
+
+DEMO_AUDIO := examples/sense_and_sensibility.flac
+DEMO_ARGS := --text-file examples/sense_and_sensibility.txt --language English --model tiny-en
+
+define new_venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "make: $(PYTHON) is missing or older than 3.11; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(1) \
+	  || { echo "make: $(PYTHON) cannot make a virtual environment (Debian: install python3-venv)" >&2; exit 1; }
+	$(1)/bin/python -m pip install --quiet --upgrade pip
+	@if [ "$(HAS_GPU)" != yes ]; then \
+	  plan=$$($(1)/bin/python -m pip install --dry-run $(PIP_TORCH_ARGS) '$(TORCH)') \
+	    || { echo "make: no $(TORCH) to be found by pip; set TORCH or PIP_TORCH_ARGS" >&2; exit 1; }; \
+	  if grep -q ' nvidia-' <<<"$$plan"; then \
+	    echo "make: pip would download torch with CUDA, and there is no NVIDIA GPU here." >&2; \
+	    echo "make: set PIP_TORCH_ARGS='--index-url URL' with the URL of PyTorch's CPU package index," >&2; \
+	    echo "make: or TORCH='torch==VERSION+cpu' where pip already knows that index." >&2; exit 1; \
+	  fi; \
+	fi
+	$(1)/bin/python -m pip install --quiet $(PIP_TORCH_ARGS) '$(TORCH)'
+endef
+
+.PHONY: help demo test test-min lint format wheel wheel-check clean
+
+help:
+	@echo "make demo         align the recording in examples/ with the bundled aligner; prints words, writes demo/*.srt"
+	@echo "make test         linter and all tests, newest transformers"
+	@echo "make test-min     all tests with transformers $(TRANSFORMERS_FLOOR), the oldest supported"
+	@echo "make lint         ruff check and ruff format --check;  make format mends what it can"
+	@echo "make wheel-check  build the wheel, install it into an empty environment, run the demo there"
+	@echo "make clean        remove environments and build products"
+
+$(VENV)/stamp: setup.py
+	$(call new_venv,$(VENV))
+	$(VENV)/bin/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+$(MIN_VENV)/stamp: setup.py
+	$(call new_venv,$(MIN_VENV))
+	$(MIN_VENV)/bin/python -m pip install --quiet 'transformers==$(TRANSFORMERS_FLOOR)' --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/stamp
+	@mkdir -p demo
+	$(OFFLINE) $(VENV)/bin/qwen3-asr align $(DEMO_AUDIO) $(DEMO_ARGS) --output demo/sense_and_sensibility.srt
+	@echo "written: demo/sense_and_sensibility.srt"
+
+lint: $(VENV)/stamp
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+format: $(VENV)/stamp
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+test: lint
+	$(OFFLINE) $(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+test-min: $(MIN_VENV)/stamp
+	$(OFFLINE) $(MIN_VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+wheel: $(VENV)/stamp
+	rm -rf build dist
+	$(VENV)/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+# from another folder, so that nothing of the checkout can be imported by accident
+wheel-check: wheel
+	$(call new_venv,$(WHEEL_VENV))
+	$(WHEEL_VENV)/bin/python -m pip install --quiet dist/*.whl
+	@root=$$PWD; cd $(WHEEL_VENV); \
+	$(OFFLINE) ./bin/qwen3-asr align $$root/$(DEMO_AUDIO) $(subst examples/,$$root/examples/,$(DEMO_ARGS)) --output demo.srt; \
+	test -s demo.srt; echo "the wheel's demo wrote $$PWD/demo.srt"
+
+clean:
+	rm -rf $(VENV) $(MIN_VENV) $(WHEEL_VENV) build dist demo src/*.egg-info .pytest_cache .ruff_cache

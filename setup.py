@@ -1,0 +1,55 @@
+"""Build description of transformers-qwen3-asr. Only what lies under src/ goes into the wheel."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+
+EXTRAS = {
+    # what transformers.Trainer asks for, at the versions the installed transformers asks for
+    "train": ["transformers[torch]>=5.17"],
+    # word splitting of Japanese and of Korean, imported when such a text comes
+    "ja": ["nagisa>=0.2.11"],
+    "ko": ["soynlp>=0.0.493"],
+    "plot": ["matplotlib>=3.8"],
+}
+EXTRAS["dev"] = [
+    *EXTRAS["train"],
+    *EXTRAS["ja"],
+    *EXTRAS["ko"],
+    "pocketsphinx>=5.0",  # an independent aligner to compare times with
+    "pytest>=8",
+    "ruff>=0.15",
+]
+
+setup(
+    name="transformers-qwen3-asr",
+    version="0.1.0",
+    description="Qwen3-ASR and Qwen3-ForcedAligner for Hugging Face transformers: align speech with its text, and train",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    package_dir={"": "src"},
+    packages=find_packages("src"),
+    package_data={"transformers_qwen3_asr": ["bundled/**"]},
+    python_requires=">=3.11",
+    install_requires=[
+        "transformers>=5.17",
+        "torch>=2.11",
+        "accelerate",
+        "safetensors",
+        "datasets",
+        "av",
+        "numpy",
+        "tqdm",
+        "pysubs2",
+    ],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["qwen3-asr = transformers_qwen3_asr.cli.main:main"]},
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3 :: Only",
+        "Topic :: Multimedia :: Sound/Audio :: Speech",
+    ],
+)
