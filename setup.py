@@ -4,7 +4,6 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-
 EXTRAS = {
     # what transformers.Trainer asks for, at the versions the installed transformers asks for
     "train": ["transformers[torch]>=5.17"],
@@ -25,7 +24,7 @@ EXTRAS["dev"] = [
 setup(
     name="transformers-qwen3-asr",
     version="0.1.0",
-    description="Qwen3-ASR and Qwen3-ForcedAligner for Hugging Face transformers: align speech with its text, and train",
+    description="Qwen3-ASR and Qwen3-ForcedAligner for Hugging Face transformers: align speech with its text, train",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

@@ -1,0 +1,59 @@
+"""Alignment results to files: JSON, and subtitles through pysubs2. Only the extension decides the format."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from .results import AlignmentResult, Cue, line_cues, word_cues
+
+CUES = {"words": word_cues, "lines": line_cues}
+SUBTITLE_SUFFIXES = (".srt", ".vtt", ".ass")
+SUFFIXES = (".json", *SUBTITLE_SUFFIXES)
+
+
+def write_alignment(result: AlignmentResult, path: str | Path, cues: str = "words") -> Path:
+    """
+    Writes one result as `path`'s extension says, and returns the path.
+
+    Args:
+        result: what the pipeline returns for one recording.
+        path: ends in .json, .srt, .vtt or .ass; missing folders are made, an existing file is replaced.
+        cues: for subtitles, ``"words"`` gives one cue a word, ``"lines"`` groups them (see `line_cues`).
+            A JSON file always holds the words, so ``"lines"`` is refused there.
+
+    Raises:
+        ValueError: unknown extension or unknown `cues`.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"{path}: unknown extension {path.suffix!r}; known are {', '.join(SUFFIXES)}")
+    if cues not in CUES:
+        raise ValueError(f"cues={cues!r}: known are {', '.join(CUES)}")
+    if suffix == ".json" and cues != "words":
+        raise ValueError(f"{path}: cues={cues!r} is for subtitles; a JSON file holds the words")
+    content = _json(result) if suffix == ".json" else _subtitles(CUES[cues](result), suffix)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def _json(result: AlignmentResult) -> str:
+    return json.dumps(result, ensure_ascii=False, indent=2) + "\n"
+
+
+def _subtitles(cues: Iterable[Cue], suffix: str) -> str:
+    # imported here, so that the other formats do not wait for it
+    from pysubs2 import SSAEvent, SSAFile
+
+    events = []
+    for cue in cues:
+        event = SSAEvent(start=round(cue.start * 1000), end=round(cue.end * 1000))
+        # A brace opens a style tag in .ass and pysubs2 drops such tags from .srt; there it is told to keep them.
+        event.plaintext = cue.text.replace("{", r"\{") if suffix == ".ass" else cue.text
+        events.append(event)
+    file = SSAFile()
+    file.events = events
+    if suffix == ".ass":
+        return file.to_string("ass")
+    return file.to_string(suffix[1:], keep_ssa_tags=True)

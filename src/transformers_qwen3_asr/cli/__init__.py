@@ -1,0 +1,1 @@
+"""The command `qwen3-asr`: main.py dispatches, one file holds one verb."""

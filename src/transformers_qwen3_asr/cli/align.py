@@ -1,0 +1,229 @@
+"""`qwen3-asr align`: recordings and their texts in, words with times out."""
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+DEFAULT_MODEL = "Qwen/Qwen3-ForcedAligner-0.6B"
+
+EPILOG = """\
+texts:   one --text or --text-file for each recording, in the same order. Without any, the text of
+         speech.wav is read from speech.txt beside it.
+output:  FILE.json, .srt, .vtt or .ass for one recording; otherwise a folder, which gets one file a
+         recording, named after it, in the --format. Without --output the words go to standard output.
+errors:  a recording that cannot be aligned does not stop the others; what failed is named in one
+         line at the end, and the exit status is 2.
+"""
+
+
+class InputError(ValueError):
+    """Something the caller can mend; its text is the one line that is shown."""
+
+
+@dataclass
+class Job:
+    """One recording to align: its name as given, its text, and the file to write (None: standard output)."""
+
+    audio: str
+    text: str
+    output: Path | None
+
+
+def add_parser(verbs: argparse._SubParsersAction) -> None:
+    parser = verbs.add_parser(
+        "align",
+        help="give the words of a known text their times in a recording",
+        description="Give the words of a known text their start and end times in a recording.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("audio", metavar="AUDIO", nargs="+", help="a file that PyAV decodes, or a URL")
+    texts = parser.add_mutually_exclusive_group()
+    texts.add_argument("--text", action="append", help="what is said; once for each recording")
+    texts.add_argument("--text-file", action="append", metavar="FILE", help="UTF-8 text; once for each recording")
+    parser.add_argument("--language", help="name or code, such as English or en; decides how words are split")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="hub name, folder, or tiny-en (default: %(default)s)")
+    parser.add_argument("--output", metavar="FILE|FOLDER", help="where the result goes (see below)")
+    parser.add_argument("--format", choices=("json", "srt", "vtt", "ass"), help="of files in a folder (default: json)")
+    parser.add_argument("--cues", choices=("words", "lines"), help="a subtitle for each word (default) or line")
+    parser.add_argument("--device", help="such as cpu or cuda:0 (default: a GPU if there is one)")
+    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
+    parser.add_argument("--batch-size", type=_positive, default=1, metavar="N", help="recordings at once (default: 1)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Aligns what was asked for. Returns 0, or 2 after naming what was wrong in one line on stderr."""
+    failures: list[tuple[str, str]] = []
+    try:
+        jobs = plan(arguments, failures)
+        if jobs:
+            align(jobs, arguments, failures)
+    except InputError as error:
+        return _complain(str(error))
+    if failures:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in failures)
+        return _complain(f"{len(failures)} of {len(arguments.audio)} recordings not aligned: {reasons}")
+    return 0
+
+
+def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list[Job]:
+    """
+    Pairs recordings with texts and output files, before anything slow happens.
+
+    Appends (recording, reason) to `failures` for each recording that is missing or has no readable text.
+    Raises InputError where the call itself makes no sense.
+    """
+    texts = arguments.text or arguments.text_file
+    if texts is not None and len(texts) != len(arguments.audio):
+        option = "--text" if arguments.text else "--text-file"
+        raise InputError(f"{len(arguments.audio)} recordings but {len(texts)} {option}")
+    outputs = _outputs(arguments)
+    jobs = []
+    for index, (audio, output) in enumerate(zip(arguments.audio, outputs, strict=True)):
+        if not _is_url(audio) and not Path(audio).is_file():
+            failures.append((audio, "no such file"))
+            continue
+        if arguments.text:
+            text = arguments.text[index]
+        else:
+            file = Path(texts[index]) if texts else Path(audio).with_suffix(".txt")
+            try:
+                text = file.read_text(encoding="utf-8")
+            except OSError as error:
+                hint = "" if texts else "; give --text or --text-file"
+                failures.append((audio, f"its text {file} cannot be read ({error.strerror}){hint}"))
+                continue
+            except UnicodeDecodeError:
+                failures.append((audio, f"its text {file} is not UTF-8"))
+                continue
+        if text.strip():
+            jobs.append(Job(audio, text.strip(), output))
+        else:
+            failures.append((audio, "its text is empty"))
+    return jobs
+
+
+def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> None:
+    """Runs the pipeline batch by batch and writes each result as soon as it is there."""
+    from tqdm import tqdm
+
+    from ..alignment.writers import write_alignment
+
+    pipe = _load_pipeline(arguments)
+    # a bar where a person looks on; a log file gets the results and the errors only
+    with tqdm(total=len(jobs), unit="recording", file=sys.stderr, disable=None) as bar:
+        for start in range(0, len(jobs), arguments.batch_size):
+            batch = jobs[start : start + arguments.batch_size]
+            for job, result in _align_batch(pipe, batch, arguments.language, failures):
+                if job.output is None:
+                    _print_words(job.audio if len(arguments.audio) > 1 else None, result)
+                else:
+                    try:
+                        write_alignment(result, job.output, arguments.cues or "words")
+                    except OSError as error:
+                        failures.append((job.audio, f"{job.output} cannot be written ({error.strerror})"))
+            bar.update(len(batch))
+
+
+def _align_batch(pipe, batch: list[Job], language: str | None, failures: list[tuple[str, str]]):
+    """Yields (job, result). If a batch fails, its recordings are tried one by one, so that only bad ones are lost."""
+    rows = [{"audio": job.audio, "text": job.text, "language": language} for job in batch]
+    try:
+        # a row alone is passed as such: its errors then need no index
+        results = [pipe(rows[0])] if len(rows) == 1 else pipe(rows, batch_size=len(rows))
+    except (ValueError, OSError) as error:
+        if len(batch) == 1:
+            failures.append((batch[0].audio, _one_line(error)))
+            return
+        for job in batch:
+            yield from _align_batch(pipe, [job], language, failures)
+        return
+    yield from zip(batch, results, strict=True)
+
+
+def _load_pipeline(arguments: argparse.Namespace):
+    from transformers import pipeline
+    from transformers.utils import logging
+
+    from ..checkpoints import resolve_model
+
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
+    try:
+        return pipeline(
+            "forced-alignment",
+            model=str(resolve_model(arguments.model)),
+            device=arguments.device,
+            dtype=arguments.dtype,
+        )
+    # torch answers an unknown device with RuntimeError, a missing CUDA with AssertionError
+    except (OSError, ValueError, RuntimeError, AssertionError) as error:
+        raise InputError(f"--model {arguments.model}: {_one_line(error)}") from error
+
+
+def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
+    """The output file of each recording, or None for standard output."""
+    from ..alignment.writers import SUFFIXES
+
+    if arguments.output is None:
+        for option in ("format", "cues"):
+            if getattr(arguments, option):
+                raise InputError(f"--{option} needs --output")
+        return [None] * len(arguments.audio)
+    output = Path(arguments.output)
+    is_folder = output.is_dir() or not output.suffix or arguments.output.endswith(("/", os.sep))
+    if is_folder:
+        suffix = "." + (arguments.format or "json")
+        names = [Path(urlsplit(audio).path if _is_url(audio) else audio).stem for audio in arguments.audio]
+        doubles = sorted({name for name in names if names.count(name) > 1})
+        if doubles:
+            raise InputError(f"several recordings would be written to {output / (doubles[0] + suffix)}")
+        outputs: list[Path | None] = [output / (name + suffix) for name in names]
+    else:
+        suffix = output.suffix.lower()
+        if suffix not in SUFFIXES:
+            raise InputError(
+                f"--output {output}: unknown extension {suffix}; known are {', '.join(SUFFIXES)}, "
+                "and a folder that is not there yet ends in /"
+            )
+        if len(arguments.audio) > 1:
+            raise InputError(f"--output {output} is one file for {len(arguments.audio)} recordings; name a folder")
+        if arguments.format and arguments.format != suffix[1:]:
+            raise InputError(f"--format {arguments.format} disagrees with --output {output}")
+        outputs = [output]
+    if suffix == ".json" and arguments.cues:
+        raise InputError("--cues is for subtitles, and the output is JSON")
+    return outputs
+
+
+def _print_words(name: str | None, result: dict) -> None:
+    if name is not None:
+        print(f"# {name}")
+    for chunk in result["chunks"]:
+        start, end = chunk["timestamp"]
+        print(f"{start:9.3f} {end:9.3f}  {chunk['score']:5.3f}  {chunk['text']}")
+    sys.stdout.flush()
+
+
+def _is_url(audio: str) -> bool:
+    return audio.startswith(("http://", "https://"))
+
+
+def _positive(value: str) -> int:
+    number = int(value)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a positive number")
+    return number
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _complain(message: str) -> int:
+    print(f"qwen3-asr align: error: {message}", file=sys.stderr)
+    return 2
