@@ -1,0 +1,178 @@
+"""What is stored where: the published and the -hf checkpoint layouts as small tables, and the bundled models.
+
+Three repositories are published in the nested ("published") layout, which is the native one here. Each has a twin whose
+name ends in -hf, written for the classes inside transformers: the "flat" layout. The tables below are everything that
+differs between the two; loading, saving and `conversion/` read them. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+#: (published prefix, -hf prefix) of tensor names; the first match wins, so longer prefixes stand before shorter ones.
+#: The head is named apart: an aligner's is `score.` in the -hf layout, an ASR model's is `lm_head.`.
+TENSOR_PREFIXES: tuple[tuple[str, str], ...] = (
+    ("thinker.audio_tower.proj1.", "model.multi_modal_projector.linear_1."),
+    ("thinker.audio_tower.proj2.", "model.multi_modal_projector.linear_2."),
+    ("thinker.audio_tower.", "model.audio_tower."),
+    ("thinker.model.", "model.language_model."),
+)
+PUBLISHED_HEAD = "thinker.lm_head."
+HF_CLASSIFIER_HEAD = "score."
+HF_GENERATION_HEAD = "lm_head."
+
+#: Parts of a full Qwen3-Omni checkpoint that these models do not have and skip when a file carries them.
+SKIPPED_PREFIXES = ("talker.", "code2wav.")
+
+#: `key_mapping` for `from_pretrained`: -hf tensor names to published ones. No pattern matches a published name.
+HF_KEY_MAPPING: dict[str, str] = {
+    **{"^" + re.escape(hf): published for published, hf in TENSOR_PREFIXES},
+    "^" + re.escape(HF_CLASSIFIER_HEAD): PUBLISHED_HEAD,
+    "^" + re.escape(HF_GENERATION_HEAD): PUBLISHED_HEAD,
+}
+
+#: Names of the model types in published config.json files.
+PUBLISHED_MODEL_TYPE = "qwen3_asr"
+PUBLISHED_ALIGNER_THINKER_TYPE = "qwen3_forced_aligner"
+PUBLISHED_TEXT_TYPE = "qwen3"
+PUBLISHED_ARCHITECTURES = ["Qwen3ASRForConditionalGeneration"]
+
+#: Top-level fields of a -hf config that live in `thinker_config` in the published layout.
+HF_THINKER_FIELDS = ("audio_config", "text_config", "audio_token_id", "initializer_range")
+#: Fields of the -hf audio config that follow from others (a table of 13 positions, as many key heads as heads).
+HF_DERIVED_AUDIO_FIELDS = ("max_position_embeddings", "num_key_value_heads")
+
+#: Dimensions of the published models, by repository name: enough to make each of their tensors' shapes.
+PUBLISHED_MODELS: dict[str, dict[str, Any]] = {
+    "Qwen/Qwen3-ForcedAligner-0.6B": {
+        "audio": {"d_model": 1024, "encoder_layers": 24, "encoder_attention_heads": 16, "encoder_ffn_dim": 4096,
+                  "output_dim": 1024},
+        "text": {"hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16,
+                 "num_key_value_heads": 8, "vocab_size": 152064, "max_position_embeddings": 8192,
+                 "tie_word_embeddings": False},
+        "classify_num": 5000, "timestamp_token_id": 151705, "timestamp_segment_time": 80,
+    },
+    "Qwen/Qwen3-ASR-0.6B": {
+        "audio": {"d_model": 896, "encoder_layers": 18, "encoder_attention_heads": 14, "encoder_ffn_dim": 3584,
+                  "output_dim": 1024},
+        "text": {"hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16,
+                 "num_key_value_heads": 8, "vocab_size": 151936, "max_position_embeddings": 65536,
+                 "tie_word_embeddings": True},
+    },
+    "Qwen/Qwen3-ASR-1.7B": {
+        "audio": {"d_model": 1024, "encoder_layers": 24, "encoder_attention_heads": 16, "encoder_ffn_dim": 4096,
+                  "output_dim": 2048},
+        "text": {"hidden_size": 2048, "intermediate_size": 6144, "num_hidden_layers": 28, "num_attention_heads": 16,
+                 "num_key_value_heads": 8, "vocab_size": 151936, "max_position_embeddings": 65536,
+                 "tie_word_embeddings": True},
+    },
+}  # fmt: skip
+#: What the three published models have in common.
+PUBLISHED_COMMON: dict[str, dict[str, Any]] = {
+    "audio": {"n_window": 50, "n_window_infer": 800, "num_mel_bins": 128, "downsample_hidden_size": 480,
+              "conv_chunksize": 500, "max_source_positions": 1500},
+    "text": {"head_dim": 128, "rms_norm_eps": 1e-6, "hidden_act": "silu", "rope_theta": 1000000,
+             "rope_scaling": {"rope_type": "default", "type": "default", "interleaved": True,
+                              "mrope_interleaved": True, "mrope_section": [24, 20, 20]}},
+    "thinker": {"audio_start_token_id": 151669, "audio_end_token_id": 151670, "audio_token_id": 151676},
+}  # fmt: skip
+
+
+def published_config(name: str) -> dict[str, Any]:
+    """Arguments of `Qwen3ASRConfig` for a published model, from the numbers above (no file is read).
+
+    Raises `ValueError` for a name that is not in `PUBLISHED_MODELS`.
+    """
+    if name not in PUBLISHED_MODELS:
+        raise ValueError(f"{name!r} is not a published model; those are {', '.join(PUBLISHED_MODELS)}")
+    numbers = PUBLISHED_MODELS[name]
+    thinker = {
+        **PUBLISHED_COMMON["thinker"],
+        "audio_config": {**PUBLISHED_COMMON["audio"], **numbers["audio"]},
+        "text_config": {**PUBLISHED_COMMON["text"], **numbers["text"]},
+    }
+    config = {"thinker_config": thinker}
+    if "classify_num" in numbers:
+        thinker["classify_num"] = numbers["classify_num"]
+        config |= {key: numbers[key] for key in ("timestamp_token_id", "timestamp_segment_time")}
+    return config
+
+
+def to_published_name(name: str) -> str:
+    """The published name of a tensor of the -hf layout. `ValueError` if the table has no entry for it."""
+    for published, hf in (
+        *TENSOR_PREFIXES,
+        (PUBLISHED_HEAD, HF_CLASSIFIER_HEAD),
+        (PUBLISHED_HEAD, HF_GENERATION_HEAD),
+    ):
+        if name.startswith(hf):
+            return published + name[len(hf) :]
+    raise ValueError(f"tensor {name!r} does not belong to the -hf layout")
+
+
+def to_hf_name(name: str, *, aligner: bool) -> str:
+    """The -hf name of a tensor of the published layout. `ValueError` if the table has no entry for it."""
+    head = HF_CLASSIFIER_HEAD if aligner else HF_GENERATION_HEAD
+    for published, hf in (*TENSOR_PREFIXES, (PUBLISHED_HEAD, head)):
+        if name.startswith(published):
+            return hf + name[len(published) :]
+    raise ValueError(f"tensor {name!r} does not belong to the published layout")
+
+
+def is_hf_config(config: dict[str, Any]) -> bool:
+    """Whether a config.json's dictionary is of the flat -hf layout."""
+    return "thinker_config" not in config and ("audio_config" in config or "text_config" in config)
+
+
+def nest_hf_config(config: dict[str, Any]) -> dict[str, Any]:
+    """A flat -hf config as the nested published one; the argument is left as it is.
+
+    The -hf layout says "aligner" by its architecture and counts classes by listing label names, and gives every model a
+    `timestamp_token_id`; the published layout has that token in aligners only.
+    """
+    config = dict(config)
+    if config.pop("token_classification_bias", False):
+        raise ValueError("token_classification_bias=True is not supported: the published classifier has no bias")
+    thinker = {key: config.pop(key) for key in HF_THINKER_FIELDS if key in config}
+    audio = thinker.get("audio_config")
+    if isinstance(audio, dict):
+        audio = {key: value for key, value in audio.items() if key not in HF_DERIVED_AUDIO_FIELDS}
+        thinker["audio_config"] = {**audio, "model_type": "qwen3_asr_audio_encoder"}
+    labels = config.pop("id2label", None)
+    config.pop("label2id", None)
+    architectures = config.pop("architectures", None) or []
+    if "Qwen3ASRForTokenClassification" in architectures or (labels is not None and len(labels) > 2):
+        thinker["classify_num"] = config.pop("classify_num", None) or (len(labels) if labels else None)
+    else:
+        for key in ("timestamp_token_id", "timestamp_segment_time"):
+            config.pop(key, None)
+    # generation defaults and the tie stand in generation_config.json and in the text config of the published layout
+    for key in ("eos_token_id", "pad_token_id", "tie_word_embeddings"):
+        config.pop(key, None)
+    config["thinker_config"] = thinker
+    return config
+
+
+BUNDLED_FOLDER = Path(__file__).parent / "bundled"
+
+
+def bundled_models() -> list[str]:
+    """Names of the models that ship inside the package."""
+    return sorted(path.parent.name for path in BUNDLED_FOLDER.glob("*/config.json"))
+
+
+def bundled_model(name: str) -> Path:
+    """Folder of a model that ships inside the package, for `from_pretrained`.
+
+    Raises `ValueError` with the names there are for any other.
+    """
+    if name not in bundled_models():
+        raise ValueError(f"no bundled model {name!r}; there are {bundled_models()}")
+    return BUNDLED_FOLDER / name
+
+
+def resolve_model(name: str | Path) -> str:
+    """A bundled model's folder for its name; any other name or path as it is."""
+    return str(bundled_model(str(name))) if str(name) in bundled_models() else str(name)
