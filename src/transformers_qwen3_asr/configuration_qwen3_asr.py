@@ -1,0 +1,526 @@
+"""Configurations of the Qwen3-ASR family, in the nested layout of the published checkpoints.
+
+    Qwen3ASRConfig                      model_type qwen3_asr; the aligner's time classes
+      thinker_config: Qwen3ASRThinkerConfig
+        audio_config: Qwen3ASRAudioEncoderConfig
+        text_config:  Qwen3ASRTextConfig
+
+The flat -hf layout is accepted on load. What is written is always the published layout with the published spellings
+(`rope_theta` and `rope_scaling`, the thinker's `model_type`), because qwen-asr and vLLM read those.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from transformers import Qwen3Config
+from transformers.activations import ACT2FN
+from transformers.configuration_utils import PreTrainedConfig
+
+from . import checkpoints
+from .rope_validation import MROPE_KEYS, mrope_section, validate_rope_parameters
+
+
+def audio_token_lengths(frames, n_window: int = 50):
+    """Audio tokens (encoder positions) that mel frames become.
+
+    Three convolutions of stride 2 run over chunks of `2 * n_window` frames, so that every full chunk gives the same count
+    (13 for the published 100 frames) and the rest what is left of it.
+
+    Args:
+        frames: `int` or integer tensor, number of mel frames (10 ms each).
+        n_window: half a chunk, in mel frames.
+
+    Returns:
+        The same kind and shape as `frames`; 0 stays 0.
+    """
+
+    def convolved(n):  # kernel 3, stride 2, padding 1, three times; -1 // 2 + 1 is 0, so that nothing stays nothing
+        for _ in range(3):
+            n = (n - 1) // 2 + 1
+        return n
+
+    chunk = 2 * n_window
+    return (frames // chunk) * convolved(chunk) + convolved(frames % chunk)
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise ValueError(message)
+
+
+def _check_activation(name: Any, field: str) -> None:
+    _require(name in ACT2FN, f"{field} {name!r} is unknown to transformers; examples are 'gelu', 'relu' and 'silu'")
+
+
+# Fields that every transformers v4 config wrote, with the value that means nothing. They stand in the published files
+# and are left out of ours.
+_V4_GENERIC_DEFAULTS: dict[str, Any] = {
+    "_name_or_path": "", "add_cross_attention": False, "architectures": None, "bad_words_ids": None,
+    "begin_suppress_tokens": None, "bos_token_id": None, "chunk_size_feed_forward": 0,
+    "cross_attention_hidden_size": None, "decoder_start_token_id": None, "diversity_penalty": 0.0, "do_sample": False,
+    "dtype": None, "early_stopping": False, "encoder_no_repeat_ngram_size": 0, "eos_token_id": None,
+    "exponential_decay_length_penalty": None, "finetuning_task": None, "forced_bos_token_id": None,
+    "forced_eos_token_id": None, "id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "is_decoder": False,
+    "is_encoder_decoder": False, "label2id": {"LABEL_0": 0, "LABEL_1": 1}, "length_penalty": 1.0, "max_length": 20,
+    "min_length": 0, "no_repeat_ngram_size": 0, "num_beam_groups": 1, "num_beams": 1, "num_return_sequences": 1,
+    "output_attentions": False, "output_hidden_states": False, "output_scores": False, "pad_token_id": None,
+    "prefix": None, "problem_type": None, "pruned_heads": {}, "remove_invalid_values": False, "repetition_penalty": 1.0,
+    "return_dict": True, "return_dict_in_generate": False, "sep_token_id": None, "suppress_tokens": None,
+    "task_specific_params": None, "temperature": 1.0, "tf_legacy_loss": False, "tie_encoder_decoder": False,
+    "tokenizer_class": None, "top_k": 50, "top_p": 1.0, "torchscript": False, "typical_p": 1.0, "use_bfloat16": False,
+}  # fmt: skip
+
+
+def _without_generic(config: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: value
+        for key, value in config.items()
+        if not (key in _V4_GENERIC_DEFAULTS and value == _V4_GENERIC_DEFAULTS[key])
+    }
+
+
+class _FamilyConfig(PreTrainedConfig):
+    """What the family's configs share: generic v4 fields are dropped, and saved files hold every field of the family."""
+
+    def __post_init__(self, **kwargs):
+        super().__post_init__(**_without_generic(kwargs))
+        # transformers fills in two label names; classes here are times, and their number is `classify_num`
+        self.id2label = self.label2id = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return _without_generic({k: v for k, v in super().to_dict().items() if k not in ("id2label", "label2id")})
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        # Written in full: readers of other versions have other defaults (qwen-asr's rope_theta is 5e6).
+        return self.to_dict()
+
+    @property
+    def num_labels(self) -> int | None:
+        """Number of classes; `None` where there is no classifier."""
+        return getattr(self, "classify_num", None)
+
+    @num_labels.setter
+    def num_labels(self, value: int | None) -> None:
+        # transformers sets its default of two labels on every config; only a number that was asked for counts
+        if value not in (None, 2):
+            self.classify_num = value
+
+
+class Qwen3ASRAudioEncoderConfig(_FamilyConfig):
+    r"""
+    Configuration of [`Qwen3ASRAudioEncoder`].
+
+    Args:
+        num_mel_bins (`int`, defaults to 128): mel bands of the input features.
+        encoder_layers (`int`, defaults to 32): transformer layers (`num_hidden_layers` is the same field).
+        encoder_attention_heads (`int`, defaults to 20): attention heads a layer; must divide `d_model`.
+        encoder_ffn_dim (`int`, defaults to 5120): width of the feed-forward layers.
+        d_model (`int`, defaults to 1280): width of the encoder; even.
+        dropout (`float`, defaults to 0): dropout after the embedding, attention and feed-forward layers, in training.
+        attention_dropout (`float`, defaults to 0): dropout of attention probabilities, in training.
+        activation_function (`str`, defaults to `"gelu"`): activation of the feed-forward layers and the projector.
+        activation_dropout (`float`, defaults to 0): dropout after the feed-forward activation, in training.
+        scale_embedding (`bool`, defaults to `False`): must be `False`; no implementation of the family scales.
+        initializer_range (`float`, defaults to 0.02): standard deviation of new weights.
+        max_source_positions (`int`, defaults to 1500): most positions of the sinusoid table, that is of one chunk.
+        n_window (`int`, defaults to 100): half a chunk of the convolutions, in mel frames of 10 ms.
+        output_dim (`int`, defaults to 3584): width of the output, the text model's width.
+        n_window_infer (`int`, defaults to 400): mel frames of an attention window; a multiple of `2 * n_window`.
+        conv_chunksize (`int`, defaults to 500): most chunks that go through the convolutions at once.
+        downsample_hidden_size (`int`, defaults to 480): channels of the convolutions.
+
+    Raises `ValueError` for a combination that cannot be built, naming the field.
+    """
+
+    model_type = "qwen3_asr_audio_encoder"
+    base_config_key = "audio_config"
+    attribute_map = {
+        "num_hidden_layers": "encoder_layers",
+        "hidden_size": "d_model",
+        "num_attention_heads": "encoder_attention_heads",
+        "intermediate_size": "encoder_ffn_dim",
+    }
+
+    num_mel_bins: int = 128
+    encoder_layers: int = 32
+    encoder_attention_heads: int = 20
+    encoder_ffn_dim: int = 5120
+    d_model: int = 1280
+    dropout: float | int = 0
+    attention_dropout: float | int = 0
+    activation_function: str = "gelu"
+    activation_dropout: float | int = 0
+    scale_embedding: bool = False
+    initializer_range: float = 0.02
+    max_source_positions: int = 1500
+    n_window: int = 100
+    output_dim: int = 3584
+    n_window_infer: int = 400
+    conv_chunksize: int = 500
+    downsample_hidden_size: int = 480
+
+    def __post_init__(self, **kwargs):
+        # the published files say the number of layers twice; older writers of the family did not keep them together
+        kwargs.pop("num_hidden_layers", None)
+        kwargs.pop("tie_word_embeddings", None)  # a v4 generic: an encoder has no word embeddings
+        super().__post_init__(**kwargs)
+        self.check()
+
+    def check(self) -> None:
+        for field in ("num_mel_bins", "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim", "d_model",
+                      "max_source_positions", "n_window", "output_dim", "n_window_infer", "conv_chunksize",
+                      "downsample_hidden_size"):  # fmt: skip
+            _require(getattr(self, field) > 0, f"{field} must be positive, got {getattr(self, field)}")
+        for field in ("dropout", "attention_dropout", "activation_dropout"):
+            _require(0 <= getattr(self, field) < 1, f"{field} must be in [0, 1), got {getattr(self, field)}")
+        _require(
+            self.d_model % self.encoder_attention_heads == 0,
+            f"encoder_attention_heads ({self.encoder_attention_heads}) must divide d_model ({self.d_model})",
+        )
+        _require(self.d_model % 2 == 0, f"d_model ({self.d_model}) must be even for the sinusoid positions")
+        _require(
+            self.n_window_infer % (2 * self.n_window) == 0,
+            f"n_window_infer ({self.n_window_infer}) must be a multiple of 2 * n_window ({2 * self.n_window})",
+        )
+        _require(
+            self.positions_per_chunk <= self.max_source_positions,
+            f"a chunk of 2 * n_window ({2 * self.n_window}) frames has {self.positions_per_chunk} positions, above "
+            f"max_source_positions ({self.max_source_positions})",
+        )
+        _require(not self.scale_embedding, "scale_embedding=True is not supported: no model of the family scales")
+        _check_activation(self.activation_function, "activation_function")
+
+    @property
+    def positions_per_chunk(self) -> int:
+        """Encoder positions of a full chunk."""
+        return audio_token_lengths(2 * self.n_window, self.n_window)
+
+    @property
+    def positions_per_window(self) -> int:
+        """Encoder positions of a full attention window."""
+        return self.positions_per_chunk * (self.n_window_infer // (2 * self.n_window))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "num_hidden_layers": self.encoder_layers}
+
+
+class Qwen3ASRTextConfig(Qwen3Config):
+    r"""
+    Configuration of [`Qwen3ASRTextModel`], a Qwen3 decoder with full attention in every layer.
+
+    Args:
+        vocab_size (`int`, defaults to 151936): entries of the vocabulary.
+        hidden_size (`int`, defaults to 4096): width of the model.
+        intermediate_size (`int`, defaults to 22016): width of the MLP.
+        num_hidden_layers (`int`, defaults to 32): layers.
+        num_attention_heads (`int`, defaults to 32): query heads.
+        num_key_value_heads (`int`, defaults to 32): key and value heads; must divide `num_attention_heads`.
+        head_dim (`int`, defaults to 128): width of a head; even. `None` means `hidden_size // num_attention_heads`.
+        hidden_act (`str`, defaults to `"silu"`): activation of the MLP.
+        max_position_embeddings (`int`, defaults to 128000): longest sequence the model is made for.
+        initializer_range (`float`, defaults to 0.02): standard deviation of new weights.
+        rms_norm_eps (`float`, defaults to 1e-6): epsilon of the norms.
+        use_cache (`bool`, defaults to `True`): whether generation keeps keys and values.
+        tie_word_embeddings (`bool`, defaults to `False`): whether a generation head shares the embedding's weights.
+        rope_theta (`float`, defaults to 5000000.0): base of the rotary embedding.
+        rope_scaling (`dict`, *optional*): scaling of the rotary embedding: `rope_type` (or `type`), one of default,
+            linear, dynamic, yarn, longrope, llama3, and that type's keys (see `rope_validation.ROPE_KEYS`). v5's
+            `rope_parameters` is understood as well and is the form kept in memory.
+        attention_bias (`bool`, defaults to `False`): biases in the attention projections.
+        attention_dropout (`float`, defaults to 0.0): dropout of attention probabilities, in training.
+
+    Raises `ValueError` for a combination that cannot be built, naming the field.
+    """
+
+    model_type = "qwen3_asr_text"
+    base_config_key = "text_config"
+    default_theta = 5_000_000.0
+    ignore_keys_at_rope_validation = set(MROPE_KEYS)
+
+    hidden_size: int = 4096
+    head_dim: int | None = 128
+    max_position_embeddings: int = 128000
+
+    def __post_init__(self, **kwargs):
+        kwargs = _without_generic(kwargs)
+        kwargs.pop("type", None)
+        if self.use_sliding_window or any(kind != "full_attention" for kind in self.layer_types or ()):
+            raise ValueError("use_sliding_window and sliding layer_types are not supported: the family attends fully")
+        self.layer_types = None  # follows num_hidden_layers
+        if self.head_dim is None:
+            _require(
+                self.hidden_size % self.num_attention_heads == 0,
+                f"num_attention_heads ({self.num_attention_heads}) must divide hidden_size ({self.hidden_size}) when "
+                "head_dim is not given",
+            )
+            self.head_dim = self.hidden_size // self.num_attention_heads
+        self.rope_parameters = self._standard_rope(
+            kwargs.pop("rope_scaling", None), kwargs.pop("rope_theta", None), self.rope_parameters
+        )
+        super().__post_init__(**kwargs)
+        self.id2label = self.label2id = None
+        self.check()
+
+    def _standard_rope(self, scaling: dict | None, theta: float | None, parameters: dict | None) -> dict[str, Any]:
+        """One dictionary out of the old spellings (`type`, `rope_theta` beside `rope_scaling`) and the new one."""
+        for name, value in (("rope_scaling", scaling), ("rope_parameters", parameters)):
+            _require(value is None or isinstance(value, dict), f"{name} must be a dictionary, got {value!r}")
+        rope = {**(parameters or {}), **(scaling or {})}
+        old_type = rope.pop("type", None)
+        rope.setdefault("rope_type", old_type or "default")
+        if old_type is not None and old_type != rope["rope_type"]:
+            raise ValueError(f"rope_scaling says type {old_type!r} and rope_type {rope['rope_type']!r}")
+        if rope.get("rope_theta") is None:
+            rope["rope_theta"] = self.default_theta if theta is None else theta
+        elif theta is not None and theta != rope["rope_theta"]:
+            raise ValueError(f"rope_theta is given twice: {theta} and {rope['rope_theta']}")
+        if rope["rope_type"] in ("yarn", "longrope") and rope.get("original_max_position_embeddings") is None:
+            rope["original_max_position_embeddings"] = self.max_position_embeddings  # as transformers fills it in
+        return {key: value for key, value in rope.items() if value is not None}
+
+    def validate_rope(self) -> None:
+        parameters = getattr(self, "rope_parameters", None)
+        if parameters:
+            validate_rope_parameters(
+                parameters, head_dim=self.head_dim, max_position_embeddings=self.max_position_embeddings
+            )
+
+    def check(self) -> None:
+        for field in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+                      "num_key_value_heads", "head_dim", "max_position_embeddings"):  # fmt: skip
+            _require(getattr(self, field) > 0, f"{field} must be positive, got {getattr(self, field)}")
+        _require(
+            self.num_attention_heads % self.num_key_value_heads == 0,
+            f"num_key_value_heads ({self.num_key_value_heads}) must divide num_attention_heads "
+            f"({self.num_attention_heads})",
+        )
+        _require(self.head_dim % 2 == 0, f"head_dim ({self.head_dim}) must be even for rotary embeddings")
+        _require(0 <= self.attention_dropout < 1, f"attention_dropout must be in [0, 1), got {self.attention_dropout}")
+        _check_activation(self.hidden_act, "hidden_act")
+        self.validate_rope()
+
+    @property
+    def rope_theta(self) -> float:
+        """Base of the rotary embedding."""
+        parameters = self.__dict__.get("rope_parameters")
+        return parameters["rope_theta"] if parameters else self.default_theta
+
+    def to_dict(self) -> dict[str, Any]:
+        output = super().to_dict()
+        for key in ("id2label", "label2id", "use_sliding_window", "sliding_window", "max_window_layers", "layer_types",
+                    "rope_parameters", "ignore_keys_at_rope_validation"):  # fmt: skip
+            output.pop(key, None)
+        # The published spelling, mRoPE keys included: qwen-asr reads nothing else and crashes on a null rope_scaling.
+        scaling = dict(self.rope_parameters)
+        output["rope_theta"] = scaling.pop("rope_theta")
+        scaling.setdefault("mrope_section", mrope_section(self.head_dim))
+        scaling.setdefault("interleaved", True)
+        scaling.setdefault("mrope_interleaved", True)
+        scaling["type"] = scaling["rope_type"]
+        output["rope_scaling"] = scaling
+        return _without_generic(output)
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        return self.to_dict()
+
+
+def _as_config(value: Any, config_class: type[PreTrainedConfig], field: str) -> PreTrainedConfig:
+    if isinstance(value, config_class):
+        return value
+    if value is None:
+        return config_class()
+    if isinstance(value, PreTrainedConfig):  # another class's config (a native one, say) with the same fields
+        value = value.to_dict()
+    _require(isinstance(value, dict), f"{field} must be a dictionary or a {config_class.__name__}, got {value!r}")
+    return config_class(**{k: v for k, v in copy.deepcopy(value).items() if k not in _NESTED_NOISE})
+
+
+_NESTED_NOISE = ("model_type", "transformers_version")
+
+
+class Qwen3ASRThinkerConfig(_FamilyConfig):
+    r"""
+    Configuration of [`Qwen3ASRThinkerModel`]: the audio encoder and the text model behind it.
+
+    Args:
+        audio_config (`dict` or [`Qwen3ASRAudioEncoderConfig`], *optional*): the audio encoder.
+        text_config (`dict` or [`Qwen3ASRTextConfig`], *optional*): the text model.
+        audio_token_id (`int`, defaults to 151646): the token that audio takes the place of (151676 when published).
+        audio_start_token_id (`int`, defaults to 151647): the token before audio (151669 when published).
+        user_token_id (`int`, defaults to 872): the token of the user's turn.
+        initializer_range (`float`, defaults to 0.02): standard deviation of a new head's weights.
+        classify_num (`int`, *optional*): classes of an aligner's classifier; `None` for ASR models.
+
+    Raises `ValueError` when the encoder's `output_dim` is not the text model's `hidden_size`.
+    """
+
+    model_type = "qwen3_asr_thinker"
+    base_config_key = "thinker_config"
+    sub_configs = {"audio_config": Qwen3ASRAudioEncoderConfig, "text_config": Qwen3ASRTextConfig}
+
+    audio_config: dict | PreTrainedConfig | None = None
+    text_config: dict | PreTrainedConfig | None = None
+    audio_token_id: int = 151646
+    audio_start_token_id: int = 151647
+    user_token_id: int = 872
+    initializer_range: float = 0.02
+    classify_num: int | None = None
+
+    def __post_init__(self, **kwargs):
+        defaults = self.audio_config is None or self.text_config is None
+        self.audio_config = _as_config(self.audio_config, Qwen3ASRAudioEncoderConfig, "audio_config")
+        self.text_config = _as_config(self.text_config, Qwen3ASRTextConfig, "text_config")
+        super().__post_init__(**kwargs)
+        if self.classify_num is not None:
+            _require(
+                isinstance(self.classify_num, int) and self.classify_num > 1,
+                f"classify_num must be an integer above 1, got {self.classify_num!r}",
+            )
+        # the default widths of the two halves (3584, 4096) are the seeds' and do not fit each other; a model checks again
+        if not defaults:
+            self.check()
+
+    def check(self) -> None:
+        _require(
+            self.audio_config.output_dim == self.text_config.hidden_size,
+            f"the audio encoder's output_dim ({self.audio_config.output_dim}) must be the text model's hidden_size "
+            f"({self.text_config.hidden_size})",
+        )
+
+    def get_text_config(self, decoder=None, encoder=None) -> Qwen3ASRTextConfig:
+        """The text model's configuration, whichever end is asked for: there is one."""
+        return self.text_config
+
+    def to_dict(self) -> dict[str, Any]:
+        output = super().to_dict()
+        for key in ("classify_num", "dtype"):
+            if output.get(key) is None:
+                output.pop(key, None)
+        if output["user_token_id"] == Qwen3ASRThinkerConfig.user_token_id:  # not in the published files
+            output.pop("user_token_id")
+        return output
+
+
+class Qwen3ASRConfig(_FamilyConfig):
+    r"""
+    Configuration of [`Qwen3ASRForConditionalGeneration`] and [`Qwen3ASRForTokenClassification`].
+
+    Args:
+        thinker_config (`dict` or [`Qwen3ASRThinkerConfig`], *optional*): the model.
+        support_languages (`list[str]`, *optional*): names of the languages it was trained on.
+        timestamp_token_id (`int`, *optional*): the token of a slot; aligners only.
+        timestamp_segment_time (`int`, *optional*): milliseconds of a class, so that class k means k times this;
+            aligners only.
+        classify_num (`int`, *optional*): the thinker's `classify_num`, accepted here too. `num_labels` is the same number.
+
+    The flat -hf configuration (`audio_config` and `text_config` at the top) is accepted and becomes the nested one.
+    Raises `ValueError` for values that no model can be built from, naming the field.
+    """
+
+    model_type = checkpoints.PUBLISHED_MODEL_TYPE
+    sub_configs = {"thinker_config": Qwen3ASRThinkerConfig}
+
+    thinker_config: dict | PreTrainedConfig | None = None
+    support_languages: list[str] | None = None
+    timestamp_token_id: int | None = None
+    timestamp_segment_time: int | float | None = None
+
+    def __init__(self, **kwargs):
+        if checkpoints.is_hf_config(kwargs):
+            kwargs = checkpoints.nest_hf_config(kwargs)
+        for field in ("thinker_config", "support_languages", "timestamp_token_id", "timestamp_segment_time"):
+            setattr(self, field, kwargs.pop(field, None))
+        for field in ("transformers_version", "dtype", "architectures", "output_hidden_states", "return_dict",
+                      "chunk_size_feed_forward", "is_encoder_decoder", "problem_type"):  # fmt: skip
+            setattr(self, field, kwargs.pop(field, getattr(type(self), field)))
+        self.__post_init__(**kwargs)
+
+    def __post_init__(self, **kwargs):
+        kwargs = {key: value for key, value in kwargs.items() if key != "model_type"}
+        if kwargs.get("id2label") is not None:
+            kwargs.setdefault("classify_num", len(kwargs["id2label"]))
+        kwargs.pop("id2label", None)
+        kwargs.pop("label2id", None)
+        classify_num = kwargs.pop("classify_num", None) or kwargs.pop("num_labels", None)
+        kwargs.pop("num_labels", None)
+        self.id2label = self.label2id = None
+        thinker = self.thinker_config
+        thinker_type = thinker.get("model_type") if isinstance(thinker, dict) else None
+        self.thinker_config = _as_config(thinker, Qwen3ASRThinkerConfig, "thinker_config")
+        if thinker_type in (checkpoints.PUBLISHED_MODEL_TYPE, checkpoints.PUBLISHED_ALIGNER_THINKER_TYPE):
+            self.thinker_config.model_type = thinker_type  # qwen-asr and vLLM choose the head by it
+        if classify_num is not None:
+            self.thinker_config.classify_num = classify_num
+        super().__post_init__(**kwargs)
+        if self.dtype is None:
+            self.dtype = self.thinker_config.dtype  # where the published files keep it
+        if self.timestamp_segment_time is not None:
+            _require(
+                self.timestamp_segment_time > 0,
+                f"timestamp_segment_time must be positive milliseconds, got {self.timestamp_segment_time}",
+            )
+        if self.timestamp_token_id is not None:
+            _require(
+                0 <= self.timestamp_token_id < self.thinker_config.text_config.vocab_size,
+                f"timestamp_token_id ({self.timestamp_token_id}) is outside the vocabulary "
+                f"({self.thinker_config.text_config.vocab_size})",
+            )
+
+    def get_text_config(self, decoder=None, encoder=None) -> Qwen3ASRTextConfig:
+        """The text model's configuration, reached through the thinker, whichever end is asked for: there is one."""
+        return self.thinker_config.get_text_config(decoder=decoder, encoder=encoder)
+
+    @property
+    def classify_num(self) -> int | None:
+        """Classes of the classifier; `None` for ASR models."""
+        return self.thinker_config.classify_num
+
+    @classify_num.setter
+    def classify_num(self, value: int | None) -> None:
+        self.thinker_config.classify_num = value
+
+    @property
+    def audio_token_id(self) -> int:
+        """The token that audio takes the place of."""
+        return self.thinker_config.audio_token_id
+
+    @property
+    def initializer_range(self) -> float:
+        """Standard deviation of a new head's weights."""
+        return self.thinker_config.initializer_range
+
+    @property
+    def tie_word_embeddings(self) -> bool:
+        """Whether a generation head shares the embedding's weights."""
+        return self.thinker_config.text_config.tie_word_embeddings
+
+    def to_dict(self) -> dict[str, Any]:
+        output = super().to_dict()
+        for key in ("support_languages", "timestamp_token_id", "timestamp_segment_time"):
+            if output.get(key) is None:
+                output.pop(key, None)
+        thinker = output["thinker_config"]
+        aligner = thinker.get("classify_num") is not None
+        thinker["model_type"] = (
+            checkpoints.PUBLISHED_ALIGNER_THINKER_TYPE if aligner else checkpoints.PUBLISHED_MODEL_TYPE
+        )
+        thinker["text_config"]["model_type"] = checkpoints.PUBLISHED_TEXT_TYPE
+        thinker["architectures"] = list(checkpoints.PUBLISHED_ARCHITECTURES)
+        output["architectures"] = list(checkpoints.PUBLISHED_ARCHITECTURES)
+        dtype = output.pop("dtype", None)
+        if dtype is not None:
+            thinker["dtype"] = dtype
+        for part in ("audio_config", "text_config"):  # one dtype for the whole model, said once
+            thinker[part].pop("dtype", None)
+        return output
+
+
+__all__ = [
+    "Qwen3ASRAudioEncoderConfig",
+    "Qwen3ASRConfig",
+    "Qwen3ASRTextConfig",
+    "Qwen3ASRThinkerConfig",
+    "audio_token_lengths",
+]
