@@ -1,0 +1,95 @@
+"""Strict loading and saving in the published layout.
+
+Plain transformers fills tensors that a checkpoint lacks with random numbers and prints a table. An aligner made that way
+returns times that look like times. Here a checkpoint that does not fill the model is an error that names the tensors.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import checkpoints
+
+_SHOWN = 8
+
+
+def _names(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def check_loading(info: dict[str, Any], source: str, replaceable: frozenset[str] = frozenset()) -> None:
+    """Raise `ValueError` unless every tensor of the model was filled from the checkpoint and none was left over.
+
+    Args:
+        info: what `from_pretrained(output_loading_info=True)` reports.
+        source: the checkpoint's name, for the message.
+        replaceable: parameters that may be missing or of another shape (a new classifier).
+    """
+    missing = sorted(set(info["missing_keys"]) - replaceable)
+    unexpected = sorted(info["unexpected_keys"])
+    mismatched = sorted(entry for entry in info["mismatched_keys"] if entry[0] not in replaceable)
+    problems = []
+    if missing:
+        problems.append(f"missing: {_names(missing)}")
+    if unexpected:
+        problems.append(f"unexpected: {_names(unexpected)}")
+    if mismatched:
+        shapes = [f"{name} is {tuple(found)}, the model's is {tuple(own)}" for name, found, own in mismatched]
+        problems.append(f"of another shape: {_names(shapes)}")
+    if info.get("error_msgs"):
+        problems.append(f"errors: {_names([str(message) for message in info['error_msgs']])}")
+    if problems:
+        raise ValueError(f"The checkpoint {source!r} does not fill the model. Tensors {'; '.join(problems)}.")
+
+
+class StrictCheckpointMixin:
+    """`from_pretrained` that is strict and reads both layouts, `save_pretrained` that writes the published one."""
+
+    #: parameters that `ignore_mismatched_sizes=True` may leave new
+    _replaceable_parameters: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path,
+        *model_args,
+        ignore_mismatched_sizes: bool = False,
+        output_loading_info: bool = False,
+        key_mapping: dict[str, str] | None = None,
+        **kwargs,
+    ):
+        """Load a checkpoint of the published or the -hf layout; see [`~transformers.PreTrainedModel.from_pretrained`].
+
+        Args:
+            ignore_mismatched_sizes: lets the classifier, and nothing else, be missing or of another shape; it is then
+                new. `classify_num`, `timestamp_token_id` and `timestamp_segment_time` must be given with it unless the
+                checkpoint's config has them.
+
+        Raises:
+            ValueError: a tensor is missing, left over or of another shape; each is named.
+        """
+        if pretrained_model_name_or_path is not None:
+            pretrained_model_name_or_path = checkpoints.resolve_model(pretrained_model_name_or_path)
+        # Mismatches are collected first, so that the error can name them (transformers' own only points at its log).
+        model, info = super().from_pretrained(
+            pretrained_model_name_or_path,
+            *model_args,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            key_mapping={**checkpoints.HF_KEY_MAPPING, **(key_mapping or {})},
+            **kwargs,
+        )
+        replaceable = cls._replaceable_parameters if ignore_mismatched_sizes else frozenset()
+        check_loading(info, str(pretrained_model_name_or_path), replaceable)
+        return (model, info) if output_loading_info else model
+
+    def save_pretrained(self, save_directory, *args, **kwargs):
+        """Write the published layout, whatever layout was loaded; see [`~transformers.PreTrainedModel.save_pretrained`].
+
+        Raises:
+            ValueError: `save_original_format=True` was asked for; `conversion/` writes the -hf layout.
+        """
+        if kwargs.pop("save_original_format", False):
+            raise ValueError("save_original_format=True is not supported: the published layout is always written")
+        return super().save_pretrained(save_directory, *args, save_original_format=False, **kwargs)
