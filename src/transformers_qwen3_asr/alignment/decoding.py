@@ -1,0 +1,156 @@
+"""From scores at the slots to words' times: the class of each slot, made monotone, in seconds."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+
+
+def repair_monotone(values: Iterable[float]) -> list[int]:
+    """
+    `values` (milliseconds) made non-decreasing, as whole numbers, as qwen-asr 0.0.6 does it.
+
+    A longest non-decreasing subsequence is kept. Where several are longest, it is the one that ends at the earliest
+    index, and going backwards each value's predecessor is the earliest that fits. The values between are replaced: up
+    to two in a row take the nearer kept neighbour's value (the left one's at equal distance), three and more are
+    interpolated linearly, and outside the first and last kept value the nearest kept one is repeated. Fractions are cut
+    off towards zero.
+
+    O(n log n). Among indices whose longest subsequence has the same length, values fall strictly with the index (were
+    one not smaller than an earlier one, its subsequence would be longer), so both the length at an index and its
+    earliest predecessor are found by bisection.
+
+    Raises `ValueError` for a value that is NaN or infinite.
+    """
+    data = [float(v) for v in values]
+    for i, value in enumerate(data):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise ValueError(f"value {i} is {value}; times must be finite")
+    if not data:
+        return []
+
+    kept = _longest_non_decreasing(data)
+    result = list(data)
+    for left, right in zip([None, *kept], [*kept, None]):
+        if left is None:
+            result[:right] = [data[right]] * right
+        elif right is None:
+            result[left + 1 :] = [data[left]] * (len(data) - left - 1)
+        elif right - left - 1 <= 2:
+            for k in range(left + 1, right):
+                result[k] = data[left] if k - left <= right - k else data[right]
+        else:
+            step = (data[right] - data[left]) / (right - left)
+            for k in range(left + 1, right):
+                result[k] = data[left] + step * (k - left)
+    return [int(value) for value in result]
+
+
+def _longest_non_decreasing(data: list[float]) -> list[int]:
+    """Indices of the subsequence that `repair_monotone` keeps."""
+    lowest: list[float] = []  # at [k], the smallest value that ends a subsequence of k + 1
+    negated: list[list[float]] = []  # at [k], the values that do, negated so that they rise
+    indices: list[list[int]] = []  # and where they stand
+    parents = [-1] * len(data)
+    for i, value in enumerate(data):
+        k = bisect_right(lowest, value)
+        if k == len(lowest):
+            lowest.append(value)
+            negated.append([])
+            indices.append([])
+        lowest[k] = value
+        negated[k].append(-value)
+        indices[k].append(i)
+        if k > 0:
+            parents[i] = indices[k - 1][bisect_left(negated[k - 1], -value)]
+    kept = []
+    i = indices[-1][0]
+    while i != -1:
+        kept.append(i)
+        i = parents[i]
+    return kept[::-1]
+
+
+def slot_logits(logits: torch.Tensor, input_ids: torch.Tensor, timestamp_token_id: int) -> list[torch.Tensor]:
+    """
+    Each clip's scores at its slots, `(slots, classes)`.
+
+    `logits` are either `(batch, length, classes)`, or `(slots, classes)` in row-major order of the slots in `input_ids`
+    `(batch, length)`, which is what `logits_to_keep=input_ids == timestamp_token_id` gives.
+
+    Raises `ValueError` where the shapes do not fit each other.
+    """
+    slots = torch.as_tensor(input_ids) == timestamp_token_id
+    if slots.ndim != 2:
+        raise ValueError(f"input_ids have the shape {tuple(slots.shape)}; (batch, length) is expected")
+    counts = slots.sum(-1).tolist()
+    if logits.ndim == 3:
+        if logits.shape[:2] != slots.shape:
+            raise ValueError(
+                f"logits have the shape {tuple(logits.shape)}, which does not fit input_ids of {tuple(slots.shape)}"
+            )
+        return list(logits[slots.to(logits.device)].split(counts))
+    if logits.ndim == 2 and len(logits) == sum(counts):
+        return list(logits.split(counts))
+    raise ValueError(
+        f"logits have the shape {tuple(logits.shape)}; (batch, length, classes) or ({sum(counts)} slots, classes) fit "
+        f"these input_ids"
+    )
+
+
+def decode_slots(
+    logits: torch.Tensor, words: int | None = None, timestamp_segment_time: float = 80, name: str = "the clip"
+) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Times and scores of a clip's words from its slots' scores.
+
+    Args:
+        logits: `(2 * words, classes)`, each word's start slot, then its end slot.
+        words: how many words are expected; other numbers of slots are an error.
+        timestamp_segment_time: milliseconds a class.
+        name: how messages call the clip.
+
+    Returns: starts and ends in seconds, float64 `(words, 2)`, whole milliseconds and never falling; and scores, float64
+        `(words,)`, the mean of the softmax probabilities of the two classes nearest to the times returned. Times are the
+        classes' own: as in qwen-asr they are not cut at the recording's end.
+
+    Raises `ValueError` for NaN or +inf scores, or a number of slots that is not twice the number of words.
+    """
+    if logits.ndim != 2 or len(logits) % 2 or (words is not None and len(logits) != 2 * words):
+        wanted = "an even number" if words is None else f"two for each of {words} words"
+        raise ValueError(f"{name} has scores of the shape {tuple(logits.shape)}: its slots should be {wanted}")
+    if len(logits) == 0:
+        return np.zeros((0, 2)), np.zeros(0)
+    logits = logits.detach().float()
+    best, bins = logits.max(dim=-1)  # max finds NaN wherever it stands
+    if not torch.isfinite(best).all():
+        first = int((~torch.isfinite(best)).nonzero()[0])
+        raise ValueError(f"{name}: the scores at slot {first} are not finite (NaN or inf)")
+
+    # float32 like qwen-asr's product, so that a fractional segment time is cut off at the same milliseconds
+    raw = (bins.float() * timestamp_segment_time).tolist()
+    milliseconds = torch.tensor(repair_monotone(raw), dtype=torch.float64)
+    returned = (milliseconds / timestamp_segment_time + 0.5).long().clamp(max=logits.shape[-1] - 1)
+    chosen = logits.gather(-1, returned.to(logits.device)[:, None])[:, 0]
+    probabilities = torch.exp(chosen - logits.logsumexp(-1)).double().cpu()
+    times = np.round(milliseconds.numpy() / 1000.0, 3).reshape(-1, 2)
+    return times, probabilities.reshape(-1, 2).mean(-1).numpy()
+
+
+def decode_batch(
+    logits: torch.Tensor,
+    input_ids: torch.Tensor,
+    word_counts: Sequence[int],
+    timestamp_token_id: int,
+    timestamp_segment_time: float = 80,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """`decode_slots` of each clip of a batch, from the model's `logits` in either form that `slot_logits` takes."""
+    clips = slot_logits(logits, input_ids, timestamp_token_id)
+    if len(clips) != len(word_counts):
+        raise ValueError(f"there are {len(word_counts)} word lists for {len(clips)} clips")
+    return [
+        # a clip without words has had one pair of slots in native transformers' prompt
+        decode_slots(clip if words else clip[:0], words, timestamp_segment_time, f"clip {i}")
+        for i, (clip, words) in enumerate(zip(clips, word_counts))
+    ]

@@ -1,0 +1,198 @@
+"""Transcripts as the words that the aligner gives times to, with where each stands in the transcript.
+
+The rule is qwen-asr 0.0.6's, because the checkpoints were trained with it: a word is what stands between white space,
+with everything but letters, numbers and the apostrophe taken out; each CJK character is a word by itself; Japanese is
+cut by nagisa and Korean by soynlp. One thing differs: combining marks (Unicode category M) stay with the letter they
+belong to. qwen-asr drops them, and with them the vowels of Hindi and Thai or the accents of decomposed text.
+"""
+
+import os
+import unicodedata
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+KOREAN_DICTIONARY_VARIABLE = "QWEN3_ASR_KOREAN_DICTIONARY"
+
+# Of CJK ideographs, the ranges that qwen-asr 0.0.6 counts.
+_CJK_RANGES = (
+    (0x4E00, 0x9FFF),  # unified ideographs
+    (0x3400, 0x4DBF),  # extension A
+    (0x20000, 0x2A6DF),  # B
+    (0x2A700, 0x2B73F),  # C
+    (0x2B740, 0x2B81F),  # D
+    (0x2B820, 0x2CEAF),  # E
+    (0xF900, 0xFAFF),  # compatibility ideographs
+)
+
+
+@dataclass(frozen=True)
+class Word:
+    """
+    A word as the aligner is given it, and where it stands in the transcript.
+
+    `text` holds letters, numbers, apostrophes and combining marks only. `start` and `end` are character offsets:
+    `transcript[start:end]` begins with the word's first character and ends with its last, and holds whatever was dropped
+    between them (the hyphen of "rock-n-roll").
+    """
+
+    text: str
+    start: int
+    end: int
+
+
+def split_words(
+    text: str | Sequence[str], language: str | None = None, korean_dictionary: str | os.PathLike | None = None
+) -> list[Word]:
+    """
+    The words of a transcript.
+
+    Args:
+        text: the transcript; or its words, where they are already known. Known words are cleaned but neither joined nor
+            split, and offsets count in the words joined by single spaces.
+        language: a name as in `languages.py`; "Japanese" and "Korean" (any case) are cut by their own tools, all others
+            and `None` by white space and CJK characters.
+        korean_dictionary: a file whose lines begin with a Korean word, which is how qwen-asr's dictionary looks;
+            default: the file that the environment variable QWEN3_ASR_KOREAN_DICTIONARY names. Without one, Korean is
+            cut as by an empty dictionary, and a warning says so once.
+
+    Raises `ValueError`, naming the word, where a known word holds no letter and no number, or the dictionary cannot be
+    read; `ImportError`, naming the extra to install, where Japanese or Korean text comes without nagisa or soynlp.
+    """
+    if not isinstance(text, str):
+        return _known_words(text)
+    language = (language or "").lower()
+    if language == "japanese":
+        pieces = _japanese(text)
+    elif language == "korean":
+        pieces = _korean(text, korean_dictionary or os.environ.get(KOREAN_DICTIONARY_VARIABLE) or None)
+    else:
+        pieces = (_Piece(ch, i, i + 1, cuts=ch.isspace() or _is_cjk(ch)) for i, ch in enumerate(text))
+        return list(_collect(pieces, single=_is_cjk))
+    return list(_collect(pieces))
+
+
+def word_texts(words: Iterable[Word]) -> list[str]:
+    """The words' texts alone, as prompts and `word_lists` hold them."""
+    return [word.text for word in words]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A character, the span of the transcript it came from, and whether a word may not reach across its beginning."""
+
+    character: str
+    start: int
+    end: int
+    cuts: bool
+
+
+def _collect(pieces: Iterable[_Piece], single=lambda character: False) -> Iterator[Word]:
+    """Words from characters: what no word keeps is dropped; a word ends where a piece cuts, or after a `single` one."""
+    text, start, end = "", 0, 0
+    base_kept = False  # whether the letter before was kept, so that its marks are
+    cut = False  # whether the next letter begins another word
+    for piece in pieces:
+        cut = cut or piece.cuts
+        category = unicodedata.category(piece.character)
+        if category[0] == "M":
+            # even where a tool cut between a letter and its mark
+            if base_kept:
+                text, end = text + piece.character, piece.end
+            continue
+        if category == "Cf":  # joiners and direction marks: gone, but a mark may follow
+            continue
+        base_kept = category[0] in "LN" or piece.character == "'"
+        if base_kept:
+            if cut and text:
+                yield Word(text, start, end)
+                text = ""
+            if not text:
+                start = piece.start
+            text, end = text + piece.character, piece.end
+            cut = single(piece.character)
+    if text:
+        yield Word(text, start, end)
+
+
+def _is_cjk(character: str) -> bool:
+    code = ord(character)
+    return code >= 0x3400 and any(low <= code <= high for low, high in _CJK_RANGES)
+
+
+def _known_words(words: Sequence[str]) -> list[Word]:
+    found, offset = [], 0
+    for i, word in enumerate(words):
+        if not isinstance(word, str):
+            raise ValueError(f"word {i} is of type {type(word).__name__}, not text")
+        cleaned = list(_collect(_Piece(ch, offset + k, offset + k + 1, cuts=False) for k, ch in enumerate(word)))
+        if not cleaned:
+            raise ValueError(f"word {i} ({word!r}) holds no letter and no number")
+        found += cleaned
+        offset += len(word) + 1
+    return found
+
+
+def _japanese(text: str) -> Iterator[_Piece]:
+    try:
+        import nagisa
+    except ImportError as error:
+        raise ImportError("Japanese words need nagisa: pip install transformers-qwen3-asr[ja]") from error
+    # nagisa cuts the text's NFKC form, so each of its characters is traced back to where it came from
+    spans = iter([span for piece, *span in _normalized(text) for _ in piece])
+    for word in nagisa.tagging(text).words if text.strip() else []:
+        for k, (character, (start, end)) in enumerate(zip(word, spans)):
+            yield _Piece(character, start, end, cuts=k == 0)
+
+
+def _normalized(text: str) -> Iterator[tuple[str, int, int]]:
+    """The NFKC form of `text` in pieces that do not interact, each with the span it came from."""
+    start = 0
+    for i in range(1, len(text) + 1):
+        if i < len(text):
+            head, character = text[start:i], text[i]
+            joined = unicodedata.normalize("NFKC", head + character)
+            decomposed = unicodedata.normalize("NFKD", character)
+            if unicodedata.combining(decomposed[0]) or joined != (
+                unicodedata.normalize("NFKC", head) + unicodedata.normalize("NFKC", character)
+            ):
+                continue
+        yield unicodedata.normalize("NFKC", text[start:i]), start, i
+        start = i
+
+
+def _korean(text: str, dictionary: str | os.PathLike | None) -> Iterator[_Piece]:
+    tokens = _korean_tokenizer(None if dictionary is None else os.fspath(dictionary)).tokenize(text)
+    position = 0
+    for token in tokens:
+        while text[position].isspace():
+            position += 1
+        for k, character in enumerate(token):
+            yield _Piece(character, position + k, position + k + 1, cuts=k == 0)
+        position += len(token)
+
+
+@lru_cache(maxsize=4)
+def _korean_tokenizer(dictionary: str | None):
+    try:
+        from soynlp.tokenizer import LTokenizer
+    except ImportError as error:
+        raise ImportError("Korean words need soynlp: pip install transformers-qwen3-asr[ko]") from error
+    if dictionary is None:
+        # cached, so it is said once
+        warnings.warn(
+            "Korean is cut without a dictionary: a word is cut after its second syllable, which is what qwen-asr does "
+            "with words its dictionary does not hold. For its words, give the file that qwen-asr ships "
+            "(qwen_asr/inference/assets/korean_dict_jieba.dict) as korean_dictionary= or in the environment variable "
+            f"{KOREAN_DICTIONARY_VARIABLE}",
+            stacklevel=2,
+        )
+        return LTokenizer()
+    try:
+        with open(dictionary, encoding="utf-8") as file:
+            words = [line.split()[0] for line in file if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"the Korean dictionary {dictionary!r} cannot be read: {error}") from error
+    # every word scores alike, as in qwen-asr: the shortest listed beginning of two or more syllables wins
+    return LTokenizer(scores=dict.fromkeys(words, 1.0))

@@ -1,0 +1,220 @@
+"""Recordings in: whatever a user has, as one channel of float32 samples at the rate the model wants.
+
+PyAV decodes and resamples, because it reads every container that FFmpeg reads (wav, flac, mp3, m4a, mp4, webm, …) and
+needs no system library. Remote files are opened by fsspec, which `datasets` brings along.
+"""
+
+import base64
+import binascii
+import io
+import numbers
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import av
+import fsspec
+import numpy as np
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://")
+
+
+def load_audio(source: Any, sampling_rate: int = 16000) -> np.ndarray:
+    """
+    One recording as float32 samples of shape `(samples,)`, mixed down to one channel, at `sampling_rate` hertz.
+
+    `source` is one of
+
+    - a path (`str` or `os.PathLike`) of any container PyAV reads, or an open binary file;
+    - a URL (`http://`, `https://`, `file://`, or another scheme that fsspec opens);
+    - base64 of such a file, with or without a `data:…;base64,` prefix, or its bytes;
+    - samples: a numpy array, a torch tensor or a list of numbers, taken to be at `sampling_rate`; two dimensions are
+      channels and samples in either order (the shorter one is the channels);
+    - `(samples, rate)`, `{"array": samples, "sampling_rate": rate}`;
+    - `{"bytes": …}` or `{"path": …}`, a row of `datasets` with `Audio(decode=False)`;
+    - an audio decoder with `get_all_samples()`, as `datasets` gives with `Audio(decode=True)`.
+
+    Integer samples are scaled to [-1, 1] by their type. Samples whose peak is above 1 are divided by the peak, as
+    qwen-asr does. Channels are averaged.
+
+    Raises `ValueError`, naming the source, where nothing can be decoded, or the recording is empty or not finite.
+    """
+    if isinstance(source, dict):
+        source = _from_mapping(source)
+    if hasattr(source, "get_all_samples"):
+        decoded = source.get_all_samples()
+        source = (decoded.data, decoded.sample_rate)
+    if isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(source, "read"):
+        samples, name = _decode(source, sampling_rate)
+        return _checked(samples, name)
+    rate: Any = sampling_rate
+    if is_rated_pair(source):
+        source, rate = source
+    name = f"the samples ({type(source).__name__})"
+    return _checked(_resampled(_one_channel(source, name), rate, sampling_rate, name), name)
+
+
+def load_audios(audio: Any, sampling_rate: int = 16000) -> list[np.ndarray]:
+    """
+    Each recording of `audio`, which is one source for `load_audio` or a list of them.
+
+    A list of numbers is one recording, and so is an array of two dimensions (channels and samples). Raises `ValueError`,
+    naming the position in the list, where a recording cannot be loaded.
+    """
+    recordings = []
+    sources = audio_list(audio)
+    for i, source in enumerate(sources):
+        try:
+            recordings.append(load_audio(source, sampling_rate))
+        except ValueError as error:
+            if len(sources) == 1:
+                raise
+            raise ValueError(f"audio {i}: {error}") from error
+    return recordings
+
+
+def audio_list(audio: Any) -> list[Any]:
+    """`audio` as a list of sources: itself where it is a list of recordings, else a list that holds it alone."""
+    if isinstance(audio, Sequence) and not isinstance(audio, (str, bytes, bytearray, memoryview)):
+        if len(audio) == 0:
+            raise ValueError("audio is an empty list")
+        if not is_rated_pair(audio) and not isinstance(audio[0], numbers.Real):
+            return list(audio)
+    return [audio]
+
+
+def is_rated_pair(audio: Any) -> bool:
+    """Whether `audio` is `(samples, rate)`."""
+    return (
+        isinstance(audio, tuple)
+        and len(audio) == 2
+        and isinstance(audio[1], numbers.Real)
+        and not isinstance(audio[0], (numbers.Real, str, bytes, dict))
+    )
+
+
+def _from_mapping(row: dict) -> Any:
+    if row.get("array") is not None:
+        rate = row.get("sampling_rate", row.get("sample_rate"))
+        if rate is None:
+            raise ValueError("audio given as {'array': …} needs 'sampling_rate' beside it")
+        return row["array"], rate
+    # datasets keeps the path beside the bytes only as a name
+    for key in ("bytes", "path"):
+        if row.get(key) is not None:
+            return row[key]
+    raise ValueError(
+        f"audio given as a dict needs 'array' with 'sampling_rate', 'bytes' or 'path'; this one has {sorted(row)}"
+    )
+
+
+def _decode(source: Any, rate: int) -> tuple[np.ndarray, str]:
+    """The samples of an encoded recording, and how to call it in a message."""
+    if hasattr(source, "read"):
+        name = f"the file {getattr(source, 'name', type(source).__name__)!r}"
+        return _decode_file(source, name, rate), name
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        name = f"the audio given as {len(source)} bytes"
+        return _decode_file(io.BytesIO(source), name, rate), name
+
+    text = os.fspath(source)
+    name = repr(text if len(text) <= 120 else text[:80] + "…")
+    if text.startswith("data:"):
+        return _decode_file(io.BytesIO(_base64_bytes(text, name)), name, rate), name
+    if _URL.match(text):
+        try:
+            # read whole: containers such as m4a keep their index at the end, and not every server can seek
+            with fsspec.open(text, "rb") as file:
+                content = file.read()
+        except Exception as error:  # each of fsspec's backends raises errors of its own
+            raise ValueError(f"{name} cannot be read: {type(error).__name__}: {error}") from error
+        return _decode_file(io.BytesIO(content), name, rate), name
+    if isinstance(source, os.PathLike) or _is_file(text):
+        return _decode_file(text, name, rate), name
+    try:
+        content = _base64_bytes(text, name)
+    except ValueError:
+        raise ValueError(f"{name} is no existing file, no URL and no base64") from None
+    return _decode_file(io.BytesIO(content), name, rate), name
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return os.path.isfile(text)
+    except (OSError, ValueError):  # base64 is longer than a file name may be
+        return False
+
+
+def _base64_bytes(text: str, name: str) -> bytes:
+    if text.startswith("data:"):
+        header, found, text = text.partition(",")
+        if not found or not header.endswith(";base64"):
+            raise ValueError(f"{name} is a data: URL without ';base64,'")
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"{name} is not valid base64: {error}") from error
+
+
+def _decode_file(file: Any, name: str, rate: int) -> np.ndarray:
+    parts: list[np.ndarray] = []
+    try:
+        with av.open(file) as container:
+            if not container.streams.audio:
+                raise ValueError("it holds no audio")
+            # no layout: FFmpeg's own mix-down is 3 dB louder for float formats than for integer ones
+            resampler = av.AudioResampler(format="fltp", rate=rate)
+            for frame in container.decode(container.streams.audio[0]):
+                parts.extend(out.to_ndarray().mean(axis=0) for out in resampler.resample(frame))
+            if parts:
+                parts.extend(out.to_ndarray().mean(axis=0) for out in resampler.resample(None))
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
+        raise ValueError(f"{name} cannot be decoded: {reason}") from error
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def _one_channel(samples: Any, name: str) -> np.ndarray:
+    """Samples of any number type and one or two dimensions as float32 `(samples,)`."""
+    if hasattr(samples, "detach"):  # a torch tensor, on any device
+        samples = samples.detach().cpu()
+        samples = samples.float().numpy() if samples.is_floating_point() else samples.numpy()
+    try:
+        array = np.asarray(samples)
+    except ValueError as error:
+        raise ValueError(f"{name} are no array: {error}") from error
+    if array.dtype.kind == "u":
+        half = 2.0 ** (8 * array.dtype.itemsize - 1)
+        array = (array.astype(np.float64) - half) / half
+    elif array.dtype.kind == "i" and not isinstance(samples, (list, tuple)):
+        array = array / 2.0 ** (8 * array.dtype.itemsize - 1)
+    elif array.dtype.kind not in "fi":
+        raise ValueError(f"{name} are of type {array.dtype}, not numbers")
+    if array.ndim == 2:
+        array = array.mean(axis=0 if array.shape[0] <= array.shape[1] else 1)
+    if array.ndim != 1:
+        raise ValueError(f"{name} have the shape {array.shape}; one channel or channels by samples are expected")
+    return array.astype(np.float32)
+
+
+def _resampled(samples: np.ndarray, rate: Any, wanted: int, name: str) -> np.ndarray:
+    if not isinstance(rate, numbers.Real) or rate != rate or rate < 1 or rate != int(rate):
+        raise ValueError(f"{name} come with the sampling rate {rate!r}; a whole number of hertz is expected")
+    if int(rate) == wanted or len(samples) == 0:
+        return samples
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None]), format="fltp", layout="mono")
+    frame.sample_rate = int(rate)
+    resampler = av.AudioResampler(format="fltp", layout="mono", rate=wanted)
+    return np.concatenate([out.to_ndarray()[0] for out in (*resampler.resample(frame), *resampler.resample(None))])
+
+
+def _checked(samples: np.ndarray, name: str) -> np.ndarray:
+    if len(samples) == 0:
+        raise ValueError(f"{name}: the recording is empty")
+    peak = float(np.abs(samples).max())
+    if not np.isfinite(peak):
+        raise ValueError(f"{name}: the recording holds NaN or infinite samples")
+    if peak > 1.0:
+        samples = samples / peak
+    return np.ascontiguousarray(samples, dtype=np.float32)
