@@ -1,0 +1,115 @@
+"""Augmentation of raw log10-mel batches: voices, rooms, microphones and noise without touching a waveform."""
+
+import torch
+import torch.nn.functional as F
+from features import BANDS
+
+_LN10 = 2.302585092994046
+
+
+def _band_hertz() -> torch.Tensor:
+    """Centre frequencies of the 128 Slaney mel bands up to 8 kHz."""
+    top = 15 + 27 * torch.log(torch.tensor(8.0)) / torch.log(torch.tensor(6.4))  # mel value of 8000 Hz
+    mels = torch.linspace(0, float(top), BANDS + 2)[1:-1]
+    return torch.where(mels < 15, mels * 200 / 3, 1000 * torch.exp((mels - 15) * torch.log(torch.tensor(6.4)) / 27))
+
+
+def _hertz_band(hertz: torch.Tensor) -> torch.Tensor:
+    """Fractional band index of frequencies, the inverse of `_band_hertz`."""
+    top = 15 + 27 * torch.log(torch.tensor(8.0)) / torch.log(torch.tensor(6.4))
+    mels = torch.where(
+        hertz < 1000, hertz * 3 / 200, 15 + 27 * torch.log(hertz.clamp(min=1) / 1000) / torch.log(torch.tensor(6.4))
+    )
+    return mels / top * (BANDS + 1) - 1
+
+
+class Augmenter:
+    """`(clips, frames, 128)` raw log10 mel -> the same, each clip changed in its own way."""
+
+    def __init__(self):
+        hertz = _band_hertz()
+        self.warps = torch.stack([self._warp(hertz, factor) for factor in torch.linspace(0.82, 1.22, 41)])
+        # A band of few FFT bins fluctuates more in noise.
+        bins = (hertz / 8000 * 110).clamp(min=1) * 0.12 + 1
+        self.flutter = 1 / bins.sqrt()
+        self.curve = torch.arange(BANDS) / BANDS
+
+    @staticmethod
+    def _warp(hertz: torch.Tensor, factor: float) -> torch.Tensor:
+        """Matrix that moves every formant (and the pitch) by `factor`: vocal tract length perturbation."""
+        source = _hertz_band(hertz / factor).clamp(0, BANDS - 1.001)
+        low = source.floor().long()
+        matrix = torch.zeros(BANDS, BANDS)
+        columns = torch.arange(BANDS)
+        matrix[low, columns] = 1 - (source - low)
+        matrix[low + 1, columns] = source - low
+        return matrix
+
+    def _smooth(self, rows: int, generator, size: float) -> torch.Tensor:
+        """Random smooth curves over the bands, `(rows, 1, bands)`, of about `size` (log10 power)."""
+        terms = torch.arange(1, 6)
+        weight = torch.randn(rows, 5, generator=generator) * size / terms
+        phase = torch.rand(rows, 5, 1, generator=generator) * 6.283
+        waves = torch.cos(phase + terms[:, None] * torch.pi * self.curve)
+        return (weight[..., None] * waves).sum(1, keepdim=True)
+
+    def __call__(self, raw: torch.Tensor, mask: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        rows = len(raw)
+
+        def uniform(low, high):
+            return low + (high - low) * torch.rand(rows, 1, 1, generator=generator)
+
+        def some(share):
+            return torch.rand(rows, 1, 1, generator=generator) < share
+
+        choice = torch.randint(len(self.warps), (rows,), generator=generator)
+        choice[torch.rand(rows, generator=generator) < 0.25] = 20  # a quarter keeps its voice
+        raw = raw @ self.warps[choice]
+        raw = self._reverberate(raw, generator)
+        loud = ((raw * _LN10).exp() * mask[..., None]).sum((1, 2), keepdim=True)
+        loud = (loud / (mask.sum(1)[:, None, None] * BANDS)).clamp(min=1e-9).log10()
+        raw = raw + self._smooth(rows, generator, 0.5) * some(0.8)
+        # Stationary noise 3 to 45 dB below the speech, mostly falling with frequency as real noise does.
+        level = loud - uniform(0.3, 4.5) - some(0.1) * 3.0
+        tilt = uniform(-0.5, 2.0) * (0.5 - self.curve)
+        noise = level + tilt + self._smooth(rows, generator, 0.4)
+        grain = torch.rand(raw.shape, generator=generator).clamp(1e-4, 0.9999)
+        noise = noise + (-grain.log()).log10() * self.flutter
+        raw = torch.logaddexp(raw * _LN10, noise * _LN10) / _LN10
+        if torch.rand(1, generator=generator) < 0.15 and rows > 1:  # someone else speaks in the background
+            other = raw.roll(1, 0) - uniform(1.0, 2.5)
+            raw = torch.logaddexp(raw * _LN10, other * _LN10) / _LN10
+        raw = raw + uniform(-2.0, 1.0)
+        return self._blank(raw, generator)
+
+    def _reverberate(self, raw: torch.Tensor, generator) -> torch.Tensor:
+        """A third of the clips in a room: power smeared backwards in time with an exponential tail."""
+        rows = torch.nonzero(torch.rand(len(raw), generator=generator) < 0.33).flatten()
+        if len(rows) == 0:
+            return raw
+        taps = torch.arange(25.0)
+        decay = 6.9 / (15 + 45 * torch.rand(len(rows), 1, generator=generator))  # 0.15 to 0.6 s to fall by 60 dB (power)
+        tail = 0.02 + 0.25 * torch.rand(len(rows), 1, generator=generator)
+        kernel = tail * torch.exp(-2 * decay * taps)
+        kernel[:, 0] = 1.0
+        power = (raw[rows] * _LN10).exp().transpose(1, 2)  # rows, bands, frames
+        power = F.pad(power, (len(taps) - 1, 0)).transpose(0, 1)  # bands, rows, frames
+        smeared = F.conv1d(power, kernel.flip(-1)[:, None], groups=len(rows)).permute(1, 2, 0)
+        raw = raw.clone()
+        raw[rows] = smeared.clamp(min=1e-10).log10()
+        return raw
+
+    @staticmethod
+    def _blank(raw: torch.Tensor, generator) -> torch.Tensor:
+        """Blank a band range and a short time range in half of the clips (SpecAugment)."""
+        rows, frames, bands = raw.shape
+        time, band = torch.arange(frames), torch.arange(bands)
+
+        def ranges(size, widest, axis):
+            begin = torch.randint(size, (rows, 1), generator=generator)
+            width = torch.randint(widest + 1, (rows, 1), generator=generator)
+            width = width * (torch.rand(rows, 1, generator=generator) < 0.5)
+            return (axis >= begin) & (axis < begin + width)
+
+        blank = ranges(frames, 12, time)[:, :, None] | ranges(bands, 18, band)[:, None, :]
+        return torch.where(blank, raw.mean((1, 2), keepdim=True), raw)

@@ -1,0 +1,180 @@
+"""The made speech as training batches: clips from the parts, mel-domain augmentation, prompts and labels."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from augment import Augmenter
+from features import BANDS, whisper_scale
+from transformers import PreTrainedTokenizerBase
+
+from transformers_qwen3_asr.configuration_qwen3_asr import audio_token_lengths
+
+SEGMENT = 0.08  # seconds a class
+CHUNK, POSITIONS = 100, 13  # mel frames of an encoder chunk and its positions
+
+
+def position_times(count: int) -> np.ndarray:
+    """Seconds at which each of `count` audio positions begins: 13 to a second, 80 ms apart, the last one shorter."""
+    index = np.arange(count)
+    return index // POSITIONS * (CHUNK / 100) + index % POSITIONS * 0.08
+
+
+def position_of(times: np.ndarray) -> np.ndarray:
+    """Audio position that covers each time (seconds)."""
+    second = np.floor(times)
+    return (second * POSITIONS + np.minimum((times - second) / 0.08, POSITIONS - 1)).astype(np.int64)
+
+
+@dataclass
+class Clip:
+    """One utterance: where its features lie and what is said when (seconds)."""
+
+    features: np.ndarray
+    engine: str
+    words: list[str]
+    starts: np.ndarray
+    ends: np.ndarray
+    phones: list[list]
+
+    @property
+    def frames(self) -> int:
+        return len(self.features)
+
+
+def load_clips(folder: Path) -> list[Clip]:
+    """All clips of a split, features mapped from disk."""
+    clips = []
+    for path in sorted(Path(folder).glob("*.json")):
+        features = np.load(path.with_suffix(".npy"), mmap_mode="r")
+        for entry in json.loads(path.read_text()):
+            words, starts, ends = zip(*entry["words"], strict=True)
+            block = features[entry["first"] : entry["first"] + entry["frames"]]
+            clips.append(
+                Clip(block, entry["engine"], list(words), np.array(starts), np.array(ends), entry["phones"])
+            )
+    if not clips:
+        raise ValueError(f"no parts in {folder}: run make_data.py first")
+    return clips
+
+
+class BatchPlan(torch.utils.data.Dataset):
+    """Item i is the i-th batch of training, as clip indices of similar length; the same for the same seed.
+
+    Args:
+        clips: the training clips.
+        steps: batches in all.
+        frames: mel frames a batch, padding not counted; at most `most` clips.
+        longest: `longest(i)` gives the longest clip, in frames, that batch i may hold (the curriculum).
+    """
+
+    def __init__(self, clips, steps: int, frames: int, longest, most: int = 64, seed: int = 0):
+        self.lengths = np.array([clip.frames for clip in clips])
+        self.steps, self.frames, self.longest, self.most, self.seed = steps, frames, longest, most, seed
+        self.order = np.argsort(self.lengths, kind="stable")
+        self.sorted_lengths = self.lengths[self.order]
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, i: int) -> tuple[int, list[int]]:
+        rng = np.random.default_rng((self.seed, i))
+        usable = int(np.searchsorted(self.sorted_lengths, self.longest(i), side="right"))
+        middle = int(rng.integers(usable))
+        count = int(np.clip(self.frames // self.sorted_lengths[middle], 4, self.most))
+        # Neighbours in length, drawn from a window eight batches wide so that batches differ from epoch to epoch.
+        low = max(0, min(middle - 4 * count, usable - 8 * count))
+        pool = self.order[low : min(usable, low + 8 * count)]
+        return i, rng.choice(pool, min(count, len(pool)), replace=False).tolist()
+
+
+class Prompter:
+    """Token ids of words, each tokenised alone, as the processor does it."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, words: set[str]):
+        names = ["<|audio_start|>", "<|audio_end|>", "<|audio_pad|>", "<timestamp>", "<|endoftext|>"]
+        self.start, self.end, self.audio, self.slot, self.pad = tokenizer.convert_tokens_to_ids(names)
+        ordered = sorted(words)
+        encoded = tokenizer(ordered, add_special_tokens=False).input_ids if ordered else []
+        self.ids = dict(zip(ordered, encoded, strict=True))
+
+    def row(self, words: list[str], positions: int) -> list[int]:
+        ids = [self.start, *[self.audio] * positions, self.end]
+        for word in words:
+            ids += [*self.ids[word], self.slot, self.slot]
+        return ids
+
+
+class TrainingCollator:
+    """Clip indices -> the model's inputs, with labels at the slots and, early in training, at the audio positions.
+
+    Args:
+        lead: `lead(i)` gives the most leading silence, in frames, in batch i.
+        frame_labels: `frame_labels(i)` says whether audio positions are labelled with their own time in batch i.
+        classes: of the classifier; clips are laid out to end below the last one.
+        augment: change speed, voice, room and noise.
+    """
+
+    def __init__(self, clips, prompter: Prompter, lead, frame_labels, classes: int, augment=True, seed: int = 0):
+        self.clips, self.prompter, self.lead, self.frame_labels = clips, prompter, lead, frame_labels
+        self.classes, self.augment, self.seed = classes, augment, seed
+        self.augmenter = Augmenter()
+
+    def __call__(self, items) -> dict[str, torch.Tensor]:
+        ((step, chosen),) = items
+        rng = np.random.default_rng((self.seed, step, 1))
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        blocks, leads, tempos = [], [], []
+        for index in chosen:
+            block = torch.from_numpy(np.asarray(self.clips[index].features, dtype=np.float32))
+            tempo = 1.0
+            if self.augment and rng.random() < 0.7:
+                count = round(len(block) / rng.uniform(0.82, 1.22))
+                tempo = len(block) / count
+                block = F.interpolate(block.T[None], size=count, mode="linear")[0].T
+            room = int((self.classes - 2) * SEGMENT * 100) - len(block)
+            lead = min(int(rng.integers(self.lead(step) + 1)), max(0, room))
+            tail = int(rng.integers(60)) if self.augment and rng.random() < 0.5 else 0
+            blocks.append(F.pad(block, (0, 0, lead, tail), value=-10.0))
+            leads.append(lead / 100)
+            tempos.append(tempo)
+        lengths = torch.tensor([len(block) for block in blocks])
+        raw = torch.full((len(blocks), int(lengths.max()), BANDS), -10.0)
+        for row, block in zip(raw, blocks, strict=True):
+            row[: len(block)] = block
+        mask = torch.arange(raw.shape[1]) < lengths[:, None]
+        if self.augment:
+            raw = self.augmenter(raw, mask, generator)
+        batch = {"input_features": whisper_scale(raw, mask).transpose(1, 2).contiguous(), "input_features_mask": mask.long()}
+        rows, labels, targets = [], [], []
+        for index, lead, tempo, frames in zip(chosen, leads, tempos, lengths.tolist(), strict=True):
+            clip = self.clips[index]
+            words = [w.lower() for w in clip.words] if rng.random() < 0.5 else clip.words
+            positions = audio_token_lengths(frames)
+            ids = np.array(self.prompter.row(words, positions))
+            times = np.stack([clip.starts, clip.ends], 1).ravel() / tempo + lead
+            label = np.full(len(ids), -100)
+            label[ids == self.prompter.slot] = np.clip(np.rint(times / SEGMENT), 0, self.classes - 1)
+            if self.frame_labels(step):
+                label[1 : 1 + positions] = np.clip(np.rint(position_times(positions) / SEGMENT), 0, self.classes - 1)
+            target = np.full(len(ids), -1)
+            # An end lies in the position before it, so look a little earlier there.
+            inside = times - np.tile([0.0, 0.01], len(words))
+            target[ids == self.prompter.slot] = np.clip(position_of(np.maximum(inside, 0)), 0, positions - 1)
+            rows.append(ids)
+            labels.append(label)
+            targets.append(target)
+        width = max(map(len, rows))
+
+        def padded(values, fill):
+            return torch.from_numpy(np.stack([np.pad(v, (0, width - len(v)), constant_values=fill) for v in values]))
+
+        batch["input_ids"] = padded(rows, self.prompter.pad)
+        batch["attention_mask"] = padded([np.ones(len(r), np.int64) for r in rows], 0)
+        batch["labels"] = padded(labels, -100)
+        batch["logits_to_keep"] = batch["labels"] != -100
+        batch["pointer_targets"] = padded(targets, -1)
+        return batch
