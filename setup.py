@@ -19,6 +19,7 @@ EXTRAS["dev"] = [
     "pocketsphinx>=5.0",  # an independent aligner to compare times with
     "pytest>=8",
     "ruff>=0.15",
+    "setuptools>=77",  # a test builds the wheel without going to an index
 ]
 
 setup(
@@ -27,7 +28,7 @@ setup(
     description="Qwen3-ASR and Qwen3-ForcedAligner for Hugging Face transformers: align speech with its text, train",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
+    license_expression="Apache-2.0",
     license_files=["LICENSE"],
     package_dir={"": "src"},
     packages=find_packages("src"),

@@ -1,0 +1,1 @@
+"""Pipelines: recordings and texts in, words with times out."""

@@ -1,0 +1,282 @@
+"""`pipeline("forced-alignment", model=...)`: a recording and its text in, each word's start and end out."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+from transformers import Pipeline
+from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
+
+from ..alignment.results import AlignmentResult
+from ..audio import is_rated_pair, load_audio
+from ..modeling_qwen3_asr import Qwen3ASRForTokenClassification
+
+
+class ForcedAlignmentPipeline(Pipeline):
+    """
+    Aligns recordings with their texts.
+
+    Registered as the task "forced-alignment" (models of `AutoModelForTokenClassification`, type "multimodal"); also
+    reached by `pipeline("token-classification", model=..., pipeline_class=ForcedAlignmentPipeline)`.
+
+    Calls:
+
+    - `pipe(audio, text="what is said", language="English")`: one recording, in any form that
+      `transformers_qwen3_asr.audio.load_audio` takes. `text` may also be a list of words. Returns one result.
+    - `pipe({"audio": audio, "text": text, "language": language})`: the same as one row.
+    - `pipe([audio, audio], text=[text, text], language=...)` or `pipe([row, row])`: returns a list of results.
+    - `pipe(rows)` for a `datasets.Dataset` or `IterableDataset`, a torch dataset or any other iterable of rows:
+      returns an iterator of results in the same order. Further columns are left alone. A dataset's `Audio` column is
+      decoded here, by PyAV.
+
+    A result is `{"text": text as given, "chunks": [{"text": word, "timestamp": (start, end), "score": score}, ...]}`
+    with times in seconds and the mean probability of the two time classes as the score. A text without words has no
+    chunks.
+
+    Keywords, of the call or (as defaults) of `pipeline()`: `language` (name or code, one for all or, beside a list of
+    recordings, a list; a row's own goes first), `korean_dictionary` (see `split_words`), `batch_size` (recordings a
+    forward pass, 1 if not given; results do not depend on it) and `num_workers` (processes that decode audio, 0 if not
+    given).
+
+    Raises `ValueError`, naming the item's index in a list or dataset, for a recording that cannot be decoded or is
+    longer than the model's time classes reach, a missing text, lists of different lengths; `TypeError` for an unknown
+    keyword.
+    """
+
+    _load_processor = True
+    _load_tokenizer = False
+    _load_feature_extractor = False
+    _load_image_processor = False
+    _load_video_processor = False
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model  # peft's wrapper
+        if not isinstance(model, Qwen3ASRForTokenClassification):
+            raise ValueError(
+                f"forced alignment needs a {Qwen3ASRForTokenClassification.__module__}."
+                f"{Qwen3ASRForTokenClassification.__name__}, not a {type(model).__module__}.{type(model).__name__}"
+            )
+        if not hasattr(self.processor, "prepare_forced_aligner_inputs"):
+            raise ValueError("forced alignment needs a processor=Qwen3ASRProcessor beside the model")
+        config = self.model.config
+        if config.timestamp_token_id is None or not config.timestamp_segment_time:
+            raise ValueError("the model's config has no timestamp_token_id or timestamp_segment_time: not an aligner")
+        # a model fresh from training would drop activations
+        self.model.eval()
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
+        """
+        Saves model and processor into a folder that `pipeline` and the Auto classes load.
+
+        transformers' own method would copy this module into the folder as remote code and note it in the config, and
+        the folder would then ask for `trust_remote_code`.
+        """
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.processor.save_pretrained(save_directory, **kwargs)
+
+    def _sanitize_parameters(self, language=None, korean_dictionary=None, local_files_only=None, **unknown):
+        # local_files_only has been heeded by pipeline(), which passes it on nonetheless
+        if unknown:
+            raise TypeError(f"forced alignment has no parameter {', '.join(sorted(unknown))}")
+        given = {"language": language, "korean_dictionary": korean_dictionary}
+        return {name: value for name, value in given.items() if value is not None}, {}, {}
+
+    def __call__(
+        self,
+        audio: Any,
+        text: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
+        language: str | Sequence[str | None] | None = None,
+        *,
+        batch_size: int | None = None,
+        num_workers: int | None = None,
+        **kwargs: Any,
+    ) -> AlignmentResult | list[AlignmentResult] | Iterator[AlignmentResult]:
+        """Aligns one recording, a list of them or a dataset; see the class for the forms and for what comes back."""
+        one = language is None or isinstance(language, str)
+        parameters, _, _ = self._sanitize_parameters(language=language if one else None, **kwargs)
+        parameters = {**self._preprocess_params, **parameters}
+        batch_size = _count("batch_size", batch_size, self._batch_size, default=1, least=1)
+        num_workers = _count("num_workers", num_workers, self._num_workers, default=0, least=0)
+
+        if _is_recording(audio) or isinstance(audio, Mapping):
+            if not one:
+                raise ValueError(f"one recording, but language={language!r}")
+            return self.run_single((None, _row(audio, text)), parameters, {}, {})
+        if isinstance(audio, Sequence):
+            rows = _rows(audio, text, None if one else language)
+            return list(self.get_iterator(rows, num_workers, batch_size, parameters, {}, {}))
+        if text is not None or not one:
+            raise ValueError("lists of texts or languages go with a list of recordings; a dataset's rows hold theirs")
+        return self.get_iterator(_undecoded(audio), num_workers, batch_size, parameters, {}, {})
+
+    def run_single(self, inputs, preprocess_params, forward_params, postprocess_params):
+        batch = _as_batch([self.preprocess(inputs, **preprocess_params)])
+        return self.postprocess(self.forward(batch, **forward_params)["items"][0], **postprocess_params)
+
+    def get_iterator(self, inputs, num_workers, batch_size, preprocess_params, forward_params, postprocess_params):
+        """
+        Yields a result a row, in order. The library's own would pad features and tokens one by one, not knowing what
+        they are; here a batch is a list of decoded recordings until the processor makes inputs of it.
+        """
+        mapped = hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__")
+        if mapped and not isinstance(inputs, IterableDataset):
+            dataset = PipelineDataset(_Numbered(inputs), self.preprocess, preprocess_params)
+        elif num_workers > 1:
+            raise ValueError(f"num_workers={num_workers}: rows that can only be iterated have one reader at most")
+        else:
+            dataset = PipelineIterator(enumerate(inputs), self.preprocess, preprocess_params)
+        batches = DataLoader(dataset, num_workers=num_workers, batch_size=batch_size, collate_fn=_as_batch)
+        for batch in batches:
+            for item in self.forward(batch, **forward_params)["items"]:
+                yield self.postprocess(item, **postprocess_params)
+
+    def preprocess(self, input_, language=None, korean_dictionary=None) -> dict[str, Any]:
+        """Decodes one (index, row) and cuts its text into words; index None stands for a recording by itself."""
+        index, row = input_
+        try:
+            _check_row(row)
+            language = row.get("language") or language
+            words = self.processor.split_words_for_alignment(row["text"], language, korean_dictionary)
+            audio = load_audio(row["audio"], self.processor.feature_extractor.sampling_rate)
+            self._check_length(audio)
+        except ValueError as error:
+            raise error if index is None else ValueError(f"item {index}: {error}") from error
+        return {"audio": audio, "text": row["text"], "words": words, "language": language}
+
+    def _check_length(self, audio: np.ndarray) -> None:
+        config = self.model.config
+        seconds = len(audio) / self.processor.feature_extractor.sampling_rate
+        limit = config.num_labels * config.timestamp_segment_time / 1000
+        if seconds > limit:
+            raise ValueError(
+                f"the recording is {seconds:.1f} s long, and the model's {config.num_labels} time classes of "
+                f"{config.timestamp_segment_time} ms reach {limit:g} s"
+            )
+
+    def _forward(self, model_inputs: dict[str, list[dict]]) -> dict[str, list[dict]]:
+        # a text without words has no slots, and nothing to ask the model
+        items = [item for item in model_inputs["items"] if item["words"]]
+        if items:
+            inputs, word_lists = self.processor.prepare_forced_aligner_inputs(
+                audio=[item["audio"] for item in items],
+                transcript=[item["words"] for item in items],
+                language=[item["language"] for item in items],
+                device=self.device,
+            )
+            inputs = inputs.to(self.device, self.dtype)
+            config = self.model.config
+            slots = inputs["input_ids"] == config.timestamp_token_id
+            logits = self.model(**inputs, logits_to_keep=slots).logits
+            # decoded where the scores are, so that thousands of scores a slot never leave the device
+            aligned = self.processor.decode_forced_alignment(
+                logits,
+                inputs["input_ids"],
+                word_lists,
+                config.timestamp_token_id,
+                config.timestamp_segment_time,
+                return_scores=True,
+            )
+            for item, words in zip(items, aligned, strict=True):
+                item["aligned"] = words
+        return model_inputs
+
+    def postprocess(self, model_outputs: dict[str, Any]) -> AlignmentResult:
+        chunks = [
+            {"text": word["text"], "timestamp": (word["start_time"], word["end_time"]), "score": word["score"]}
+            for word in model_outputs.get("aligned", ())
+        ]
+        return {"text": model_outputs["text"], "chunks": chunks}
+
+
+class _Numbered(Dataset):
+    """Rows with their index before them, which errors name."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[int, Any]:
+        return index, self.rows[index]
+
+
+def _as_batch(items: list[dict]) -> dict[str, list[dict]]:
+    return {"items": items}
+
+
+def _is_recording(audio: Any) -> bool:
+    """Whether `audio` is one recording (not a row, a list or a dataset)."""
+    if isinstance(audio, (str, os.PathLike, bytes, bytearray, memoryview, np.ndarray, torch.Tensor)):
+        return True
+    if hasattr(audio, "read") or hasattr(audio, "get_all_samples") or is_rated_pair(audio):
+        return True
+    return isinstance(audio, Sequence) and len(audio) > 0 and isinstance(audio[0], (int, float))
+
+
+def _check_row(row: Any) -> None:
+    if not isinstance(row, Mapping):
+        raise ValueError(f"a row is a dict with 'audio' and 'text', not {type(row).__name__}")
+    missing = [repr(key) for key in ("audio", "text") if row.get(key) is None]
+    if missing:
+        raise ValueError(
+            f"no {' and no '.join(missing)}; given are {sorted(key for key in row if row[key] is not None)}"
+        )
+    text = row["text"]
+    if not isinstance(text, str) and not (isinstance(text, Sequence) and all(isinstance(word, str) for word in text)):
+        raise ValueError(f"'text' is a {type(text).__name__}; a string or a list of words is expected")
+
+
+def _row(audio: Any, text: Any) -> Mapping:
+    """One recording or row, and the text beside it, as a row."""
+    if isinstance(audio, Mapping) and ("audio" in audio or "text" in audio):
+        if text is None:
+            return audio
+        if audio.get("text") is not None:
+            raise ValueError("a row with a 'text' and text= were both given")
+        return {**audio, "text": text}
+    return {"audio": audio, "text": text}
+
+
+def _rows(audio: Sequence, text: Any, language: Sequence | None) -> list[Mapping]:
+    """A list of recordings or rows, with the lists of texts and languages beside it, as rows."""
+    columns = {}
+    for name, values in (("text", text), ("language", language)):
+        if values is not None:
+            if isinstance(values, str) or len(values) != len(audio):
+                count = "one string" if isinstance(values, str) else f"{len(values)} items"
+                raise ValueError(f"{len(audio)} recordings, but {name} is {count}")
+            columns[name] = values
+    rows = []
+    for index, item in enumerate(audio):
+        try:
+            row = _row(item, columns["text"][index] if "text" in columns else None)
+        except ValueError as error:
+            raise ValueError(f"item {index}: {error}") from error
+        rows.append({**row, "language": columns["language"][index]} if "language" in columns else row)
+    return rows
+
+
+def _undecoded(rows: Iterable) -> Iterable:
+    """A dataset of `datasets` with its Audio column left as bytes: its own decoding needs torchcodec, which needs CUDA
+    libraries in some builds; ours decodes the same bytes."""
+    features = getattr(rows, "features", None)
+    if features and hasattr(rows, "cast_column"):
+        from datasets import Audio
+
+        if isinstance(features.get("audio"), Audio):
+            return rows.cast_column("audio", Audio(decode=False))
+    if not isinstance(rows, Iterable) and not hasattr(rows, "__getitem__"):
+        raise ValueError(f"audio is of type {type(rows).__name__}: neither a recording nor rows of them")
+    return rows
+
+
+def _count(name: str, given: int | None, configured: int | None, default: int, least: int) -> int:
+    value = next(number for number in (given, configured, default) if number is not None)
+    if not isinstance(value, int) or value < least:
+        raise ValueError(f"{name}={value!r}: a whole number of at least {least} is expected")
+    return value

@@ -1,0 +1,107 @@
+"""Results to files: what is written is read back, by the json module and by pysubs2."""
+
+import json
+
+import pysubs2
+import pytest
+
+from transformers_qwen3_asr.alignment.results import line_cues, word_cues
+from transformers_qwen3_asr.alignment.writers import SUFFIXES, write_alignment
+
+
+def make_result(text, words, seconds=0.4, pauses=()):
+    """A result whose words follow each other, each `seconds` long, with a pause of 1.5 s before those in `pauses`."""
+    chunks, time = [], 0.0
+    for number, word in enumerate(words):
+        time += 1.5 if number in pauses else 0.0
+        chunks.append({"text": word, "timestamp": (round(time, 3), round(time + seconds, 3)), "score": 0.5})
+        time += seconds
+    return {"text": text, "chunks": chunks}
+
+
+SPOKEN = make_result(
+    "Don't panic: it's “well-known”. So it is!", ["Don't", "panic", "it's", "wellknown", "So", "it", "is"]
+)
+
+
+def test_json_is_the_result(tmp_path):
+    path = write_alignment(SPOKEN, tmp_path / "new" / "folder" / "a.json")
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    assert stored["text"] == SPOKEN["text"]
+    assert [tuple(chunk["timestamp"]) for chunk in stored["chunks"]] == [c["timestamp"] for c in SPOKEN["chunks"]]
+    assert [chunk["score"] for chunk in stored["chunks"]] == [0.5] * 7
+    assert "“well-known”" in path.read_text(encoding="utf-8")  # not as escapes
+
+
+@pytest.mark.parametrize("suffix", [".srt", ".vtt", ".ass", ".SRT"])
+def test_subtitles_have_a_cue_a_word(tmp_path, suffix):
+    path = write_alignment(SPOKEN, tmp_path / f"a{suffix}")
+    events = pysubs2.load(str(path), format_=suffix[1:].lower()).events
+    assert [event.plaintext for event in events] == [chunk["text"] for chunk in SPOKEN["chunks"]]
+    assert [(e.start, e.end) for e in events][:3] == [(0, 400), (400, 800), (800, 1200)]
+
+
+def test_srt_bytes(tmp_path):
+    result = make_result("Ja, ÿ!", ["Ja", "ÿ"], seconds=3600.04)
+    text = write_alignment(result, tmp_path / "a.srt").read_text(encoding="utf-8")
+    assert text.split("\n\n") == [
+        "1\n00:00:00,000 --> 01:00:00,040\nJa",
+        "2\n01:00:00,040 --> 02:00:00,080\nÿ",
+        "",
+    ]
+
+
+def test_lines_restore_the_text_and_end_after_sentences():
+    cues = line_cues(SPOKEN)
+    assert [cue.text for cue in cues] == ["Don't panic: it's “well-known”.", "So it is!"]
+    assert [(cue.start, cue.end) for cue in cues] == [(0.0, 1.6), (1.6, 2.8)]
+
+
+def test_opening_marks_stay_with_their_word():
+    cues = line_cues(make_result("He said. “Go (now)”", ["He", "said", "Go", "now"]))
+    assert [cue.text for cue in cues] == ["He said.", "“Go (now)”"]
+
+
+def test_lines_end_at_pauses_widths_and_durations():
+    words = "one two three four five six".split()
+    text = " ".join(words)
+    assert [c.text for c in line_cues(make_result(text, words, pauses=(3,)))] == ["one two three", "four five six"]
+    assert [c.text for c in line_cues(make_result(text, words), max_width=13)] == ["one two three", "four five six"]
+    assert [c.text for c in line_cues(make_result(text, words, seconds=2.0))] == ["one two three", "four five six"]
+    assert [c.text for c in line_cues(make_result(text, words), max_width=1)] == words
+
+
+def test_wide_characters_count_two():
+    text = "今天天气很好"
+    assert [cue.text for cue in line_cues(make_result(text, list(text)), max_width=6)] == ["今天天", "气很好"]
+
+
+def test_words_that_are_not_in_the_text_are_kept_as_they_are():
+    cues = line_cues(make_result("ｈａｌｌｏ　ｄａ", ["hallo", "da"]))
+    assert [cue.text for cue in cues] == ["hallo da"]
+    assert [cue.text for cue in line_cues(make_result(["hallo", "da"], ["hallo", "da"]))] == ["hallo da"]
+
+
+def test_braces_survive(tmp_path):
+    result = make_result("a {b} c", ["a", "b", "c"])
+    srt = write_alignment(result, tmp_path / "a.srt", cues="lines").read_text(encoding="utf-8")
+    assert "a {b} c" in srt
+    assert r"a \{b} c" in write_alignment(result, tmp_path / "a.ass", cues="lines").read_text(encoding="utf-8")
+
+
+def test_no_words_is_an_empty_file_of_its_kind(tmp_path):
+    result = {"text": "", "chunks": []}
+    assert word_cues(result) == line_cues(result) == []
+    for suffix in SUFFIXES:
+        assert write_alignment(result, tmp_path / f"a{suffix}").is_file()
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == result
+
+
+def test_bad_arguments_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"unknown extension '.txt'; known are .json, .srt"):
+        write_alignment(SPOKEN, tmp_path / "a.txt")
+    with pytest.raises(ValueError, match="cues='word'"):
+        write_alignment(SPOKEN, tmp_path / "a.srt", cues="word")
+    with pytest.raises(ValueError, match="a JSON file holds the words"):
+        write_alignment(SPOKEN, tmp_path / "a.json", cues="lines")
+    assert list(tmp_path.iterdir()) == []
