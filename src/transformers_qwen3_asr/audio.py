@@ -59,8 +59,8 @@ def load_audios(audio: Any, sampling_rate: int = 16000) -> list[np.ndarray]:
     """
     Each recording of `audio`, which is one source for `load_audio` or a list of them.
 
-    A list of numbers is one recording, and so is an array of two dimensions (channels and samples). Raises `ValueError`,
-    naming the position in the list, where a recording cannot be loaded.
+    A list of numbers is one recording, and so is an array of two dimensions (channels and samples). Raises
+    `ValueError`, naming the position in the list, where a recording cannot be loaded.
     """
     recordings = []
     sources = audio_list(audio)
@@ -76,22 +76,34 @@ def load_audios(audio: Any, sampling_rate: int = 16000) -> list[np.ndarray]:
 
 def audio_list(audio: Any) -> list[Any]:
     """`audio` as a list of sources: itself where it is a list of recordings, else a list that holds it alone."""
-    if isinstance(audio, Sequence) and not isinstance(audio, (str, bytes, bytearray, memoryview)):
-        if len(audio) == 0:
-            raise ValueError("audio is an empty list")
-        if not is_rated_pair(audio) and not isinstance(audio[0], numbers.Real):
-            return list(audio)
-    return [audio]
+    if not holds_several(audio):
+        return [audio]
+    if len(audio) == 0:
+        raise ValueError("audio is an empty list")
+    return list(audio)
+
+
+def holds_several(audio: Any) -> bool:
+    """Whether `audio` is a list of recordings, and not one recording in whatever form."""
+    if not isinstance(audio, Sequence) or isinstance(audio, (str, bytes, bytearray, memoryview)):
+        return False
+    return not (is_rated_pair(audio) or (len(audio) and isinstance(audio[0], numbers.Real)))
 
 
 def is_rated_pair(audio: Any) -> bool:
     """Whether `audio` is `(samples, rate)`."""
     return (
-        isinstance(audio, tuple)
-        and len(audio) == 2
-        and isinstance(audio[1], numbers.Real)
-        and not isinstance(audio[0], (numbers.Real, str, bytes, dict))
+        isinstance(audio, tuple) and len(audio) == 2 and isinstance(audio[1], numbers.Real) and _is_samples(audio[0])
     )
+
+
+def is_unrated(audio: Any) -> bool:
+    """Whether `audio` is samples that do not say their rate."""
+    return not is_rated_pair(audio) and _is_samples(audio)
+
+
+def _is_samples(audio: Any) -> bool:
+    return isinstance(audio, (list, tuple)) or (hasattr(audio, "__array__") and hasattr(audio, "shape"))
 
 
 def _from_mapping(row: dict) -> Any:

@@ -1,8 +1,8 @@
 """The chat templates of the published and of the -hf checkpoints, character by character.
 
-They are what the models were trained with, and what `save_pretrained` and conversion/ write. Every one renders a system
-turn, a user turn that holds nothing but the audio, and the opening of the answer; the -hf aligner's renders the bare prompt
-with its slots.
+They are what the models were trained with, and what `save_pretrained` and conversion/ write. Every one renders a
+system turn, a user turn that holds nothing but the audio, and the opening of the answer; the -hf aligner's renders the
+bare prompt with its slots.
 """
 
 # Published: chat_template.json of the three checkpoints. Assistant turns are not rendered.

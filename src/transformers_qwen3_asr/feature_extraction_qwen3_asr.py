@@ -16,24 +16,26 @@ class Qwen3ASRFeatureExtractor(WhisperFeatureExtractor):
     r"""
     Log-mel features, `feature_size` bands every `hop_length` samples, with the numbers of Whisper's extractor.
 
-    It differs from [`WhisperFeatureExtractor`] in four ways. A clip is transformed by itself, its edges reflected as if
-    it stood alone, so that its features do not depend on the batch (Whisper, and qwen-asr with it, pads with zeros before
-    the transform, which changes a shorter clip's last two frames). Nothing is cut or padded to 30 seconds unless asked.
-    The mask is called `input_features_mask` and counts `samples // hop_length` frames. Features stay on `device`.
+    It differs from [`WhisperFeatureExtractor`] in four ways. A clip is transformed by itself, its edges reflected as
+    if it stood alone, so that its features do not depend on the batch (Whisper, and qwen-asr with it, pads with zeros
+    before the transform, which changes a shorter clip's last two frames). Nothing is cut or padded to 30 seconds
+    unless asked. The mask is called `input_features_mask` and counts `samples // hop_length` frames. Features stay on
+    `device`.
 
     Args:
         feature_size (`int`, defaults to 128): mel bands.
         sampling_rate (`int`, defaults to 16000): hertz.
         hop_length (`int`, defaults to 160): samples between two frames (10 ms).
-        chunk_length (`int`, defaults to 30): seconds that `padding="max_length"` means where `max_length` is not given.
+        chunk_length (`int`, defaults to 30): seconds that `padding="max_length"` means where `max_length` is not
+            given.
         n_fft (`int`, defaults to 400): samples of a window (25 ms).
         padding_value (`float`, defaults to 0.0): what a short clip is filled with, up to `min_length`.
         dither (`float`, defaults to 0.0): standard deviation of noise added to the samples.
         return_attention_mask (`bool`, defaults to `True`): whether `input_features_mask` is returned.
         n_window (`int`, defaults to 50): half the frames of an encoder chunk, as in the audio config; the processor
             counts audio tokens with it.
-        min_length (`int`, defaults to 8000): samples that a shorter clip is filled up to. The filling counts as audio in
-            the mask, as native transformers does it and qwen-asr's transcription does with the last piece of a cut
+        min_length (`int`, defaults to 8000): samples that a shorter clip is filled up to. The filling counts as audio
+            in the mask, as native transformers does it and qwen-asr's transcription does with the last piece of a cut
             recording: the model was trained on nothing shorter, and below 201 samples there is no frame to reflect.
             0 turns it off (qwen-asr's aligner does not fill).
     """
@@ -104,14 +106,15 @@ class Qwen3ASRFeatureExtractor(WhisperFeatureExtractor):
         Features of one clip or of a batch.
 
         Args:
-            raw_speech: one clip (`(samples,)`: array, tensor or list of floats) or several (a list of clips, or an array
-                of two dimensions, one row a clip). Only one channel; `load_audio` mixes down.
+            raw_speech: one clip (`(samples,)`: array, tensor or list of floats) or several (a list of clips, or an
+                array of two dimensions, one row a clip). Only one channel; `load_audio` mixes down.
             truncation: cut clips to `max_length` samples (default: `chunk_length` seconds).
-            pad_to_multiple_of: a number of samples; the time axis is filled as if the longest clip had a multiple of it.
+            pad_to_multiple_of: a number of samples; the time axis is filled as if the longest clip had a multiple of
+                it.
             return_tensors: "pt" or "np"; `None` gives lists of arrays without padding between clips.
             return_attention_mask: overrides the attribute.
-            padding: "longest" or `True` (to the batch's longest), "max_length" (to `max_length` samples, or longer where
-                a clip is), `False` or "do_not_pad" (clips of different lengths are then an error).
+            padding: "longest" or `True` (to the batch's longest), "max_length" (to `max_length` samples, or longer
+                where a clip is), `False` or "do_not_pad" (clips of different lengths are then an error).
             sampling_rate: hertz of `raw_speech`; must be the extractor's.
             device: where features are computed and left.
 
@@ -123,8 +126,8 @@ class Qwen3ASRFeatureExtractor(WhisperFeatureExtractor):
         """
         if sampling_rate is not None and sampling_rate != self.sampling_rate:
             raise ValueError(
-                f"audio at {sampling_rate} Hz was given to an extractor for {self.sampling_rate} Hz; resample it first "
-                "(load_audio does)"
+                f"audio at {sampling_rate} Hz was given to an extractor for {self.sampling_rate} Hz; resample it "
+                "first (load_audio does)"
             )
         if do_normalize:
             raise ValueError("do_normalize=True is not supported: the model was trained on unnormalised audio")

@@ -1,4 +1,4 @@
-"""A processor's files in the published layout, such that qwen-asr (transformers 4.57) and this package read the same."""
+"""A processor's files in the published layout, such that qwen-asr (transformers 4.57) reads the same from them."""
 
 import json
 from pathlib import Path

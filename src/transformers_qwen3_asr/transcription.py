@@ -17,9 +17,9 @@ def parse_transcription(text: str | None) -> tuple[str | None, str]:
     """
     `(language, transcript)` of an answer `language NAME<asr_text>TRANSCRIPT`.
 
-    The language is `None` where the answer names none: for "language None" (nothing was heard), and without `<asr_text>`,
-    as answers are whose language was given in the prompt; all of it is then transcript. A chat prompt before the answer
-    is skipped, repetitions are repaired.
+    The language is `None` where the answer names none: for "language None" (nothing was heard), and without
+    `<asr_text>`, as answers are whose language was given in the prompt; all of it is then transcript. A chat prompt
+    before the answer is skipped, repetitions are repaired.
     """
     if text is None:
         return None, ""

@@ -1,1 +1,4 @@
-"""From scores to words with times: splitting transcripts, decoding slots, results and files. Never imports transformers."""
+"""Transcripts into words, scores at slots into times, results and their files.
+
+Nothing here imports transformers.
+"""

@@ -14,8 +14,8 @@ def repair_monotone(values: Iterable[float]) -> list[int]:
     A longest non-decreasing subsequence is kept. Where several are longest, it is the one that ends at the earliest
     index, and going backwards each value's predecessor is the earliest that fits. The values between are replaced: up
     to two in a row take the nearer kept neighbour's value (the left one's at equal distance), three and more are
-    interpolated linearly, and outside the first and last kept value the nearest kept one is repeated. Fractions are cut
-    off towards zero.
+    interpolated linearly, and outside the first and last kept value the nearest kept one is repeated. Fractions are
+    cut off towards zero.
 
     O(n log n). Among indices whose longest subsequence has the same length, values fall strictly with the index (were
     one not smaller than an earlier one, its subsequence would be longer), so both the length at an index and its
@@ -76,8 +76,8 @@ def slot_logits(logits: torch.Tensor, input_ids: torch.Tensor, timestamp_token_i
     """
     Each clip's scores at its slots, `(slots, classes)`.
 
-    `logits` are either `(batch, length, classes)`, or `(slots, classes)` in row-major order of the slots in `input_ids`
-    `(batch, length)`, which is what `logits_to_keep=input_ids == timestamp_token_id` gives.
+    `logits` are either `(batch, length, classes)`, or `(slots, classes)` in row-major order of the slots in
+    `input_ids` `(batch, length)`, which is what `logits_to_keep=input_ids == timestamp_token_id` gives.
 
     Raises `ValueError` where the shapes do not fit each other.
     """
@@ -111,9 +111,9 @@ def decode_slots(
         timestamp_segment_time: milliseconds a class.
         name: how messages call the clip.
 
-    Returns: starts and ends in seconds, float64 `(words, 2)`, whole milliseconds and never falling; and scores, float64
-        `(words,)`, the mean of the softmax probabilities of the two classes nearest to the times returned. Times are the
-        classes' own: as in qwen-asr they are not cut at the recording's end.
+    Returns: starts and ends in seconds, float64 `(words, 2)`, whole milliseconds and never falling; and scores,
+        float64 `(words,)`, the mean of the softmax probabilities of the two classes nearest to the times returned.
+        Times are the classes' own: as in qwen-asr they are not cut at the recording's end.
 
     Raises `ValueError` for NaN or +inf scores, or a number of slots that is not twice the number of words.
     """

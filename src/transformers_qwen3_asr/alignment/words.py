@@ -33,8 +33,8 @@ class Word:
     A word as the aligner is given it, and where it stands in the transcript.
 
     `text` holds letters, numbers, apostrophes and combining marks only. `start` and `end` are character offsets:
-    `transcript[start:end]` begins with the word's first character and ends with its last, and holds whatever was dropped
-    between them (the hyphen of "rock-n-roll").
+    `transcript[start:end]` begins with the word's first character and ends with its last, and holds whatever was
+    dropped between them (the hyphen of "rock-n-roll").
     """
 
     text: str
@@ -49,10 +49,10 @@ def split_words(
     The words of a transcript.
 
     Args:
-        text: the transcript; or its words, where they are already known. Known words are cleaned but neither joined nor
-            split, and offsets count in the words joined by single spaces.
-        language: a name as in `languages.py`; "Japanese" and "Korean" (any case) are cut by their own tools, all others
-            and `None` by white space and CJK characters.
+        text: the transcript; or its words, where they are already known. Known words are cleaned but neither joined
+            nor split, and offsets count in the words joined by single spaces.
+        language: a name as in `languages.py`; "Japanese" and "Korean" (any case) are cut by their own tools, all
+            others and `None` by white space and CJK characters.
         korean_dictionary: a file whose lines begin with a Korean word, which is how qwen-asr's dictionary looks;
             default: the file that the environment variable QWEN3_ASR_KOREAN_DICTIONARY names. Without one, Korean is
             cut as by an empty dictionary, and a warning says so once.
@@ -89,7 +89,7 @@ class _Piece:
 
 
 def _collect(pieces: Iterable[_Piece], single=lambda character: False) -> Iterator[Word]:
-    """Words from characters: what no word keeps is dropped; a word ends where a piece cuts, or after a `single` one."""
+    """Words from characters: what no word keeps is dropped; a word ends where a piece cuts or after a `single` one."""
     text, start, end = "", 0, 0
     base_kept = False  # whether the letter before was kept, so that its marks are
     cut = False  # whether the next letter begins another word

@@ -1,0 +1,164 @@
+"""The aligner's side of the processor: words, slot prompts, and times from scores."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import BatchFeature
+
+from .alignment.decoding import decode_batch
+from .alignment.languages import ALIGNER_LANGUAGES, aligner_language
+from .alignment.words import split_words, word_texts
+from .audio import audio_list
+from .processor_arguments import for_each, sorted_kwargs, transcripts_for
+
+TIMESTAMP_TOKEN = "<timestamp>"
+
+
+class ForcedAlignmentProcessing:
+    """Methods that [`Qwen3ASRProcessor`] has for alignment; they use its tokenizer and its way to features."""
+
+    def split_words_for_alignment(self, text, language: str | None = None, korean_dictionary=None) -> list[str]:
+        """The words of a transcript, as text; `alignment.words.split_words` tells where they stand, too."""
+        return word_texts(split_words(text, aligner_language(language)[0], korean_dictionary))
+
+    def slot_prompt(self, words: Sequence[str]) -> str:
+        """The aligner's prompt: the audio, then each word followed by its start and end slots. No chat turns."""
+        slots = "".join(f"{word}{TIMESTAMP_TOKEN}{TIMESTAMP_TOKEN}" for word in words)
+        return f"{self.audio_bos_token}{self.audio_token}{self.audio_eos_token}{slots}"
+
+    def tokenize_slots(
+        self, word_lists: Sequence[Sequence[str]], audio_token_counts: Sequence[int], padding_side: str = "right"
+    ) -> dict[str, torch.Tensor]:
+        """
+        `input_ids` and `attention_mask` `(batch, length)` of the slot prompts of `word_lists`, with room for
+        `audio_token_counts` audio tokens each, padded on `padding_side`.
+
+        Raises `ValueError` where the tokenizer does not know `<timestamp>`, or for lists of different lengths.
+        """
+        if self.timestamp_token_id is None:
+            raise ValueError(
+                f"the tokenizer does not know {TIMESTAMP_TOKEN}: this is an ASR checkpoint's processor. For a new "
+                "aligner, call add_timestamp_token() and give the model its id"
+            )
+        if padding_side not in ("left", "right"):
+            raise ValueError(f"padding_side must be 'left' or 'right', not {padding_side!r}")
+        if len(word_lists) != len(audio_token_counts):
+            raise ValueError(f"{len(word_lists)} word lists do not fit {len(audio_token_counts)} recordings")
+        rows = []
+        for words, count in zip(word_lists, audio_token_counts):
+            ids = self.tokenizer(self.slot_prompt(words), add_special_tokens=False)["input_ids"]
+            at = ids.index(self.audio_token_id)
+            # expanded here: thousands of equal tokens need no tokenizer
+            rows.append([*ids[:at], *[self.audio_token_id] * int(count), *ids[at + 1 :]])
+        length = max(map(len, rows))
+        input_ids = torch.full((len(rows), length), self.tokenizer.pad_token_id)
+        attention_mask = torch.zeros_like(input_ids)
+        for i, row in enumerate(rows):
+            place = slice(0, len(row)) if padding_side == "right" else slice(length - len(row), length)
+            input_ids[i, place] = torch.tensor(row)
+            attention_mask[i, place] = 1
+        return {"input_ids": input_ids, "attention_mask": attention_mask}
+
+    def prepare_forced_aligner_inputs(
+        self, audio, transcript, language=None, korean_dictionary=None, **kwargs
+    ) -> tuple[BatchFeature, list[list[str]]]:
+        """
+        Inputs for the aligner, and the words that its slots stand for.
+
+        Args:
+            audio: what `load_audios` takes: one recording or a list.
+            transcript: a text for each recording; or, instead of a text, the list of its words (`split_words` tells
+                what becomes of them).
+            language: name or code in any case, for all or a list; `None` where unknown. The aligner was trained on 11;
+                another one is aligned all the same, with a warning.
+            korean_dictionary: see `split_words`.
+            kwargs: `device`, `n_window`, `sampling_rate` (of samples that come without one), `padding_side` ("right"
+                by default: the model is causal, so padding behind costs nothing), also inside `audio_kwargs`,
+                `text_kwargs` or `processor_kwargs`.
+
+        Returns: a [`BatchFeature`] with the model's inputs, and per recording the words' texts.
+
+        Raises `ValueError`, naming the recording, for audio that cannot be loaded, a transcript without words, or
+        numbers that do not fit; `ImportError` where a language's word splitter is not installed.
+        """
+        sources = audio_list(audio)
+        transcripts = transcripts_for(transcript, audio, len(sources))
+        languages = self._aligner_languages(for_each(language, len(sources), "language", broadcast=True))
+        word_lists = [
+            word_texts(split_words(text, name, korean_dictionary)) for text, name in zip(transcripts, languages)
+        ]
+        for i, words in enumerate(word_lists):
+            if not words:
+                raise ValueError(f"transcript {i} ({transcripts[i]!r}) holds no words to align")
+
+        for flag in ("return_dict", "tokenize"):  # transformers' method hands these on; they are always so
+            if not kwargs.pop(flag, True):
+                raise ValueError(f"{flag}=False is not supported: inputs and words are returned")
+        text_kwargs, audio_kwargs, rest = sorted_kwargs({**kwargs.pop("processor_kwargs", {}), **kwargs})
+        padding_side = text_kwargs.pop("padding_side", "right")
+        if (
+            text_kwargs.pop("padding", True) not in (True, "longest")
+            or text_kwargs.pop("return_tensors", "pt") != "pt"
+        ):
+            raise ValueError("aligner inputs are padded tensors: padding=True and return_tensors='pt'")
+        if unused := sorted({**text_kwargs, **rest}):
+            raise TypeError(f"unexpected arguments: {', '.join(unused)}")
+
+        recordings = self._load(sources, audio_kwargs)
+        features, _ = self._process_audio(recordings, **audio_kwargs)
+        counts = features.pop("num_audio_tokens")
+        return BatchFeature({**self.tokenize_slots(word_lists, counts, padding_side), **features}), word_lists
+
+    def _aligner_languages(self, languages: list[str | None]) -> list[str | None]:
+        resolved = [aligner_language(language) for language in languages]
+        others = sorted({str(name) for name, trained in resolved if not trained})
+        if others:
+            warnings.warn(
+                f"the aligner was not trained on {', '.join(others)}, so times may be off; it was trained on "
+                f"{', '.join(ALIGNER_LANGUAGES.values())}",
+                stacklevel=3,
+            )
+        return [name for name, _ in resolved]
+
+    def decode_forced_alignment(
+        self,
+        logits: torch.Tensor,
+        input_ids: torch.Tensor,
+        word_lists: Sequence[Sequence[str]],
+        timestamp_token_id: int | None = None,
+        timestamp_segment_time: float | None = None,
+        return_scores: bool = False,
+    ) -> list[list[dict[str, Any]]]:
+        """
+        Words with their times, one list for each recording.
+
+        Args:
+            logits: the aligner's, `(batch, length, classes)` or, at the slots alone, `(slots, classes)`.
+            input_ids: `(batch, length)`, those that gave the logits.
+            word_lists: as `prepare_forced_aligner_inputs` returned them.
+            timestamp_token_id: the slot token's id; default: the tokenizer's.
+            timestamp_segment_time: milliseconds a class; default: the processor's.
+            return_scores: adds "score", the mean probability of the two classes returned.
+
+        Returns: per recording a list of `{"text", "start_time", "end_time"}` in seconds, equal to qwen-asr's. Times
+            never fall; they are not cut at the recording's end.
+
+        Raises `ValueError` where logits, slots and words do not fit, or logits are not finite.
+        """
+        if timestamp_token_id is None:
+            timestamp_token_id = self.timestamp_token_id
+        segment_time = self.timestamp_segment_time if timestamp_segment_time is None else timestamp_segment_time
+        clips = decode_batch(logits, input_ids, [len(words) for words in word_lists], timestamp_token_id, segment_time)
+        aligned = []
+        for words, (times, scores) in zip(word_lists, clips):
+            items: list[dict[str, Any]] = [
+                {"text": word, "start_time": start, "end_time": end}
+                for word, (start, end) in zip(words, times.tolist())
+            ]
+            if return_scores:
+                for item, score in zip(items, scores.tolist()):
+                    item["score"] = score
+            aligned.append(items)
+        return aligned
