@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from huggingface_hub.dataclasses import strict
 from transformers import Qwen3Config
 from transformers.activations import ACT2FN
 from transformers.configuration_utils import PreTrainedConfig
@@ -25,8 +26,8 @@ from .rope_validation import MROPE_KEYS, mrope_section, validate_rope_parameters
 def audio_token_lengths(frames, n_window: int = 50):
     """Audio tokens (encoder positions) that mel frames become.
 
-    Three convolutions of stride 2 run over chunks of `2 * n_window` frames, so that every full chunk gives the same count
-    (13 for the published 100 frames) and the rest what is left of it.
+    Three convolutions of stride 2 run over chunks of `2 * n_window` frames, so that every full chunk gives the same
+    count (13 for the published 100 frames) and the rest what is left of it.
 
     Args:
         frames: `int` or integer tensor, number of mel frames (10 ms each).
@@ -66,10 +67,11 @@ _V4_GENERIC_DEFAULTS: dict[str, Any] = {
     "is_encoder_decoder": False, "label2id": {"LABEL_0": 0, "LABEL_1": 1}, "length_penalty": 1.0, "max_length": 20,
     "min_length": 0, "no_repeat_ngram_size": 0, "num_beam_groups": 1, "num_beams": 1, "num_return_sequences": 1,
     "output_attentions": False, "output_hidden_states": False, "output_scores": False, "pad_token_id": None,
-    "prefix": None, "problem_type": None, "pruned_heads": {}, "remove_invalid_values": False, "repetition_penalty": 1.0,
-    "return_dict": True, "return_dict_in_generate": False, "sep_token_id": None, "suppress_tokens": None,
-    "task_specific_params": None, "temperature": 1.0, "tf_legacy_loss": False, "tie_encoder_decoder": False,
-    "tokenizer_class": None, "top_k": 50, "top_p": 1.0, "torchscript": False, "typical_p": 1.0, "use_bfloat16": False,
+    "prefix": None, "problem_type": None, "pruned_heads": {}, "remove_invalid_values": False,
+    "repetition_penalty": 1.0, "return_dict": True, "return_dict_in_generate": False, "sep_token_id": None,
+    "suppress_tokens": None, "task_specific_params": None, "temperature": 1.0, "tf_legacy_loss": False,
+    "tie_encoder_decoder": False, "tokenizer_class": None, "top_k": 50, "top_p": 1.0, "torchscript": False,
+    "typical_p": 1.0, "use_bfloat16": False,
 }  # fmt: skip
 
 
@@ -82,7 +84,7 @@ def _without_generic(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class _FamilyConfig(PreTrainedConfig):
-    """What the family's configs share: generic v4 fields are dropped, and saved files hold every field of the family."""
+    """What the family's configs share: generic v4 fields are dropped, saved files hold every other field."""
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**_without_generic(kwargs))
@@ -94,7 +96,7 @@ class _FamilyConfig(PreTrainedConfig):
 
     def to_diff_dict(self) -> dict[str, Any]:
         # Written in full: readers of other versions have other defaults (qwen-asr's rope_theta is 5e6).
-        return self.to_dict()
+        return {key: value for key, value in self.to_dict().items() if key != "_name_or_path"}
 
     @property
     def num_labels(self) -> int | None:
@@ -206,6 +208,7 @@ class Qwen3ASRAudioEncoderConfig(_FamilyConfig):
         return {**super().to_dict(), "num_hidden_layers": self.encoder_layers}
 
 
+@strict
 class Qwen3ASRTextConfig(Qwen3Config):
     r"""
     Configuration of [`Qwen3ASRTextModel`], a Qwen3 decoder with full attention in every layer.
@@ -323,7 +326,7 @@ class Qwen3ASRTextConfig(Qwen3Config):
         return _without_generic(output)
 
     def to_diff_dict(self) -> dict[str, Any]:
-        return self.to_dict()
+        return {key: value for key, value in self.to_dict().items() if key != "_name_or_path"}
 
 
 def _as_config(value: Any, config_class: type[PreTrainedConfig], field: str) -> PreTrainedConfig:
@@ -378,7 +381,8 @@ class Qwen3ASRThinkerConfig(_FamilyConfig):
                 isinstance(self.classify_num, int) and self.classify_num > 1,
                 f"classify_num must be an integer above 1, got {self.classify_num!r}",
             )
-        # the default widths of the two halves (3584, 4096) are the seeds' and do not fit each other; a model checks again
+        # the documented default widths (3584, 4096) do not fit each other, and a default config must exist; models
+        # check again
         if not defaults:
             self.check()
 
@@ -413,7 +417,7 @@ class Qwen3ASRConfig(_FamilyConfig):
         timestamp_token_id (`int`, *optional*): the token of a slot; aligners only.
         timestamp_segment_time (`int`, *optional*): milliseconds of a class, so that class k means k times this;
             aligners only.
-        classify_num (`int`, *optional*): the thinker's `classify_num`, accepted here too. `num_labels` is the same number.
+        classify_num (`int`, *optional*): the thinker's `classify_num`, accepted here too; `num_labels` is the same.
 
     The flat -hf configuration (`audio_config` and `text_config` at the top) is accepted and becomes the nested one.
     Raises `ValueError` for values that no model can be built from, naming the field.
