@@ -1,8 +1,8 @@
 """The audio encoder: log-mel frames to one vector for every 80 ms or so.
 
-Three strided convolutions run over chunks of `2 * n_window` frames, each chunk with positions of its own; transformer
-layers then attend inside windows of `n_window_infer` frames. The layers are transformers' Qwen3-Omni ones; what differs
-is that all windows of a batch go through one attention call, and that the configured dropouts act.
+Three strided convolutions run over chunks of `2 * n_window` frames, each chunk with positions of its own;
+transformer layers then attend inside windows of `n_window_infer` frames. The layers are transformers' Qwen3-Omni
+ones; what differs is that all windows of a batch go through one attention call, and that the dropouts act.
 """
 
 from __future__ import annotations
@@ -203,8 +203,8 @@ class AudioEncoderForward:
                 are those of all clips in order. Needs the eager implementation.
 
         Returns:
-            `BaseModelOutput` with `last_hidden_state` of shape `(batch, positions, output_dim)`; a clip of n frames has
-            `audio_token_lengths(n, n_window)` positions, and zeros follow.
+            `BaseModelOutput` with `last_hidden_state` of shape `(batch, positions, output_dim)`; a clip of n frames
+            has `audio_token_lengths(n, n_window)` positions, and zeros follow.
 
         Raises:
             ValueError: shapes that do not fit, a clip without frames, or features padded on the left.
@@ -217,7 +217,7 @@ class AudioEncoderForward:
         if output_attentions and config._attn_implementation != "eager":
             raise ValueError("output_attentions needs attn_implementation='eager'")
         lengths = self._frame_lengths(input_features, input_features_mask)
-        batch, bands, frames = input_features.shape
+        batch, _, frames = input_features.shape
         if input_features_mask is not None:
             input_features = input_features * input_features_mask.bool()[:, None].to(input_features.dtype)
         positions = audio_token_lengths(frames, config.n_window)

@@ -1,8 +1,8 @@
 """What is stored where: the published and the -hf checkpoint layouts as small tables, and the bundled models.
 
-Three repositories are published in the nested ("published") layout, which is the native one here. Each has a twin whose
-name ends in -hf, written for the classes inside transformers: the "flat" layout. The tables below are everything that
-differs between the two; loading, saving and `conversion/` read them. Nothing here imports torch.
+Three repositories are published in the nested ("published") layout, which is the native one here. Each has a twin
+whose name ends in -hf, written for the classes inside transformers: the "flat" layout. The tables below are everything
+that differs between the two; loading, saving and `conversion/` read them. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def is_hf_config(config: dict[str, Any]) -> bool:
 def nest_hf_config(config: dict[str, Any]) -> dict[str, Any]:
     """A flat -hf config as the nested published one; the argument is left as it is.
 
-    The -hf layout says "aligner" by its architecture and counts classes by listing label names, and gives every model a
+    The -hf layout says "aligner" by its architecture, counts classes by listing label names, and gives every model a
     `timestamp_token_id`; the published layout has that token in aligners only.
     """
     config = dict(config)

@@ -1,7 +1,8 @@
 """Strict loading and saving in the published layout.
 
-Plain transformers fills tensors that a checkpoint lacks with random numbers and prints a table. An aligner made that way
-returns times that look like times. Here a checkpoint that does not fill the model is an error that names the tensors.
+Plain transformers fills tensors that a checkpoint lacks with random numbers and prints a table. An aligner made that
+way returns times that look like times. Here a checkpoint that does not fill the model is an error that names the
+tensors.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class StrictCheckpointMixin:
         return (model, info) if output_loading_info else model
 
     def save_pretrained(self, save_directory, *args, **kwargs):
-        """Write the published layout, whatever layout was loaded; see [`~transformers.PreTrainedModel.save_pretrained`].
+        """Write the published layout, whatever was loaded; see [`~transformers.PreTrainedModel.save_pretrained`].
 
         Raises:
             ValueError: `save_original_format=True` was asked for; `conversion/` writes the -hf layout.

@@ -274,8 +274,8 @@ class Qwen3ASRForConditionalGeneration(_Qwen3ASRWithHead, GenerationMixin):
     ) -> CausalLMOutputWithPast:
         r"""
         Args:
-            labels (`(batch, length)`, *optional*): the tokens themselves, -100 where no loss is wanted; each is predicted
-                from the position before it.
+            labels (`(batch, length)`, *optional*): the tokens themselves, -100 where no loss is wanted; each is
+                predicted from the position before it.
             logits_to_keep (`int` or 1-D tensor of positions): the last so many positions' logits only; 0 for all.
             num_items_in_batch: divides the summed loss instead of the number of labels (gradient accumulation).
 
@@ -325,8 +325,8 @@ class Qwen3ASRForConditionalGeneration(_Qwen3ASRWithHead, GenerationMixin):
 class Qwen3ASRForTokenClassification(_Qwen3ASRWithHead):
     """Forced alignment: classifies, at each `<timestamp>` slot, when the word before it began or ended.
 
-    Class k means `k * config.timestamp_segment_time` milliseconds. The head has no bias, the model's dtype, and shares its
-    weights with nothing.
+    Class k means `k * config.timestamp_segment_time` milliseconds. The head has no bias, the model's dtype, and shares
+    its weights with nothing.
     """
 
     _replaceable_parameters = frozenset({"thinker.lm_head.weight"})
@@ -365,16 +365,16 @@ class Qwen3ASRForTokenClassification(_Qwen3ASRWithHead):
         r"""
         Args:
             labels (`(batch, length)`, *optional*): classes at the slots, -100 everywhere else.
-            logits_to_keep (`(batch, length)` boolean, *optional*): positions whose logits are wanted; the others are not
-                computed, and the loss is over labels at these positions.
+            logits_to_keep (`(batch, length)` boolean, *optional*): positions whose logits are wanted; the others are
+                not computed, and the loss is over labels at these positions.
             num_items_in_batch: divides the summed loss instead of the number of labels (gradient accumulation).
 
         The other arguments are [`Qwen3ASRThinkerModel`]'s.
 
         Returns:
-            `TokenClassifierOutput` with `logits` of shape `(batch, length, classes)`, or `(kept, classes)` in row-major
-            order of the mask; `loss` is the mean cross-entropy over the labelled positions, outputs and labels not
-            shifted against each other.
+            `TokenClassifierOutput` with `logits` of shape `(batch, length, classes)`, or `(kept, classes)` in
+            row-major order of the mask; `loss` is the mean cross-entropy over the labelled positions, outputs and
+            labels not shifted against each other.
 
         Raises:
             ValueError: a mask or labels of another shape, labels outside the classes.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
-#: Keys that describe multimodal RoPE. For audio and text its three axes are equal, so they change nothing but are kept.
+#: Keys of multimodal RoPE. For audio and text its three axes are equal, so they change nothing; they are kept.
 MROPE_KEYS = ("mrope_section", "interleaved", "mrope_interleaved")
 
 _ALWAYS = {"rope_type", "rope_theta", *MROPE_KEYS}
@@ -44,8 +44,8 @@ def validate_rope_parameters(
 ) -> None:
     """Check standardized RoPE parameters (`rope_type`, `rope_theta` and the type's own keys).
 
-    Raises `ValueError` naming the key for an unknown type, a missing or unknown key, a factor below 1, factor lists whose
-    length is not half the head dimension, and values of a wrong kind.
+    Raises `ValueError` naming the key for an unknown type, a missing or unknown key, a factor below 1, factor lists
+    whose length is not half the head dimension, and values of a wrong kind.
     """
     rope_type = parameters.get("rope_type")
     if rope_type not in ROPE_KEYS:

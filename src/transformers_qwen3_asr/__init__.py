@@ -1,0 +1,49 @@
+"""Qwen3-ASR and its forced aligner as native Hugging Face Transformers models. Importing this registers them."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from .checkpoints import bundled_model, bundled_models
+from .configuration_qwen3_asr import (
+    Qwen3ASRAudioEncoderConfig,
+    Qwen3ASRConfig,
+    Qwen3ASRTextConfig,
+    Qwen3ASRThinkerConfig,
+)
+from .feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
+from .modeling_qwen3_asr import (
+    Qwen3ASRAudioEncoder,
+    Qwen3ASRForConditionalGeneration,
+    Qwen3ASRForTokenClassification,
+    Qwen3ASRPreTrainedModel,
+    Qwen3ASRTextModel,
+    Qwen3ASRThinkerModel,
+)
+from .pipelines.forced_alignment import ForcedAlignmentPipeline
+from .processing_qwen3_asr import Qwen3ASRProcessor
+from .registration import register
+
+try:
+    __version__ = version("transformers-qwen3-asr")
+except PackageNotFoundError:  # used from a checkout that is not installed
+    __version__ = "0+unknown"
+
+register()
+
+__all__ = [
+    "ForcedAlignmentPipeline",
+    "Qwen3ASRAudioEncoder",
+    "Qwen3ASRAudioEncoderConfig",
+    "Qwen3ASRConfig",
+    "Qwen3ASRFeatureExtractor",
+    "Qwen3ASRForConditionalGeneration",
+    "Qwen3ASRForTokenClassification",
+    "Qwen3ASRPreTrainedModel",
+    "Qwen3ASRProcessor",
+    "Qwen3ASRTextConfig",
+    "Qwen3ASRTextModel",
+    "Qwen3ASRThinkerConfig",
+    "Qwen3ASRThinkerModel",
+    "bundled_model",
+    "bundled_models",
+    "register",
+]

@@ -1,0 +1,101 @@
+"""Every registration with transformers, and the only place that does any.
+
+Importing the package takes over the model type `qwen3_asr` in the Auto classes, for published and -hf checkpoints
+alike. transformers' own classes stay what they are under their own names.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from transformers import AutoConfig, AutoModelForTokenClassification
+from transformers.models.auto import feature_extraction_auto, modeling_auto, processing_auto
+from transformers.models.auto.auto_factory import _LazyAutoMapping
+from transformers.pipelines import PIPELINE_REGISTRY
+
+from .configuration_qwen3_asr import (
+    Qwen3ASRAudioEncoderConfig,
+    Qwen3ASRConfig,
+    Qwen3ASRTextConfig,
+    Qwen3ASRThinkerConfig,
+)
+from .feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
+from .modeling_qwen3_asr import (
+    Qwen3ASRAudioEncoder,
+    Qwen3ASRForConditionalGeneration,
+    Qwen3ASRForTokenClassification,
+    Qwen3ASRTextModel,
+    Qwen3ASRThinkerModel,
+)
+from .pipelines.forced_alignment import ForcedAlignmentPipeline
+from .processing_qwen3_asr import Qwen3ASRProcessor
+
+logger = logging.getLogger(__name__)
+
+MODEL_TYPE = Qwen3ASRConfig.model_type
+FORCED_ALIGNMENT_TASK = "forced-alignment"
+
+#: transformers' class in a mapping -> ours
+REPLACED_MODELS = {
+    "Qwen3ASRModel": Qwen3ASRThinkerModel,
+    "Qwen3ASRForConditionalGeneration": Qwen3ASRForConditionalGeneration,
+    "Qwen3ASRForTokenClassification": Qwen3ASRForTokenClassification,
+}
+#: the parts, which only these classes have
+PARTS = {
+    Qwen3ASRAudioEncoderConfig: Qwen3ASRAudioEncoder,
+    Qwen3ASRTextConfig: Qwen3ASRTextModel,
+    Qwen3ASRThinkerConfig: Qwen3ASRThinkerModel,
+}
+
+
+def model_mappings() -> dict[str, _LazyAutoMapping]:
+    """transformers' Auto model mappings that hold `qwen3_asr`, by name. Found by looking, since versions differ."""
+    return {
+        name: mapping
+        for name, mapping in vars(modeling_auto).items()
+        if isinstance(mapping, _LazyAutoMapping) and MODEL_TYPE in mapping._model_mapping
+    }
+
+
+def _register_models() -> None:
+    for config_class in (Qwen3ASRConfig, *PARTS):
+        AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
+    # A mapping left out would answer with transformers' class: lookups fall back to the config class's *name*.
+    for name, mapping in model_mappings().items():
+        native = mapping._model_mapping[MODEL_TYPE]
+        if native in REPLACED_MODELS:
+            mapping.register(Qwen3ASRConfig, REPLACED_MODELS[native], exist_ok=True)
+        else:
+            logger.warning("transformers' %s maps %s to %s, which has no counterpart here", name, MODEL_TYPE, native)
+    for config_class, model_class in PARTS.items():
+        modeling_auto.MODEL_MAPPING.register(config_class, model_class, exist_ok=True)
+
+
+def _register_processing() -> None:
+    # AutoProcessor asks for the class that preprocessor_config.json names; names known to transformers win over
+    # registered classes, and among registered ones the first of that name.
+    processing_auto.PROCESSOR_MAPPING_NAMES.pop(MODEL_TYPE, None)
+    registered = processing_auto.PROCESSOR_MAPPING._extra_content
+    for config_class in [key for key, value in registered.items() if value.__name__ == Qwen3ASRProcessor.__name__]:
+        del registered[config_class]
+    processing_auto.AutoProcessor.register(Qwen3ASRConfig, Qwen3ASRProcessor, exist_ok=True)
+    feature_extraction_auto.AutoFeatureExtractor.register(Qwen3ASRConfig, Qwen3ASRFeatureExtractor, exist_ok=True)
+
+
+def _register_pipeline() -> None:
+    known = PIPELINE_REGISTRY.supported_tasks.get(FORCED_ALIGNMENT_TASK)
+    if known is None or known["impl"] is not ForcedAlignmentPipeline:
+        PIPELINE_REGISTRY.register_pipeline(
+            FORCED_ALIGNMENT_TASK,
+            pipeline_class=ForcedAlignmentPipeline,
+            pt_model=AutoModelForTokenClassification,
+            type="multimodal",
+        )
+
+
+def register() -> None:
+    """Make transformers' Auto classes and `pipeline()` answer with this package's classes; harmless when repeated."""
+    _register_models()
+    _register_processing()
+    _register_pipeline()
