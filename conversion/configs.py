@@ -74,6 +74,7 @@ def to_hf_config(raw: dict[str, Any], stop_ids: list[int]) -> dict[str, Any]:
         "audio_token_id": thinker.audio_token_id,
         "dtype": config.to_dict()["thinker_config"].get("dtype", "float32"),
         "eos_token_id": list(stop_ids),
+        "initializer_range": thinker.initializer_range,
         "model_type": "qwen3_asr",
         "pad_token_id": stop_ids[-1],
         "text_config": {
@@ -87,8 +88,6 @@ def to_hf_config(raw: dict[str, Any], stop_ids: list[int]) -> dict[str, Any]:
         "token_classification_bias": False,
         "transformers_version": raw.get("transformers_version"),
     }
-    if not aligner or thinker.initializer_range != 0.02:  # the aligner's leaves the default out
-        output["initializer_range"] = thinker.initializer_range
     if aligner:
         # the class count is told by the label names, all of them
         output["id2label"] = {i: f"LABEL_{i}" for i in range(config.classify_num)}
