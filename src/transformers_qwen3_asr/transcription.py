@@ -30,7 +30,8 @@ def parse_transcription(text: str | None) -> tuple[str | None, str]:
         return None, head.strip()
     lines = [line.strip() for line in head.splitlines() if line.strip()]
     named = next((line[len("language ") :] for line in lines if line.lower().startswith("language ")), None)
+    # transformers' own processor reads a first line without "language" as the name; qwen-asr gives up on it
     language = (named if named is not None else lines[0] if lines else "").strip()
-    if language.lower() in ("", "none"):
+    if language.lower() in ("", "none", "language"):
         return None, transcript.strip()
     return language[:1].upper() + language[1:].lower(), transcript.strip()

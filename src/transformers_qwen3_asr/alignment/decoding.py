@@ -17,9 +17,8 @@ def repair_monotone(values: Iterable[float]) -> list[int]:
     interpolated linearly, and outside the first and last kept value the nearest kept one is repeated. Fractions are
     cut off towards zero.
 
-    O(n log n). Among indices whose longest subsequence has the same length, values fall strictly with the index (were
-    one not smaller than an earlier one, its subsequence would be longer), so both the length at an index and its
-    earliest predecessor are found by bisection.
+    O(n log n): both the length of the longest subsequence at an index and its earliest predecessor are found by
+    bisection (Fredman 1975; the predecessor is explained below).
 
     Raises `ValueError` for a value that is NaN or infinite.
     """
@@ -49,26 +48,23 @@ def repair_monotone(values: Iterable[float]) -> list[int]:
 
 def _longest_non_decreasing(data: list[float]) -> list[int]:
     """Indices of the subsequence that `repair_monotone` keeps."""
-    lowest: list[float] = []  # at [k], the smallest value that ends a subsequence of k + 1
-    negated: list[list[float]] = []  # at [k], the values that do, negated so that they rise
-    indices: list[list[int]] = []  # and where they stand
-    parents = [-1] * len(data)
-    for i, value in enumerate(data):
+    lowest: list[float] = []  # at [k], the smallest value so far that ends a subsequence of k + 1
+    lengths = []  # of the longest subsequence that ends at each index, less 1
+    for value in data:
         k = bisect_right(lowest, value)
-        if k == len(lowest):
-            lowest.append(value)
-            negated.append([])
-            indices.append([])
-        lowest[k] = value
-        negated[k].append(-value)
-        indices[k].append(i)
-        if k > 0:
-            parents[i] = indices[k - 1][bisect_left(negated[k - 1], -value)]
-    kept = []
-    i = indices[-1][0]
-    while i != -1:
-        kept.append(i)
-        i = parents[i]
+        lowest[k : k + 1] = [value]
+        lengths.append(k)
+
+    # Indices sorted by length, then by place. Among those of one length the values fall strictly (were one not below
+    # an earlier one, its own subsequence would be longer), so the first that is not above a bound is found by
+    # bisection. It stands before its successor, since some predecessor does and this is the earliest.
+    order = sorted(range(len(data)), key=lengths.__getitem__)
+    kept: list[int] = []
+    end, bound = len(order), float("inf")
+    for k in reversed(range(len(lowest))):
+        start = bisect_left(order, k, hi=end, key=lengths.__getitem__)
+        kept.append(order[bisect_left(order, -bound, start, end, key=lambda i: -data[i])])
+        end, bound = start, data[kept[-1]]
     return kept[::-1]
 
 

@@ -55,7 +55,7 @@ def split_words(
             others and `None` by white space and CJK characters.
         korean_dictionary: a file whose lines begin with a Korean word, which is how qwen-asr's dictionary looks;
             default: the file that the environment variable QWEN3_ASR_KOREAN_DICTIONARY names. Without one, Korean is
-            cut as by an empty dictionary, and a warning says so once.
+            cut by white space alone, as by an empty dictionary, and a warning says so once.
 
     Raises `ValueError`, naming the word, where a known word holds no letter and no number, or the dictionary cannot be
     read; `ImportError`, naming the extra to install, where Japanese or Korean text comes without nagisa or soynlp.
@@ -182,10 +182,9 @@ def _korean_tokenizer(dictionary: str | None):
     if dictionary is None:
         # cached, so it is said once
         warnings.warn(
-            "Korean is cut without a dictionary: a word is cut after its second syllable, which is what qwen-asr does "
-            "with words its dictionary does not hold. For its words, give the file that qwen-asr ships "
-            "(qwen_asr/inference/assets/korean_dict_jieba.dict) as korean_dictionary= or in the environment variable "
-            f"{KOREAN_DICTIONARY_VARIABLE}",
+            "Korean is cut by white space alone, without a dictionary. qwen-asr also cuts a word after the longest "
+            "beginning that its dictionary lists: give that file (qwen_asr/inference/assets/korean_dict_jieba.dict in "
+            f"its package) as korean_dictionary= or in the environment variable {KOREAN_DICTIONARY_VARIABLE}",
             stacklevel=2,
         )
         return LTokenizer()
@@ -194,5 +193,5 @@ def _korean_tokenizer(dictionary: str | None):
             words = [line.split()[0] for line in file if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"the Korean dictionary {dictionary!r} cannot be read: {error}") from error
-    # every word scores alike, as in qwen-asr: the shortest listed beginning of two or more syllables wins
+    # every word scores alike, as in qwen-asr: the longest listed beginning of two or more syllables wins
     return LTokenizer(scores=dict.fromkeys(words, 1.0))
