@@ -65,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     except InputError as error:
         return _complain(str(error))
     if failures:
+        failures.sort(key=lambda failure: arguments.audio.index(failure[0]))
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failures)
         return _complain(f"{len(failures)} of {len(arguments.audio)} recordings not aligned: {reasons}")
     return 0
@@ -94,8 +95,8 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
             try:
                 text = file.read_text(encoding="utf-8")
             except OSError as error:
-                hint = "" if texts else "; give --text or --text-file"
-                failures.append((audio, f"its text {file} cannot be read ({error.strerror}){hint}"))
+                hint = "" if texts else "no --text or --text-file, and "
+                failures.append((audio, f"{hint}its text {file} cannot be read ({error.strerror})"))
                 continue
             except UnicodeDecodeError:
                 failures.append((audio, f"its text {file} is not UTF-8"))
@@ -146,23 +147,25 @@ def _align_batch(pipe, batch: list[Job], language: str | None, failures: list[tu
 
 
 def _load_pipeline(arguments: argparse.Namespace):
-    from transformers import pipeline
+    from transformers import AutoModelForTokenClassification, AutoProcessor, pipeline
     from transformers.utils import logging
 
     from ..checkpoints import resolve_model
 
     if not sys.stderr.isatty():
         logging.disable_progress_bar()
+    name = resolve_model(arguments.model)
     try:
-        return pipeline(
-            "forced-alignment",
-            model=str(resolve_model(arguments.model)),
-            device=arguments.device,
-            dtype=arguments.dtype,
-        )
-    # torch answers an unknown device with RuntimeError, a missing CUDA with AssertionError
-    except (OSError, ValueError, RuntimeError, AssertionError) as error:
+        # loaded here, since pipeline() answers a refused checkpoint with pages of tracebacks
+        model = AutoModelForTokenClassification.from_pretrained(name, dtype=arguments.dtype)
+        processor = AutoProcessor.from_pretrained(name)
+    except (OSError, ValueError) as error:
         raise InputError(f"--model {arguments.model}: {_one_line(error)}") from error
+    try:
+        return pipeline("forced-alignment", model=model, processor=processor, device=arguments.device)
+    # torch answers an unknown device with RuntimeError, a missing CUDA with AssertionError
+    except (ValueError, RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {arguments.device}: {_one_line(error)}") from error
 
 
 def _outputs(arguments: argparse.Namespace) -> list[Path | None]:

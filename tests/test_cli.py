@@ -1,0 +1,260 @@
+"""The command `qwen3-asr align` on the small random aligner of tests/goldens."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pysubs2
+import pytest
+
+from transformers_qwen3_asr.cli.align import DEFAULT_MODEL
+from transformers_qwen3_asr.cli.main import build_parser, main
+
+ROOT = Path(__file__).resolve().parent.parent
+ALIGNER = str(ROOT / "tests" / "goldens" / "aligner")
+RECORDING = ROOT / "examples" / "sense_and_sensibility.flac"
+TEXT_FILE = RECORDING.with_suffix(".txt")
+TEXT = TEXT_FILE.read_text(encoding="utf-8").strip()
+WORDS = [word.strip(",.") for word in TEXT.split()]
+LINE = re.compile(r" *(\d+\.\d{3}) +(\d+\.\d{3})  ([01]\.\d{3})  (\S+)")
+
+
+def run(*arguments):
+    """Runs `align` with the random aligner; gives the exit status."""
+    try:
+        return main(["align", *map(str, arguments), "--model", ALIGNER, "--device", "cpu", "--dtype", "float32"])
+    except SystemExit as exit:
+        return exit.code
+
+
+@pytest.fixture
+def fails(capsys):
+    """Runs a call that must fail with status 2 and one line on stderr, and nothing else there; gives the line."""
+
+    def check(*arguments):
+        assert run(*arguments) == 2
+        captured = capsys.readouterr()
+        (line,) = captured.err.splitlines()
+        assert line.startswith("qwen3-asr align: error: ")
+        return line
+
+    return check
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three recordings with their texts beside them."""
+    for name, text in (("a", "one two"), ("b", TEXT), ("c", "three")):
+        shutil.copy(RECORDING, tmp_path / f"{name}.flac")
+        (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def words_of(path):
+    return [chunk["text"] for chunk in json.loads(path.read_text(encoding="utf-8"))["chunks"]]
+
+
+def test_words_on_standard_output(capsys):
+    assert run(RECORDING, "--text", TEXT, "--language", "English") == 0
+    captured = capsys.readouterr()
+    matches = [LINE.fullmatch(line) for line in captured.out.splitlines()]
+    assert [match[4] for match in matches] == WORDS
+    times = [float(time) for match in matches for time in (match[1], match[2])]
+    assert times == sorted(times)
+    assert captured.err == ""  # the bar is for terminals
+
+
+def test_text_file_and_text_beside_the_recording_say_the_same(capsys):
+    outputs = []
+    for arguments in (["--text", TEXT], ["--text-file", TEXT_FILE], []):
+        assert run(RECORDING, *arguments) == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1] == outputs[2] != ""
+
+
+def test_json_and_subtitles(tmp_path, capsys):
+    assert run(RECORDING, "--output", tmp_path / "new" / "out.json") == 0
+    stored = json.loads((tmp_path / "new" / "out.json").read_text(encoding="utf-8"))
+    assert stored["text"] == TEXT and [chunk["text"] for chunk in stored["chunks"]] == WORDS
+    assert run(RECORDING, "--output", tmp_path / "out.srt") == 0
+    events = pysubs2.load(str(tmp_path / "out.srt")).events
+    assert [event.plaintext for event in events] == WORDS
+    assert [event.start / 1000 for event in events] == [chunk["timestamp"][0] for chunk in stored["chunks"]]
+    assert run(RECORDING, "--output", tmp_path / "lines.srt", "--cues", "lines") == 0
+    lines = [event.plaintext for event in pysubs2.load(str(tmp_path / "lines.srt")).events]
+    assert " ".join(lines) == TEXT and len(lines) < len(WORDS)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_several_recordings_into_a_folder(folder, batch_size):
+    recordings = [folder / f"{name}.flac" for name in "abc"]
+    assert run(*recordings, "--output", folder / "out", "--batch-size", batch_size) == 0
+    assert {path.name for path in (folder / "out").iterdir()} == {"a.json", "b.json", "c.json"}
+    assert [words_of(folder / "out" / f"{name}.json") for name in "abc"] == [["one", "two"], WORDS, ["three"]]
+    assert run(*recordings, "--output", f"{folder}/v1.0/", "--format", "srt") == 0
+    assert {path.name for path in (folder / "v1.0").iterdir()} == {"a.srt", "b.srt", "c.srt"}
+
+
+def test_several_recordings_on_standard_output_are_headed(folder, capsys):
+    a, c = folder / "a.flac", folder / "c.flac"
+    assert run(a, c, "--text-file", folder / "c.txt", "--text-file", folder / "a.txt") == 0
+    out = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in out] == [str(a), "three", str(c), "one", "two"]
+    assert out[0].startswith("# ") and out[2].startswith("# ")
+    assert run(a, c, "--text", "x", "--text", "y z") == 0
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == [str(a), "x", str(c), "y", "z"]
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_good_recordings_are_written_and_all_bad_ones_named(folder, fails, batch_size):
+    (folder / "noise.wav").write_bytes(b"this is no recording")
+    (folder / "noise.txt").write_text("x", encoding="utf-8")
+    (folder / "silent.flac").write_bytes(RECORDING.read_bytes())
+    (folder / "empty.flac").write_bytes(RECORDING.read_bytes())
+    (folder / "empty.txt").write_text(" \n", encoding="utf-8")
+    (folder / "latin.flac").write_bytes(RECORDING.read_bytes())
+    (folder / "latin.txt").write_bytes("für".encode("latin-1"))
+    names = ["a", "noise", "missing", "b", "silent", "empty", "latin", "c"]
+    recordings = [folder / (f"{name}.wav" if name == "noise" else f"{name}.flac") for name in names]
+    line = fails(*recordings, "--output", folder / "out", "--batch-size", batch_size)
+    assert {path.stem for path in (folder / "out").iterdir()} == {"a", "b", "c"}
+    assert words_of(folder / "out" / "b.json") == WORDS
+    assert "5 of 8 recordings not aligned" in line
+    for name, reason in {
+        "noise.wav": "cannot be decoded",
+        "missing.flac": "no such file",
+        "silent.flac": "silent.txt cannot be read",
+        "empty.flac": "its text is empty",
+        "latin.flac": "is not UTF-8",
+    }.items():
+        assert re.search(rf"{re.escape(str(folder / name))}: [^;]*{reason}", line), name
+    assert "a.flac" not in line and "item 0" not in line
+    places = [line.index(str(recordings[index])) for index in (1, 2, 4, 5, 6)]
+    assert places == sorted(places)
+
+
+def test_recordings_longer_than_the_model_reaches(folder, fails):
+    import av
+    import numpy as np
+
+    path = folder / "long.wav"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 16000 * 500), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 16000
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    assert "500.0 s long" in fails(path, "--text", "x")
+
+
+def test_calls_that_make_no_sense(folder, fails):
+    a, b = folder / "a.flac", folder / "b.flac"
+    assert "2 recordings but 1 --text" in fails(a, b, "--text", "x")
+    assert "1 recordings but 2 --text-file" in fails(a, "--text-file", TEXT_FILE, "--text-file", TEXT_FILE)
+    assert "not allowed with" in fails(a, "--text", "x", "--text-file", TEXT_FILE)
+    assert "unknown extension .txt; known are .json" in fails(a, "--output", folder / "out.txt")
+    assert "one file for 2 recordings" in fails(a, b, "--output", folder / "out.srt")
+    assert "--format srt disagrees" in fails(a, "--output", folder / "out.json", "--format", "srt")
+    assert "--format needs --output" in fails(a, "--format", "srt")
+    assert "--cues needs --output" in fails(a, "--cues", "lines")
+    assert "the output is JSON" in fails(a, "--output", folder / "out", "--cues", "lines")
+    assert "several recordings would be written to" in fails(a, a, "--output", folder / "out")
+    assert "AUDIO" in fails()
+    assert "--batch-size" in fails(a, "--batch-size", "0")
+    assert "--dtype" in fails(a, "--dtype", "int8")
+    assert not (folder / "out").exists()
+
+
+def test_the_text_file_is_named(folder, fails):
+    assert "nowhere.txt cannot be read (No such file or directory)" in fails(
+        folder / "a.flac", "--text-file", folder / "nowhere.txt"
+    )
+
+
+def test_an_output_that_cannot_be_written(folder, fails):
+    (folder / "out").mkdir()
+    (folder / "out" / "a.json").mkdir()
+    recordings = [folder / "a.flac", folder / "c.flac"]
+    assert "a.json cannot be written (Is a directory)" in fails(*recordings, "--output", folder / "out")
+    assert words_of(folder / "out" / "c.json") == ["three"]
+
+
+def test_models_and_devices_that_are_not_there(tmp_path, capsys):
+    for option, value in (("--model", str(tmp_path)), ("--device", "abacus")):
+        arguments = ["align", str(RECORDING), "--model", ALIGNER, "--device", "cpu", option, value]
+        assert main(arguments) == 2
+        captured = capsys.readouterr()
+        (line,) = [line for line in captured.err.splitlines() if not line.startswith("[transformers]")]
+        assert line.startswith(f"qwen3-asr align: error: {option} {value}: ") and len(line) < 1000
+
+
+def test_the_model_is_the_published_one_unless_said_otherwise():
+    assert build_parser().parse_args(["align", "a.wav"]).model == DEFAULT_MODEL == "Qwen/Qwen3-ForcedAligner-0.6B"
+
+
+def command(*arguments, **options):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "HF_HUB_OFFLINE": "1"}
+    options = {"capture_output": True, "text": True, "env": environment, **options}
+    return subprocess.run([sys.executable, "-m", "transformers_qwen3_asr", *map(str, arguments)], **options)
+
+
+def test_as_a_process(tmp_path):
+    done = command("align", RECORDING, "--model", ALIGNER, "--device", "cpu", "--output", tmp_path / "out.srt")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    failed = command("align", tmp_path / "nowhere.wav", "--text", "x")
+    assert failed.returncode == 2
+    assert failed.stderr == (
+        f"qwen3-asr align: error: 1 of 1 recordings not aligned: {tmp_path / 'nowhere.wav'}: no such file\n"
+    )
+    usage = command()
+    assert usage.returncode == 2 and usage.stderr.startswith("qwen3-asr: error: ")
+    assert len(usage.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals on Windows")
+def test_progress_bar_on_a_terminal(folder):
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    reader, writer = pty.openpty()
+    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    recordings = [folder / f"{name}.flac" for name in "abc"]
+    arguments = ["align", *recordings, "--model", ALIGNER, "--device", "cpu", "--output", folder / "out"]
+    done = command(*arguments, capture_output=False, stdout=subprocess.PIPE, stderr=writer)
+    os.close(writer)
+    seen = b""
+    while True:
+        try:
+            part = os.read(reader, 4096)
+        except OSError:  # Linux says end of file so
+            break
+        if not part:
+            break
+        seen += part
+    os.close(reader)
+    assert done.returncode == 0 and done.stdout == ""
+    assert b"3/3" in seen and b"recording" in seen
+
+
+def test_the_dispatcher_imports_nothing_heavy():
+    """The package itself imports torch in order to register; the command's own modules must add nothing to that."""
+    script = (
+        "import sys, types\n"
+        "package = types.ModuleType('transformers_qwen3_asr')\n"
+        f"package.__path__ = [{str(ROOT / 'src' / 'transformers_qwen3_asr')!r}]\n"
+        "sys.modules['transformers_qwen3_asr'] = package\n"
+        "from transformers_qwen3_asr.cli.main import main\n"
+        "try:\n    main(['align', '--help'])\nexcept SystemExit as exit:\n    assert exit.code == 0\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules}\n"
+        "             & {'torch', 'transformers', 'numpy', 'datasets', 'av', 'pysubs2', 'tqdm'}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "texts:" in done.stdout and "--text-file" in done.stdout
