@@ -93,4 +93,6 @@ class StrictCheckpointMixin:
         """
         if kwargs.pop("save_original_format", False):
             raise ValueError("save_original_format=True is not supported: the published layout is always written")
-        return super().save_pretrained(save_directory, *args, save_original_format=False, **kwargs)
+        result = super().save_pretrained(save_directory, *args, save_original_format=False, **kwargs)
+        self.config.architectures = None  # set by the call above; see Qwen3ASRConfig for why it is not kept
+        return result
