@@ -197,6 +197,16 @@ def test_the_model_is_the_published_one_unless_said_otherwise():
     assert build_parser().parse_args(["align", "a.wav"]).model == DEFAULT_MODEL == "Qwen/Qwen3-ForcedAligner-0.6B"
 
 
+def test_the_bundled_aligner_by_its_name(capsys):
+    """What `make demo` runs. The recording lasts 7.1 s and is spoken through but for half a second at either end."""
+    assert main(["align", str(RECORDING), "--language", "English", "--model", "tiny-en", "--device", "cpu"]) == 0
+    matches = [LINE.fullmatch(line) for line in capsys.readouterr().out.splitlines()]
+    assert [match[4] for match in matches] == WORDS
+    starts, ends = ([float(match[group]) for match in matches] for group in (1, 2))
+    assert starts[0] < 1.0 and 6.0 < ends[-1] < 7.2
+    assert all(start < end for start, end in zip(starts, ends, strict=True))
+
+
 def command(*arguments, **options):
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "HF_HUB_OFFLINE": "1"}
     options = {"capture_output": True, "text": True, "env": environment, **options}
