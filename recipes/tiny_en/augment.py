@@ -87,8 +87,9 @@ class Augmenter:
         rows = torch.nonzero(torch.rand(len(raw), generator=generator) < 0.33).flatten()
         if len(rows) == 0:
             return raw
+        # 6.9 is ln(1000): the amplitude falls by 60 dB within 0.15 to 0.6 s.
         taps = torch.arange(25.0)
-        decay = 6.9 / (15 + 45 * torch.rand(len(rows), 1, generator=generator))  # 0.15 to 0.6 s to fall by 60 dB (power)
+        decay = 6.9 / (15 + 45 * torch.rand(len(rows), 1, generator=generator))
         tail = 0.02 + 0.25 * torch.rand(len(rows), 1, generator=generator)
         kernel = tail * torch.exp(-2 * decay * taps)
         kernel[:, 0] = 1.0

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from augment import Augmenter
 from features import BANDS, whisper_scale
+from objectives import FAMILIES, PHONES_A_POSITION
 from transformers import PreTrainedTokenizerBase
 
 from transformers_qwen3_asr.configuration_qwen3_asr import audio_token_lengths
@@ -44,6 +45,11 @@ class Clip:
     def frames(self) -> int:
         return len(self.features)
 
+    @property
+    def family(self) -> int:
+        """Whose phoneme names these are (index into FAMILIES)."""
+        return 0 if self.engine == "espeak" else 1
+
 
 def load_clips(folder: Path) -> list[Clip]:
     """All clips of a split, features mapped from disk."""
@@ -53,9 +59,7 @@ def load_clips(folder: Path) -> list[Clip]:
         for entry in json.loads(path.read_text()):
             words, starts, ends = zip(*entry["words"], strict=True)
             block = features[entry["first"] : entry["first"] + entry["frames"]]
-            clips.append(
-                Clip(block, entry["engine"], list(words), np.array(starts), np.array(ends), entry["phones"])
-            )
+            clips.append(Clip(block, entry["engine"], list(words), np.array(starts), np.array(ends), entry["phones"]))
     if not clips:
         raise ValueError(f"no parts in {folder}: run make_data.py first")
     return clips
@@ -69,9 +73,11 @@ class BatchPlan(torch.utils.data.Dataset):
         steps: batches in all.
         frames: mel frames a batch, padding not counted; at most `most` clips.
         longest: `longest(i)` gives the longest clip, in frames, that batch i may hold (the curriculum).
+        together: so many batches in a row are of the same length, for processes that wait for each other.
     """
 
-    def __init__(self, clips, steps: int, frames: int, longest, most: int = 64, seed: int = 0):
+    def __init__(self, clips, steps: int, frames: int, longest, most: int = 64, seed: int = 0, together: int = 1):
+        self.together = together
         self.lengths = np.array([clip.frames for clip in clips])
         self.steps, self.frames, self.longest, self.most, self.seed = steps, frames, longest, most, seed
         self.order = np.argsort(self.lengths, kind="stable")
@@ -82,8 +88,8 @@ class BatchPlan(torch.utils.data.Dataset):
 
     def __getitem__(self, i: int) -> tuple[int, list[int]]:
         rng = np.random.default_rng((self.seed, i))
-        usable = int(np.searchsorted(self.sorted_lengths, self.longest(i), side="right"))
-        middle = int(rng.integers(usable))
+        usable = int(np.searchsorted(self.sorted_lengths, self.longest(i - i % self.together), side="right"))
+        middle = int(np.random.default_rng((self.seed, i // self.together, 2)).integers(usable))
         count = int(np.clip(self.frames // self.sorted_lengths[middle], 4, self.most))
         # Neighbours in length, drawn from a window eight batches wide so that batches differ from epoch to epoch.
         low = max(0, min(middle - 4 * count, usable - 8 * count))
@@ -116,9 +122,13 @@ class TrainingCollator:
         frame_labels: `frame_labels(i)` says whether audio positions are labelled with their own time in batch i.
         classes: of the classifier; clips are laid out to end below the last one.
         augment: change speed, voice, room and noise.
+        phonemes: phoneme names of each family in `objectives.FAMILIES`; given, the batch also holds their targets.
     """
 
-    def __init__(self, clips, prompter: Prompter, lead, frame_labels, classes: int, augment=True, seed: int = 0):
+    def __init__(
+        self, clips, prompter: Prompter, lead, frame_labels, classes: int, augment=True, seed: int = 0, phonemes=None
+    ):
+        self.phonemes = phonemes and [{name: i for i, name in enumerate(names)} for names in phonemes]
         self.clips, self.prompter, self.lead, self.frame_labels = clips, prompter, lead, frame_labels
         self.classes, self.augment, self.seed = classes, augment, seed
         self.augmenter = Augmenter()
@@ -148,7 +158,10 @@ class TrainingCollator:
         mask = torch.arange(raw.shape[1]) < lengths[:, None]
         if self.augment:
             raw = self.augmenter(raw, mask, generator)
-        batch = {"input_features": whisper_scale(raw, mask).transpose(1, 2).contiguous(), "input_features_mask": mask.long()}
+        batch = {
+            "input_features": whisper_scale(raw, mask).transpose(1, 2).contiguous(),
+            "input_features_mask": mask.long(),
+        }
         rows, labels, targets = [], [], []
         for index, lead, tempo, frames in zip(chosen, leads, tempos, lengths.tolist(), strict=True):
             clip = self.clips[index]
@@ -177,4 +190,28 @@ class TrainingCollator:
         batch["labels"] = padded(labels, -100)
         batch["logits_to_keep"] = batch["labels"] != -100
         batch["pointer_targets"] = padded(targets, -1)
+        if self.phonemes:
+            batch["phonemes"], batch["family"] = self._phoneme_targets(chosen, leads, tempos, lengths.tolist())
         return batch
+
+    def _phoneme_targets(self, chosen, leads, tempos, lengths):
+        """Phoneme classes `(clips, positions, PHONES_A_POSITION)` and families `(clips,)`."""
+        counts = [audio_token_lengths(n) for n in lengths]
+        targets = np.full((len(chosen), max(counts), PHONES_A_POSITION), -100)
+        family = np.array([self.clips[index].family for index in chosen])
+        within = (np.arange(PHONES_A_POSITION) + 0.5) * 0.08 / PHONES_A_POSITION
+        for row, index, lead, tempo, count, own in zip(targets, chosen, leads, tempos, counts, family, strict=True):
+            clip, names = self.clips[index], self.phonemes[own]
+            times = (position_times(count)[:, None] + within - lead) * tempo
+            classes = np.array([names[""], *(names[name] for name, _ in clip.phones), names[""]])
+            starts = np.array([start for _, start in clip.phones] + [clip.frames / 100])
+            row[:count] = classes[np.searchsorted(starts, times, side="right")]
+        return torch.from_numpy(targets), torch.from_numpy(family)
+
+
+def phoneme_names(clips: list[Clip]) -> list[list[str]]:
+    """Phoneme names of each family, silence ("") first."""
+    names = [{""} for _ in FAMILIES]
+    for clip in clips:
+        names[clip.family].update(name for name, _ in clip.phones)
+    return [sorted(family) for family in names]

@@ -131,7 +131,9 @@ def make_all(work_dir: Path, scale: float = 1.0, processes: int = 2) -> dict[str
     seconds: dict[str, float] = {}
     begin = time.time()
     with get_context("spawn").Pool(processes) as pool:
-        for done, (job, (name, length)) in enumerate(zip(tests + rest, pool.imap(make_part, tests + rest), strict=True)):
+        for done, (job, (name, length)) in enumerate(
+            zip(tests + rest, pool.imap(make_part, tests + rest), strict=True)
+        ):
             key = f"{'test' if job[-1] else 'train'}/{job[1]}"
             seconds[key] = seconds.get(key, 0.0) + length
             if done % 20 == 0:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
 from texts import clean_word
 
 
@@ -260,7 +259,9 @@ class FestivalSpeaker:
             done = subprocess.run(["festival", "-b", str(path)], capture_output=True, text=True)
             reports = done.stdout.split("END\n")
             if len(reports) != len(texts) + 1:
-                raise ValueError(f"festival voice {voice!r} spoke {len(reports) - 1} of {len(texts)} texts: {done.stderr}")
+                raise ValueError(
+                    f"festival voice {voice!r} spoke {len(reports) - 1} of {len(texts)} texts: {done.stderr}"
+                )
             return [self._read(f"{folder}/{i}.wav", reports[i], text) for i, text in enumerate(texts)]
 
     @staticmethod

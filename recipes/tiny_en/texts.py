@@ -91,7 +91,9 @@ class TextSource:
         for i in range(count):
             draw = rng.random()
             if draw < 0.03:
-                token = str(rng.choice([rng.randrange(10), rng.randrange(100), rng.randrange(1000), 1700 + rng.randrange(330)]))
+                token = str(
+                    rng.choice([rng.randrange(10), rng.randrange(100), rng.randrange(1000), 1700 + rng.randrange(330)])
+                )
             else:
                 token = rng.choice(self.dictionary if draw < 0.55 else self.spoken)
                 if rng.random() < 0.1:

@@ -1,0 +1,87 @@
+"""What is learned beside the aligner's own loss: phonemes in the encoder, and where a slot should look."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers.models.qwen3.modeling_qwen3 import apply_rotary_pos_emb
+
+PHONES_A_POSITION = 4  # an audio position lasts 80 ms; its phonemes are asked every 20 ms
+FAMILIES = ("espeak", "flite")  # the engines name phonemes in two ways; festival's names are flite's
+
+
+class PhonemeHead(nn.Module):
+    """Classifies the phonemes of each audio position; thrown away after the encoder's training.
+
+    Args:
+        width: of the encoder's output.
+        sizes: number of phoneme names of each family.
+    """
+
+    def __init__(self, width: int, sizes: list[int]):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.heads = nn.ModuleList([nn.Linear(width, PHONES_A_POSITION * size) for size in sizes])
+
+    def forward(self, hidden: torch.Tensor, targets: torch.Tensor, family: torch.Tensor):
+        """
+        Args:
+            hidden: `(clips, positions, width)`.
+            targets: `(clips, positions, PHONES_A_POSITION)`, -100 where there is no audio.
+            family: `(clips,)` index into FAMILIES.
+
+        Returns: loss and share of right answers.
+        """
+        hidden = self.norm(hidden)
+        total, right, count = hidden.new_zeros(()), 0, 0
+        for index, head in enumerate(self.heads):
+            rows = family == index
+            if not rows.any():
+                continue
+            logits = head(hidden[rows]).unflatten(-1, (PHONES_A_POSITION, -1))
+            wanted = targets[rows]
+            keep = wanted != -100
+            logits, wanted = logits[keep], wanted[keep]
+            total = total + F.cross_entropy(logits.float(), wanted, reduction="sum")
+            right += int((logits.argmax(-1) == wanted).sum())
+            count += len(wanted)
+        return total / max(count, 1), right / max(count, 1)
+
+
+class Pointer:
+    """Guided attention: one head of one text layer is asked to look, from each slot, at the audio that it is about.
+
+    The head's queries and keys are recomputed from the layer's input, which a hook notes down; the model itself stays
+    as it is.
+    """
+
+    def __init__(self, text_model, layer: int):
+        self.attention = text_model.layers[layer].self_attn
+        self.inputs = None
+        self.attention.register_forward_pre_hook(self._note, with_kwargs=True)
+
+    def _note(self, module, args, kwargs):
+        hidden = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
+        self.inputs = (hidden, kwargs["position_embeddings"])
+
+    def loss(self, targets: torch.Tensor, audio: torch.Tensor) -> tuple[torch.Tensor, float]:
+        """
+        Args:
+            targets: `(batch, length)` index of the audio position a slot is about, -1 off the slots.
+            audio: `(batch, length)`, true at audio positions, which stand at 1, 2, ... in every row.
+
+        Returns: cross-entropy of the head's attention among audio positions, and the share that looks right.
+        """
+        hidden, (cos, sin) = self.inputs
+        self.inputs = None
+        attention = self.attention
+        size = attention.head_dim
+        shape = (*hidden.shape[:2], 1, size)
+        query = attention.q_norm(F.linear(hidden, attention.q_proj.weight[:size]).view(shape)).transpose(1, 2)
+        key = attention.k_norm(F.linear(hidden, attention.k_proj.weight[:size]).view(shape)).transpose(1, 2)
+        query, key = apply_rotary_pos_emb(query, key, cos, sin)
+        last = int(audio.sum(1).max())
+        scores = (query[:, 0] @ key[:, 0, 1 : last + 1].transpose(1, 2)).float() * attention.scaling
+        scores = scores.masked_fill(~audio[:, None, 1 : last + 1], -1e4)
+        slots = targets >= 0
+        scores, wanted = scores[slots], targets[slots]
+        return F.cross_entropy(scores, wanted), float((scores.argmax(-1) == wanted).float().mean())

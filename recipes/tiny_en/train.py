@@ -1,0 +1,258 @@
+"""Make the data, the tokenizer and the bundled aligner, from nothing.
+
+    python recipes/tiny_en/train.py --work-dir DIR --export-dir src/transformers_qwen3_asr/bundled/tiny-en
+
+Five stages, each kept in DIR and left out when its result is there: data, tokenizer, encoder (phonemes, with a head that
+is thrown away), aligner (transformers.Trainer) and export. Training stages write checkpoints and go on from the last one
+after a kill, so the same command is given again.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import torch
+from architecture import CLASSES, build_config
+from corpus import BatchPlan, Prompter, TrainingCollator, load_clips, phoneme_names
+from export import export
+from make_data import make_all
+from objectives import PhonemeHead, Pointer
+from texts import TextSource
+from tokenizer import train_tokenizer
+from transformers import AutoTokenizer, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from transformers_qwen3_asr.modeling_qwen3_asr import Qwen3ASRAudioEncoder, Qwen3ASRForTokenClassification
+from transformers_qwen3_asr.training.metrics import AlignmentMetrics, slot_predictions
+
+LONG = 1600  # frames of the longest training clip
+
+
+def make_tokenizer(folder: Path):
+    """The tokenizer, learned from the words that the training texts are made of."""
+    if not (folder / "tokenizer_config.json").exists():
+        source = TextSource(held_out=False, seed=0)
+        words = Counter(source.spoken)
+        words.update(source.dictionary)
+        for word, count in list(words.items()):
+            words[word.lower()] += count
+        train_tokenizer(words, folder)
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def one_cycle(step: int, steps: int, warmup: int) -> float:
+    """Factor on the learning rate: linear warm-up, then a linear fall to zero."""
+    return min((step + 1) / warmup, max(0.0, (steps - step) / (steps - warmup)))
+
+
+def train_encoder(work: Path, clips, prompter, config, arguments) -> Path:
+    """Teach the encoder phonemes; returns the file of its weights."""
+    done, resume = work / "encoder.pt", work / "encoder-checkpoint.pt"
+    if done.exists():
+        return done
+    steps, names = arguments.encoder_steps, phoneme_names(clips)
+    set_seed(0)
+    encoder = Qwen3ASRAudioEncoder(config.thinker_config.audio_config)
+    head = PhonemeHead(config.thinker_config.audio_config.output_dim, [len(n) for n in names])
+    model = torch.nn.ModuleList([encoder, head])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
+    first = 0
+    if resume.exists():
+        state = torch.load(resume)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        first = state["step"]
+    plan = BatchPlan(clips, steps, arguments.batch_frames, lambda i: LONG, seed=1)
+    collator = TrainingCollator(clips, prompter, lambda i: 60, lambda i: False, CLASSES, seed=1, phonemes=names)
+    begin, losses, shares = time.time(), [], []
+    for step in range(first, steps):
+        for group in optimizer.param_groups:
+            group["lr"] = 2e-3 * max(0.1, one_cycle(step, steps, 50))
+        batch = collator([plan[step]])
+        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.bf16):
+            hidden = encoder(batch["input_features"], batch["input_features_mask"]).last_hidden_state
+            loss, share = head(hidden, batch["phonemes"], batch["family"])
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+        shares.append(share)
+        if (step + 1) % 25 == 0:
+            mean = sum(losses[-25:]) / len(losses[-25:]), sum(shares[-25:]) / len(shares[-25:])
+            pace = (time.time() - begin) / (step + 1 - first)
+            print(
+                f"encoder {step + 1}/{steps}: loss {mean[0]:.3f}, right {mean[1]:.3f}, {pace:.2f} s a step", flush=True
+            )
+        if (step + 1) % 100 == 0:
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+            torch.save(state, resume.with_suffix(".partial"))
+            resume.with_suffix(".partial").rename(resume)
+    torch.save(encoder.state_dict(), done.with_suffix(".partial"))
+    done.with_suffix(".partial").rename(done)
+    return done
+
+
+class AlignerTrainer(Trainer):
+    """Trainer with the guided attention of `Pointer` beside the model's own loss, faded out over the training."""
+
+    def __init__(self, *args, pointer: Pointer, pointer_weight, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.pointer, self.pointer_weight = pointer, pointer_weight
+        self.looks_right: list[float] = []
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        targets = inputs.pop("pointer_targets")
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        weight = self.pointer_weight(self.state.global_step) if model.training else 0.0
+        if weight > 0:
+            audio = inputs["input_ids"] == self.model.config.thinker_config.audio_token_id
+            aside, share = self.pointer.loss(targets, audio)
+            self.looks_right.append(share)
+            loss = loss + weight * aside
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs, *args, **kwargs):
+        if self.looks_right:
+            logs["looks_right"] = round(sum(self.looks_right) / len(self.looks_right), 4)
+            self.looks_right = []
+        super().log(logs, *args, **kwargs)
+
+
+class LogFile(TrainerCallback):
+    """One JSON line for everything that Trainer logs, with the seconds since the start."""
+
+    def __init__(self, path: Path):
+        self.path, self.begin = path, time.time()
+
+    def on_log(self, arguments, state, control, logs=None, **kwargs):
+        if not state.is_world_process_zero:
+            return
+        with self.path.open("a") as file:
+            file.write(
+                json.dumps({"step": state.global_step, "seconds": round(time.time() - self.begin), **logs}) + "\n"
+            )
+
+
+def train_aligner(work: Path, clips, tests, prompter, config, arguments) -> Path:
+    """Train the aligner with transformers.Trainer; returns the folder of the final weights."""
+    done = work / "aligner"
+    if (done / "config.json").exists():
+        return done
+    steps = arguments.steps
+    set_seed(0)
+    model = Qwen3ASRForTokenClassification(config)
+    model.thinker.audio_tower.load_state_dict(torch.load(work / "encoder.pt"))
+    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {steps} steps", flush=True)
+
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    items = steps * world  # an item of the plan is one process's share of a step
+
+    def longest(i):  # 4 s at first, everything from 30 % on; every sixth step is long, so that all times are met
+        return LONG if i // world % 6 == 0 else int(min(LONG, 400 + (LONG - 400) * i / (0.3 * items)))
+
+    plan = BatchPlan(clips, items, arguments.batch_frames // world, longest, together=world)
+    collator = TrainingCollator(clips, prompter, lambda i: 100, lambda i: i < 0.25 * items, CLASSES)
+    # A glance at the held-out part: 64 clips of all lengths, 16 alike in length at a time.
+    order = sorted(range(len(tests)), key=lambda i: tests[i].frames)
+    glance = [order[i : i + 16] for i in range(0, len(order) - 15, max(16, len(order) // 4))][:4]
+    plain = TrainingCollator(tests, prompter, lambda i: 0, lambda i: False, CLASSES, augment=False, seed=7)
+
+    class EitherCollator:  # Trainer has one collator for both; held-out batches are told apart by their wrapper
+        def __call__(self, items):
+            (item,) = items
+            return plain([item[1]]) if item[0] == "held out" else collator([item])
+
+    trainer = AlignerTrainer(
+        model=model,
+        args=TrainingArguments(
+            output_dir=str(work / "checkpoints"),
+            max_steps=steps,
+            per_device_train_batch_size=1,  # an item of the plan is a whole batch
+            per_device_eval_batch_size=1,
+            learning_rate=arguments.learning_rate,
+            adam_beta2=0.98,
+            weight_decay=0.01,
+            max_grad_norm=1.0,
+            warmup_steps=min(300, steps // 10),
+            lr_scheduler_type="linear",
+            bf16=arguments.bf16,
+            logging_steps=50,
+            eval_strategy="steps",
+            eval_steps=arguments.eval_steps,
+            save_steps=arguments.eval_steps,
+            save_total_limit=3,
+            dataloader_num_workers=arguments.workers,
+            remove_unused_columns=False,
+            label_names=["labels"],
+            report_to="none",
+            disable_tqdm=True,
+            use_cpu=not torch.cuda.is_available(),
+            ddp_backend="gloo" if world > 1 else None,
+            ddp_broadcast_buffers=False if world > 1 else None,
+            seed=0,
+        ),
+        train_dataset=plan,
+        eval_dataset=[("held out", (i, chosen)) for i, chosen in enumerate(glance)],
+        data_collator=EitherCollator(),
+        compute_metrics=AlignmentMetrics(config.timestamp_segment_time),
+        preprocess_logits_for_metrics=slot_predictions,
+        callbacks=[LogFile(work / "aligner.log.jsonl")],
+        pointer=Pointer(model.thinker.model, arguments.pointer_layer),
+        pointer_weight=lambda i: arguments.pointer_weight * max(0.1, 1 - i / (0.6 * steps)),
+    )
+    # The plan decides the order, so that a resumed training sees the batches that are still due.
+    trainer._get_train_sampler = lambda *_: torch.utils.data.SequentialSampler(plan)
+    checkpoints = work / "checkpoints"
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(checkpoints) if checkpoints.exists() else None)
+    if trainer.is_world_process_zero():
+        model.save_pretrained(done.with_suffix(".partial"))
+        done.with_suffix(".partial").rename(done)
+    return done
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work-dir", type=Path, required=True, help="data, checkpoints and logs (several GB)")
+    parser.add_argument("--export-dir", type=Path, help="where the finished aligner goes")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor on the amount of training speech")
+    parser.add_argument("--encoder-steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=8000, help="steps of the aligner; 0 stops after the encoder")
+    parser.add_argument("--batch-frames", type=int, default=16000, help="mel frames a batch (100 a second)")
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--pointer-layer", type=int, default=2)
+    parser.add_argument("--pointer-weight", type=float, default=0.5)
+    parser.add_argument("--eval-steps", type=int, default=500)
+    parser.add_argument("--workers", type=int, default=0, help="processes that prepare batches")
+    parser.add_argument("--processes", type=int, default=2, help="training processes, one thread each")
+    parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16")
+    arguments = parser.parse_args()
+    work = arguments.work_dir
+    if not (work / "data" / "hours.json").exists():
+        hours = {key: value / 3600 for key, value in make_all(work, arguments.scale, arguments.processes).items()}
+        (work / "data" / "hours.json").write_text(json.dumps(hours))
+    tokenizer = make_tokenizer(work / "tokenizer")
+    config = build_config(tokenizer)
+    clips, tests = load_clips(work / "data" / "train"), load_clips(work / "data" / "test")
+    words = {word for clip in clips + tests for word in clip.words}
+    prompter = Prompter(tokenizer, words | {word.lower() for word in words})
+    print(f"{len(clips)} clips, {sum(c.frames for c in clips) / 360000:.1f} h; held out {len(tests)}", flush=True)
+    train_encoder(work, clips, prompter, config, arguments)
+    if arguments.steps == 0:
+        return
+    if arguments.processes > 1 and "WORLD_SIZE" not in os.environ and not (work / "aligner" / "config.json").exists():
+        # One process a core: small operations do not divide well over the threads of one process.
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        subprocess.run([*launcher, f"--nproc-per-node={arguments.processes}", *sys.argv], check=True)
+    trained = train_aligner(work, clips, tests, prompter, config, arguments)
+    if arguments.export_dir and int(os.environ.get("RANK", 0)) == 0:
+        export(trained, work / "tokenizer", arguments.export_dir)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Word times as classes at the slots of the aligner's prompt."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+IGNORED = -100
+
+
+def slot_classes(
+    words: Sequence[Mapping[str, Any]],
+    timestamp_segment_time: float,
+    classify_num: int,
+    duration: float | None = None,
+    row: int | str = 0,
+) -> list[int]:
+    """
+    The class at each slot of a clip: start and end of every word, in order, `2 * len(words)` numbers.
+
+    A class is the time divided by `timestamp_segment_time`, rounded to the nearest whole number.
+
+    Args:
+        words: `{"text", "start", "end"}` each, seconds from the clip's beginning.
+        timestamp_segment_time: milliseconds a class.
+        classify_num: classes of the model; the last one is `classify_num - 1`.
+        duration: seconds of the clip; `None` where it is not known. A time may lie half a class behind it, because
+            annotations round too.
+        row: how messages call the row.
+
+    Raises `ValueError`, naming row and word, for times that are missing, not finite, out of order, outside the audio, or
+    beyond the last class.
+    """
+    classes: list[int] = []
+    before = 0.0
+    for i, word in enumerate(words):
+        name = f"row {row}, word {i} ({word.get('text')!r})"
+        times = []
+        for key in ("start", "end"):
+            value = word.get(key)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise ValueError(f"{name}: {key} must be a number of seconds, not {value!r}")
+            times.append(float(value))
+        start, end = times
+        if start < 0:
+            raise ValueError(f"{name} starts before the audio, at {start} s")
+        if end < start:
+            raise ValueError(f"{name} ends at {end} s, before its start at {start} s")
+        if start < before - 1e-6:
+            raise ValueError(f"{name} starts at {start} s, before the word in front of it ends at {before} s")
+        if duration is not None and end > duration + timestamp_segment_time / 2000:
+            raise ValueError(f"{name} ends at {end} s, but the audio is {duration:.3f} s long")
+        for time in times:
+            # half a class upwards, so that the rounding does not depend on the class being even
+            index = math.floor(time * 1000 / timestamp_segment_time + 0.5)
+            if index >= classify_num:
+                last = (classify_num - 1) * timestamp_segment_time / 1000
+                raise ValueError(f"{name}: {time} s is beyond the last of {classify_num} classes, {last} s")
+            classes.append(index)
+        before = end
+    return classes
