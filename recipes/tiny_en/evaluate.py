@@ -56,7 +56,8 @@ def _show(name: str, errors) -> None:
     figures = accumulated_average_shift(values)
     print(
         f"{name}: {len(errors)} clips, {len(values)} times, mean {figures['aas']:.1f} ms, "
-        f"median {figures['median']:.1f} ms, within 80 ms {figures['within_80ms']:.1%}, beyond 500 ms {(values > 500).mean():.1%}"
+        f"median {figures['median']:.1f} ms, within 80 ms {figures['within_80ms']:.1%}, "
+        f"beyond 500 ms {(values > 500).mean():.1%}"
     )
 
 

@@ -225,7 +225,8 @@ _FESTIVAL = """
 (define (report utt)
   (mapcar (lambda (token) (if (not (item.parent token)) (begin
     (format t "T|%s\\n" (item.name token))
-    (mapcar (lambda (word) (format t "W|%f|%f\\n" (item.feat word "R:Word.word_start") (item.feat word "R:Word.word_end")))
+    (mapcar (lambda (word)
+        (format t "W|%f|%f\\n" (item.feat word "R:Word.word_start") (item.feat word "R:Word.word_end")))
       (item.daughters token)))))
     (utt.relation.items utt 'Token))
   (mapcar (lambda (segment) (format t "P|%s|%f\\n" (item.name segment) (item.feat segment "end")))

@@ -2,9 +2,9 @@
 
     python recipes/tiny_en/train.py --work-dir DIR --export-dir src/transformers_qwen3_asr/bundled/tiny-en
 
-Five stages, each kept in DIR and left out when its result is there: data, tokenizer, encoder (phonemes, with a head that
-is thrown away), aligner (transformers.Trainer) and export. Training stages write checkpoints and go on from the last one
-after a kill, so the same command is given again.
+Five stages, each kept in DIR and left out when its result is there: data, tokenizer, encoder (phonemes, with a head
+that is thrown away), aligner (transformers.Trainer) and export. Training stages write checkpoints and go on from the
+last one after a kill, so the same command is given again.
 """
 
 import argparse

@@ -17,12 +17,12 @@ class SlotCollator:
 
     A row is `{"audio", "words": [{"text", "start", "end"}, …], "language"}`. "audio" is whatever
     [`~transformers_qwen3_asr.audio.load_audio`] takes (a path, an array with its rate, a `datasets` row, …), times are
-    seconds from its beginning, "language" may be missing. Instead of "audio" a row may hold "input_features", precomputed
-    by the processor's feature extractor, `(mel, frames)`. Other keys are not looked at. Give `TrainingArguments` the
-    option `remove_unused_columns=False`, or these columns never arrive here.
+    seconds from its beginning, "language" may be missing. Instead of "audio" a row may hold "input_features",
+    precomputed by the processor's feature extractor, `(mel, frames)`. Other keys are not looked at. Give
+    `TrainingArguments` the option `remove_unused_columns=False`, or these columns never arrive here.
 
-    Words are cleaned as in alignment (punctuation goes); a word that the aligner would cut in several, such as a Chinese
-    phrase, must come as several words, because each has its own slots.
+    Words are cleaned as in alignment (punctuation goes); a word that the aligner would cut in several, such as a
+    Chinese phrase, must come as several words, because each has its own slots.
 
     Args:
         processor ([`Qwen3ASRProcessor`]): the model's.
@@ -57,10 +57,10 @@ class SlotCollator:
         Returns `input_ids`, `attention_mask`, `labels` `(batch, length)` (-100 off the slots), `input_features`
         `(batch, mel, frames)`, `input_features_mask` `(batch, frames)` and, with `slots_only`, `logits_to_keep`.
 
-        Raises `ValueError`, naming the row (its place in the batch, and its "id" where it has one) and the word, for rows
-        without audio or words, and for times that `slot_classes` refuses.
+        Raises `ValueError`, naming the row (its place in the batch, and its "id" where it has one) and the word, for
+        rows without audio or words, and for times that `slot_classes` refuses.
         """
-        features, word_lists, classes = [], [], []
+        features, word_lists, classes = [], [], []  # classes of all rows, one behind the other
         for i, row in enumerate(rows):
             name = f"{i} (id {row['id']!r})" if row.get("id") is not None else str(i)
             feature, duration = self._features(row, name)
@@ -69,7 +69,7 @@ class SlotCollator:
                 raise ValueError(f"row {name} holds no words")
             features.append(feature)
             word_lists.append(self._word_texts(words, row.get("language"), name))
-            classes.append(slot_classes(words, self.timestamp_segment_time, self.classify_num, duration, name))
+            classes.extend(slot_classes(words, self.timestamp_segment_time, self.classify_num, duration, name))
 
         extractor = self.processor.feature_extractor
         lengths = [feature.shape[-1] for feature in features]
@@ -79,7 +79,7 @@ class SlotCollator:
             )
         )
         labels = torch.full_like(batch["input_ids"], IGNORED)
-        labels[batch["input_ids"] == self.processor.timestamp_token_id] = torch.tensor(sum(classes, []))
+        labels[batch["input_ids"] == self.processor.timestamp_token_id] = torch.tensor(classes)
         batch["labels"] = labels
         batch["input_features"] = features[0].new_zeros(len(rows), features[0].shape[0], max(lengths))
         batch["input_features_mask"] = torch.zeros(len(rows), max(lengths), dtype=torch.long)
@@ -99,8 +99,8 @@ class SlotCollator:
             feature = torch.as_tensor(row["input_features"], dtype=torch.float32)
             if feature.ndim != 2 or feature.shape[0] != extractor.feature_size or feature.shape[1] == 0:
                 raise ValueError(
-                    f"row {name}: input_features have the shape {tuple(feature.shape)}; ({extractor.feature_size}, frames) "
-                    "is expected"
+                    f"row {name}: input_features have the shape {tuple(feature.shape)}; "
+                    f"({extractor.feature_size}, frames) is expected"
                 )
             return feature, feature.shape[1] * extractor.hop_length / extractor.sampling_rate
         try:

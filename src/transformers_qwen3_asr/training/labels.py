@@ -27,8 +27,8 @@ def slot_classes(
             annotations round too.
         row: how messages call the row.
 
-    Raises `ValueError`, naming row and word, for times that are missing, not finite, out of order, outside the audio, or
-    beyond the last class.
+    Raises `ValueError`, naming row and word, for times that are missing, not finite, out of order, outside the audio,
+    or beyond the last class.
     """
     classes: list[int] = []
     before = 0.0

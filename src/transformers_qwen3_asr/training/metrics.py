@@ -14,8 +14,8 @@ def slot_predictions(logits, labels: torch.Tensor) -> torch.Tensor:
     Trainer's `preprocess_logits_for_metrics`: the best class at each slot, so that no logits are gathered.
 
     Args:
-        logits: `(batch, length, classes)`, or `(slots, classes)` as `logits_to_keep` gives them; or a tuple that begins
-            with one.
+        logits: `(batch, length, classes)`, or `(slots, classes)` as `logits_to_keep` gives them; or a tuple that
+            begins with one.
         labels: `(batch, length)`, -100 off the slots.
 
     Returns: `(batch, length)` classes, -100 off the slots.
@@ -35,8 +35,8 @@ def accumulated_average_shift(errors: Iterable[float]) -> dict[str, float]:
     """
     Summary of absolute differences in milliseconds, over starts and ends alike.
 
-    `aas` is the accumulated average shift of the Qwen3-ASR report: the sum of all absolute differences divided by their
-    number. `median` is theirs, `within_80ms` the share of at most 80 ms.
+    `aas` is the accumulated average shift of the Qwen3-ASR report: the sum of all absolute differences divided by
+    their number. `median` is theirs, `within_80ms` the share of at most 80 ms.
     """
     values = np.asarray(list(errors), dtype=np.float64)
     if len(values) == 0:
