@@ -29,7 +29,7 @@ def test_python_of_the_readme(number):
     if "words" in names and "word_lists" in names:
         assert [word["text"] for word in names["words"][0]] == names["word_lists"][0]
     if "answer" in names:
-        assert isinstance(names["text"], (str, list))
+        assert isinstance(names["text"], str)
 
 
 def test_the_commands_of_the_readme_are_understood():
