@@ -7,7 +7,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny import AUDIO, slots, tiny_config, tiny_inputs, widen
-from transformers import AutoModel, AutoModelForTokenClassification, AutoTokenizer, pipeline
+from transformers import (
+    AutoModel,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    Trainer,
+    TrainingArguments,
+    pipeline,
+)
 
 from transformers_qwen3_asr import (
     Qwen3ASRForConditionalGeneration,
@@ -105,6 +112,31 @@ def test_sharded_saving_is_published_too(tmp_path):
     index = json.loads((tmp_path / "b" / "model.safetensors.index.json").read_text())
     assert len(set(index["weight_map"].values())) > 1
     assert all(name.startswith("thinker.") for name in index["weight_map"])
+    assert torch.equal(logits(Qwen3ASRForTokenClassification.from_pretrained(tmp_path / "b")), logits(model))
+
+
+def test_trainer_saves_the_published_layout(tmp_path):
+    model = make(tmp_path / "a")
+    names = published_names(tmp_path / "a")
+    to_hf(tmp_path / "a")
+    again = Qwen3ASRForTokenClassification.from_pretrained(tmp_path / "a")
+    arguments = TrainingArguments(output_dir=str(tmp_path / "b"), report_to="none", use_cpu=True)
+    Trainer(model=again, args=arguments).save_model()
+    assert published_names(tmp_path / "b") == names
+    assert torch.equal(logits(Qwen3ASRForTokenClassification.from_pretrained(tmp_path / "b")), logits(model))
+
+
+def test_an_offloaded_hf_checkpoint_is_saved_as_published(tmp_path):
+    model = make(tmp_path / "a")
+    names = published_names(tmp_path / "a")
+    to_hf(tmp_path / "a")
+    device_map = {"thinker.audio_tower": "disk", "thinker.model": "cpu", "thinker.lm_head": "disk"}
+    again = Qwen3ASRForTokenClassification.from_pretrained(
+        tmp_path / "a", device_map=device_map, offload_folder=tmp_path / "offload"
+    )
+    torch.testing.assert_close(logits(again), logits(model))
+    again.save_pretrained(tmp_path / "b")
+    assert published_names(tmp_path / "b") == names
     assert torch.equal(logits(Qwen3ASRForTokenClassification.from_pretrained(tmp_path / "b")), logits(model))
 
 

@@ -70,8 +70,6 @@ class StrictCheckpointMixin:
         Raises:
             ValueError: a tensor is missing, left over or of another shape; each is named.
         """
-        if pretrained_model_name_or_path is not None:
-            pretrained_model_name_or_path = checkpoints.resolve_model(pretrained_model_name_or_path)
         # Mismatches are collected first, so that the error can name them (transformers' own only points at its log).
         model, info = super().from_pretrained(
             pretrained_model_name_or_path,
