@@ -1,7 +1,7 @@
 """Recordings in: whatever a user has, as one channel of float32 samples at the rate the model wants.
 
 PyAV decodes and resamples, because it reads every container that FFmpeg reads (wav, flac, mp3, m4a, mp4, webm, …) and
-needs no system library. Remote files are opened by fsspec, which `datasets` brings along.
+needs no system library.
 """
 
 import base64
@@ -10,13 +10,18 @@ import io
 import numbers
 import os
 import re
+import shutil
+import tempfile
+import urllib.request
 from collections.abc import Sequence
+from http.client import HTTPException
 from typing import Any
 
 import av
-import fsspec
 import numpy as np
 
+_SPOOL_BYTES = 64 * 2**20  # of a download are kept in memory, more on disk
+_TIMEOUT_SECONDS = 60  # without an answer
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://")
 
 
@@ -27,7 +32,7 @@ def load_audio(source: Any, sampling_rate: int = 16000) -> np.ndarray:
     `source` is one of
 
     - a path (`str` or `os.PathLike`) of any container PyAV reads, or an open binary file;
-    - a URL (`http://`, `https://`, `file://`, or another scheme that fsspec opens);
+    - a URL (`http://`, `https://`, `ftp://` or `file://`);
     - base64 of such a file, with or without a `data:…;base64,` prefix, or its bytes;
     - samples: a numpy array, a torch tensor or a list of numbers, taken to be at `sampling_rate`; two dimensions are
       channels and samples in either order (the shorter one is the channels);
@@ -135,13 +140,16 @@ def _decode(source: Any, rate: int) -> tuple[np.ndarray, str]:
     if text.startswith("data:"):
         return _decode_file(io.BytesIO(_base64_bytes(text, name)), name, rate), name
     if _URL.match(text):
-        try:
-            # read whole: containers such as m4a keep their index at the end, and not every server can seek
-            with fsspec.open(text, "rb") as file:
-                content = file.read()
-        except Exception as error:  # each of fsspec's backends raises errors of its own
-            raise ValueError(f"{name} cannot be read: {type(error).__name__}: {error}") from error
-        return _decode_file(io.BytesIO(content), name, rate), name
+        with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as file:
+            try:
+                # copied first: containers such as m4a keep their index at the end, and not every server can seek
+                request = urllib.request.Request(text, headers={"User-Agent": "transformers-qwen3-asr"})
+                with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
+                    shutil.copyfileobj(response, file)
+            except (OSError, ValueError, HTTPException) as error:
+                raise ValueError(f"{name} cannot be read: {type(error).__name__}: {error}") from error
+            file.seek(0)
+            return _decode_file(file, name, rate), name
     if isinstance(source, os.PathLike) or _is_file(text):
         return _decode_file(text, name, rate), name
     try:
@@ -172,7 +180,7 @@ def _base64_bytes(text: str, name: str) -> bytes:
 def _decode_file(file: Any, name: str, rate: int) -> np.ndarray:
     parts: list[np.ndarray] = []
     try:
-        with av.open(file) as container:
+        with av.open(file, "r") as container:
             if not container.streams.audio:
                 raise ValueError("it holds no audio")
             # no layout: FFmpeg's own mix-down is 3 dB louder for float formats than for integer ones
