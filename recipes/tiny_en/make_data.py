@@ -25,10 +25,10 @@ ACCENTS = ["en-us", "en-us", "en-us", "en", "en", "en-gb-x-rp", "en-gb-scotland"
 ACCENTS += ["en-us-nyc"]
 TEST_ACCENTS = ["en-us", "en", "en-gb-x-rp", "en-gb-scotland", "en-gb-x-gbcwmd"]  # the last is new
 VARIANTS = (
-    "Alex Alicia Andy Annie Diogo Gene Henrique Hugo Jacky Lee Marco Mario Michael Nguyen RicishayMax Storm Tweaky "
-    "adam anika announcer antonio aunty benjamin boris caleb croak david ed edward f1 f2 f3 f4 grandma grandpa gustave "
-    "iven iven3 john kaukovalta klatt klatt2 klatt3 linda m1 m2 m3 m4 m5 m6 m7 max miguel norbert pablo paul pedro rob "
-    "robert robosoft robosoft5 sandro shelby steph travis victor whisper zac"
+    "Alex Alicia Andy Annie Diogo Gene Henrique Hugo Jacky Lee Marco Mario Michael Nguyen RicishayMax Storm "
+    "Tweaky adam anika announcer antonio aunty benjamin boris caleb croak david ed edward f1 f2 f3 f4 grandma "
+    "grandpa gustave iven iven3 john kaukovalta klatt klatt2 klatt3 linda m1 m2 m3 m4 m5 m6 m7 max miguel norbert "
+    "pablo paul pedro rob robert robosoft robosoft5 sandro shelby steph travis victor whisper zac"
 ).split() + [""] * 6
 TEST_VARIANTS = "Andrea Denis Mike belinda f5 iven4 klatt4 m8 michel quincy marcelo steph2".split()
 # Parts of one engine: (engine, voice, training parts, clips a part). About 22 hours in all.
