@@ -27,6 +27,7 @@ endif
 VENV := .venv
 MIN_VENV := .venv-min
 WHEEL_VENV := .venv-wheel
+QWEN_VENV := .venv-qwen-asr
 
 # Tests and demo never ask the hub for anything. One thread, since tiny models gain nothing from more, and threads that
 # wait for each other by spinning make tests many times slower where the machine is shared.
@@ -53,12 +54,13 @@ define new_venv
 	$(1)/bin/python -m pip install --quiet $(PIP_TORCH_ARGS) '$(TORCH)'
 endef
 
-.PHONY: help demo test test-min lint format wheel wheel-check clean
+.PHONY: help demo test test-min test-interop lint format wheel wheel-check clean
 
 help:
 	@echo "make demo         align the recording in examples/ with the bundled aligner; prints words, writes demo/*.srt"
 	@echo "make test         linter and all tests, newest transformers"
 	@echo "make test-min     all tests with transformers $(TRANSFORMERS_FLOOR), the oldest supported"
+	@echo "make test-interop what is saved here, loaded by qwen-asr 0.0.6 in an environment of its own"
 	@echo "make lint         ruff check and ruff format --check;  make format mends what it can"
 	@echo "make wheel-check  build the wheel, install it into an empty environment, run the demo there"
 	@echo "make clean        remove environments and build products"
@@ -71,6 +73,12 @@ $(VENV)/stamp: setup.py
 $(MIN_VENV)/stamp: setup.py
 	$(call new_venv,$(MIN_VENV))
 	$(MIN_VENV)/bin/python -m pip install --quiet 'transformers==$(TRANSFORMERS_FLOOR)' --editable '.[dev]'
+	touch $@
+
+# qwen-asr pins a transformers of its own, so it cannot share an environment with this package
+$(QWEN_VENV)/stamp:
+	$(call new_venv,$(QWEN_VENV))
+	$(QWEN_VENV)/bin/python -m pip install --quiet 'qwen-asr==0.0.6'
 	touch $@
 
 demo: $(VENV)/stamp
@@ -92,6 +100,10 @@ test: lint
 test-min: $(MIN_VENV)/stamp
 	$(OFFLINE) $(MIN_VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
+test-interop: $(VENV)/stamp $(QWEN_VENV)/stamp
+	$(OFFLINE) QWEN_ASR_PYTHON=$(abspath $(QWEN_VENV))/bin/python \
+	  $(VENV)/bin/python -m pytest tests/test_qwen_asr_interop.py $(PYTEST_ARGS)
+
 wheel: $(VENV)/stamp
 	rm -rf build dist
 	$(VENV)/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist .
@@ -105,4 +117,4 @@ wheel-check: wheel
 	test -s demo.srt; echo "the wheel's demo wrote $$PWD/demo.srt"
 
 clean:
-	rm -rf $(VENV) $(MIN_VENV) $(WHEEL_VENV) build dist demo src/*.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(MIN_VENV) $(WHEEL_VENV) $(QWEN_VENV) build dist demo src/*.egg-info .pytest_cache .ruff_cache
