@@ -83,6 +83,8 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, native.Qwen3ASRProcessor):
         """
         text_kwargs, audio_kwargs, kwargs = sorted_kwargs(kwargs)
         text_kwargs.setdefault("padding_side", "left")
+        if text_kwargs.setdefault("return_tensors", "pt") != "pt":
+            raise ValueError(f"return_tensors must be 'pt', not {text_kwargs['return_tensors']!r}")
         if audio is not None:
             audio = self._load(audio_list(audio), audio_kwargs)
             audio_kwargs.setdefault("n_window", self.feature_extractor.n_window)
