@@ -106,12 +106,31 @@ class Prompter:
         ordered = sorted(words)
         encoded = tokenizer(ordered, add_special_tokens=False).input_ids if ordered else []
         self.ids = dict(zip(ordered, encoded, strict=True))
+        # characters of each piece; a byte-level piece of English has as many as it has letters
+        self.lengths = {
+            word: [len(piece) for piece in tokenizer.convert_ids_to_tokens(ids)] for word, ids in self.ids.items()
+        }
 
     def row(self, words: list[str], positions: int) -> list[int]:
         ids = [self.start, *[self.audio] * positions, self.end]
         for word in words:
             ids += [*self.ids[word], self.slot, self.slot]
         return ids
+
+    def spoken(self, words: list[str], times: np.ndarray, positions: int) -> np.ndarray:
+        """The text piece that is spoken at each of `positions` audio positions, by letters spread over each word.
+
+        `times` holds each word's start and end (seconds). Where nothing is said stands the end-of-audio token.
+        """
+        begins, pieces = [0.0], [self.end]
+        for word, start, end in zip(words, times[::2], times[1::2], strict=True):
+            lengths = self.lengths[word]
+            shares = np.cumsum([0, *lengths[:-1]]) / max(sum(lengths), 1)
+            begins += [*(start + shares * (end - start)), end]
+            pieces += [*self.ids[word], self.end]
+        # a word that starts where the last one ends leaves no room for the silence between: the later entry wins
+        index = np.searchsorted(np.array(begins), position_times(positions) + 0.04, side="right") - 1
+        return np.array(pieces)[index]
 
 
 class TrainingCollator:
@@ -121,17 +140,27 @@ class TrainingCollator:
         lead: `lead(i)` gives the most leading silence, in frames, in batch i.
         frame_labels: `frame_labels(i)` says whether audio positions are labelled with their own time in batch i.
         classes: of the classifier; clips are laid out to end below the last one.
-        augment: change speed, voice, room and noise.
+        augment: change speed, and in some batches voice, room and noise.
+        noisy: share of those batches; a small model learns faster from speech that it can also hear clearly.
         phonemes: phoneme names of each family in `objectives.FAMILIES`; given, the batch also holds their targets.
     """
 
     def __init__(
-        self, clips, prompter: Prompter, lead, frame_labels, classes: int, augment=True, seed: int = 0, phonemes=None
+        self,
+        clips,
+        prompter: Prompter,
+        lead,
+        frame_labels,
+        classes: int,
+        augment=True,
+        seed=0,
+        phonemes=None,
+        noisy=0.5,
     ):
         self.phonemes = phonemes and [{name: i for i, name in enumerate(names)} for names in phonemes]
         self.clips, self.prompter, self.lead, self.frame_labels = clips, prompter, lead, frame_labels
         self.classes, self.augment, self.seed = classes, augment, seed
-        self.augmenter = Augmenter()
+        self.augmenter, self.noisy = Augmenter(), noisy
 
     def __call__(self, items) -> dict[str, torch.Tensor]:
         ((step, chosen),) = items
@@ -156,13 +185,13 @@ class TrainingCollator:
         for row, block in zip(raw, blocks, strict=True):
             row[: len(block)] = block
         mask = torch.arange(raw.shape[1]) < lengths[:, None]
-        if self.augment:
+        if self.augment and rng.random() < self.noisy:
             raw = self.augmenter(raw, mask, generator)
         batch = {
             "input_features": whisper_scale(raw, mask).transpose(1, 2).contiguous(),
             "input_features_mask": mask.long(),
         }
-        rows, labels, targets = [], [], []
+        rows, labels, targets, spoken = [], [], [], []
         for index, lead, tempo, frames in zip(chosen, leads, tempos, lengths.tolist(), strict=True):
             clip = self.clips[index]
             words = [w.lower() for w in clip.words] if rng.random() < 0.5 else clip.words
@@ -178,6 +207,7 @@ class TrainingCollator:
             inside = times - np.tile([0.0, 0.01], len(words))
             target[ids == self.prompter.slot] = np.clip(position_of(np.maximum(inside, 0)), 0, positions - 1)
             rows.append(ids)
+            spoken.append(self.prompter.spoken(words, times, positions))
             labels.append(label)
             targets.append(target)
         width = max(map(len, rows))
@@ -190,6 +220,9 @@ class TrainingCollator:
         batch["labels"] = padded(labels, -100)
         batch["logits_to_keep"] = batch["labels"] != -100
         batch["pointer_targets"] = padded(targets, -1)
+        batch["spoken"] = torch.full((len(rows), max(map(len, spoken))), -100)
+        for row, pieces in zip(batch["spoken"], spoken, strict=True):
+            row[: len(pieces)] = torch.from_numpy(pieces)
         if self.phonemes:
             batch["phonemes"], batch["family"] = self._phoneme_targets(chosen, leads, tempos, lengths.tolist())
         return batch

@@ -1,4 +1,4 @@
-"""What is learned beside the aligner's own loss: phonemes in the encoder, and where a slot should look."""
+"""What is learned beside the aligner's own loss: phonemes and text pieces in the audio, and where slots should look."""
 
 import torch
 import torch.nn.functional as F
@@ -55,6 +55,7 @@ class Pointer:
     """
 
     def __init__(self, text_model, layer: int):
+        self.layer = layer
         self.attention = text_model.layers[layer].self_attn
         self.inputs = None
         self.attention.register_forward_pre_hook(self._note, with_kwargs=True)
@@ -84,4 +85,35 @@ class Pointer:
         scores = scores.masked_fill(~audio[:, None, 1 : last + 1], -1e4)
         slots = targets >= 0
         scores, wanted = scores[slots], targets[slots]
+        return F.cross_entropy(scores, wanted), float((scores.argmax(-1) == wanted).float().mean())
+
+
+class Lexicon:
+    """Audio positions are classified into the text pieces spoken there, with the text model's embeddings as classes.
+
+    So audio and text come to speak the same language, and a slot finds its word by likeness. Nothing is added to the
+    model; a hook notes down what the encoder gives.
+    """
+
+    SCALE = 16.0  # of cosines, which are at most 1
+
+    def __init__(self, thinker):
+        self.table = thinker.model.embed_tokens
+        self.heard = None
+        thinker.audio_tower.register_forward_hook(self._note)
+
+    def _note(self, module, args, output):
+        self.heard = output.last_hidden_state
+
+    def loss(self, spoken: torch.Tensor) -> tuple[torch.Tensor, float]:
+        """
+        Args:
+            spoken: `(clips, positions)` token ids, -100 behind a clip's end.
+
+        Returns: cross-entropy over the vocabulary, and the share of right pieces.
+        """
+        heard, self.heard = self.heard, None
+        keep = spoken != -100
+        heard, wanted = heard[keep].float(), spoken[keep]
+        scores = self.SCALE * F.normalize(heard, dim=-1) @ F.normalize(self.table.weight.float(), dim=-1).T
         return F.cross_entropy(scores, wanted), float((scores.argmax(-1) == wanted).float().mean())

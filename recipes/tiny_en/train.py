@@ -21,7 +21,7 @@ from architecture import CLASSES, build_config
 from corpus import BatchPlan, Prompter, TrainingCollator, load_clips, phoneme_names
 from export import export
 from make_data import make_all
-from objectives import PhonemeHead, Pointer
+from objectives import Lexicon, PhonemeHead, Pointer
 from texts import TextSource
 from tokenizer import train_tokenizer
 from transformers import AutoTokenizer, Trainer, TrainerCallback, TrainingArguments, set_seed
@@ -99,28 +99,29 @@ def train_encoder(work: Path, clips, prompter, config, arguments) -> Path:
 
 
 class AlignerTrainer(Trainer):
-    """Trainer with the guided attention of `Pointer` beside the model's own loss, faded out over the training."""
+    """Trainer with guided attention (`Pointer`) and `Lexicon` beside the model's own loss, faded out over time."""
 
-    def __init__(self, *args, pointer: Pointer, pointer_weight, **kwargs):
+    def __init__(self, *args, pointers: list[Pointer], lexicon: Lexicon, fading, **kwargs):
         super().__init__(*args, **kwargs)
-        self.pointer, self.pointer_weight = pointer, pointer_weight
-        self.looks_right: list[float] = []
+        self.pointers, self.lexicon, self.fading = pointers, lexicon, fading
+        self.notes: dict[str, list[float]] = {}
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        targets = inputs.pop("pointer_targets")
+        targets, spoken = inputs.pop("pointer_targets"), inputs.pop("spoken")
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
-        weight = self.pointer_weight(self.state.global_step) if model.training else 0.0
-        if weight > 0:
-            audio = inputs["input_ids"] == self.model.config.thinker_config.audio_token_id
-            aside, share = self.pointer.loss(targets, audio)
-            self.looks_right.append(share)
-            loss = loss + weight * aside
+        if model.training:
+            config = model.module.config if hasattr(model, "module") else model.config  # wrapped when distributed
+            audio = inputs["input_ids"] == config.thinker_config.audio_token_id
+            asides = {f"layer {p.layer} looks right": p.loss(targets, audio) for p in self.pointers}
+            asides["pieces right"] = self.lexicon.loss(spoken)
+            for name, (aside, share) in asides.items():
+                self.notes.setdefault(name, []).append(share)
+                loss = loss + self.fading(self.state.global_step) * aside
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs, *args, **kwargs):
-        if self.looks_right:
-            logs["looks_right"] = round(sum(self.looks_right) / len(self.looks_right), 4)
-            self.looks_right = []
+        logs.update({name: round(sum(shares) / len(shares), 4) for name, shares in self.notes.items()})
+        self.notes = {}
         super().log(logs, *args, **kwargs)
 
 
@@ -195,6 +196,7 @@ def train_aligner(work: Path, clips, tests, prompter, config, arguments) -> Path
             use_cpu=not torch.cuda.is_available(),
             ddp_backend="gloo" if world > 1 else None,
             ddp_broadcast_buffers=False if world > 1 else None,
+            ddp_find_unused_parameters=False if world > 1 else None,
             seed=0,
         ),
         train_dataset=plan,
@@ -203,8 +205,9 @@ def train_aligner(work: Path, clips, tests, prompter, config, arguments) -> Path
         compute_metrics=AlignmentMetrics(config.timestamp_segment_time),
         preprocess_logits_for_metrics=slot_predictions,
         callbacks=[LogFile(work / "aligner.log.jsonl")],
-        pointer=Pointer(model.thinker.model, arguments.pointer_layer),
-        pointer_weight=lambda i: arguments.pointer_weight * max(0.1, 1 - i / (0.6 * steps)),
+        pointers=[Pointer(model.thinker.model, layer) for layer in arguments.pointer_layers],
+        lexicon=Lexicon(model.thinker),
+        fading=lambda i: arguments.aside_weight * max(0.1, 1 - i / (0.8 * steps)),
     )
     # The plan decides the order, so that a resumed training sees the batches that are still due.
     trainer._get_train_sampler = lambda *_: torch.utils.data.SequentialSampler(plan)
@@ -225,8 +228,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8000, help="steps of the aligner; 0 stops after the encoder")
     parser.add_argument("--batch-frames", type=int, default=16000, help="mel frames a batch (100 a second)")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--pointer-layer", type=int, default=2)
-    parser.add_argument("--pointer-weight", type=float, default=0.5)
+    parser.add_argument("--pointer-layers", type=int, nargs="*", default=[2, 3], help="whose first head is guided")
+    parser.add_argument("--aside-weight", type=float, default=0.5, help="of the losses beside the aligner's, at first")
     parser.add_argument("--eval-steps", type=int, default=500)
     parser.add_argument("--workers", type=int, default=0, help="processes that prepare batches")
     parser.add_argument("--processes", type=int, default=2, help="training processes, one thread each")

@@ -1,0 +1,256 @@
+"""The bundled aligner's recipe: exact labels, features, batches. A handful of clips is synthesized here."""
+
+import ctypes
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from transformers_qwen3_asr import Qwen3ASRFeatureExtractor
+from transformers_qwen3_asr.alignment.words import split_words, word_texts
+
+RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "tiny_en"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _recipe_on_the_path():
+    sys.path.insert(0, str(RECIPE))
+    yield
+    sys.path.remove(str(RECIPE))
+
+
+def need(library):
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        pytest.skip(f"{library} is not installed")
+
+
+@pytest.fixture(scope="module")
+def espeak():
+    need("libespeak-ng.so.1")
+    from speakers import EspeakSpeaker
+
+    return EspeakSpeaker()
+
+
+@pytest.fixture(scope="module")
+def flite():
+    need("libflite_cmu_us_slt.so.1")
+    from speakers import FliteSpeaker
+
+    return FliteSpeaker(["slt"])
+
+
+def check_words(utterance, text):
+    """Words are the aligner's own, in order, inside the sound, and it sounds where they are."""
+    assert [w for w, _, _ in utterance.words] == word_texts(split_words(text))
+    edges = np.array([[start, end] for _, start, end in utterance.words])
+    assert (edges[:, 0] < edges[:, 1]).all()
+    assert (edges[1:, 0] >= edges[:-1, 1] - 1e-6).all()
+    assert edges[-1, 1] <= len(utterance.samples) / utterance.rate + 1e-6
+    spoken = np.zeros(len(utterance.samples), dtype=bool)
+    for start, end in edges:
+        spoken[round(start * utterance.rate) : round(end * utterance.rate)] = True
+    power = utterance.samples.astype(np.float64) ** 2
+    assert power[spoken].mean() > 20 * power[~spoken].mean()
+
+
+SENTENCES = [
+    "What is in the house of the Lord, and who was there?",
+    "Wait: it was 25 of the well-known men. Didn't he see?",
+]
+
+
+@pytest.mark.parametrize("text", SENTENCES)
+def test_espeak_says_when_it_says_each_word(espeak, text):
+    check_words(espeak.speak(text, "en-us+f2", rate=160), text)
+
+
+@pytest.mark.parametrize("text", SENTENCES)
+def test_flite_says_when_it_says_each_word(flite, text):
+    check_words(flite.speak(text, "slt", stretch=1.1), text)
+
+
+def test_a_pause_ends_a_word(espeak):
+    utterance = espeak.speak("cats, dogs", "en-us")
+    (_, _, end), (_, start, _) = utterance.words
+    assert start - end > 0.1
+
+
+def test_slower_speech_has_longer_words(espeak, flite):
+    for slow, fast in (
+        (espeak.speak("good morning", "en", rate=120), espeak.speak("good morning", "en", rate=240)),
+        (flite.speak("good morning", "slt", stretch=1.4), flite.speak("good morning", "slt", stretch=0.8)),
+    ):
+        assert slow.words[1][2] - slow.words[0][1] > 1.3 * (fast.words[1][2] - fast.words[0][1])
+
+
+def test_unknown_voices_are_refused(espeak, flite):
+    with pytest.raises(ValueError, match="no voice 'xx-none'"):
+        espeak.speak("hello", "xx-none")
+    with pytest.raises(ValueError, match="'nobody' is not loaded"):
+        flite.speak("hello", "nobody")
+
+
+def test_features_are_the_extractors_once_scaled():
+    from features import raw_log_mel, whisper_scale
+
+    samples = np.random.default_rng(0).normal(0, 0.1, 16240).astype(np.float32)
+    expected = Qwen3ASRFeatureExtractor()(samples, sampling_rate=16000)["input_features"][0]
+    got = whisper_scale(raw_log_mel(samples)).T
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+    padded = torch.nn.functional.pad(raw_log_mel(samples), (0, 0, 0, 7), value=5.0)
+    masked = whisper_scale(padded[None], torch.arange(len(padded))[None] < len(padded) - 7)[0]
+    torch.testing.assert_close(masked[:-7].T, expected, rtol=1e-4, atol=1e-4)
+    assert (masked[-7:] == 0).all()
+
+
+def test_positions_and_times_are_inverse():
+    from corpus import position_of, position_times
+
+    times = position_times(40)
+    assert times[13] == 1.0  # thirteen positions a second
+    assert position_of(times + 0.01).tolist() == list(range(40))
+
+
+def test_held_out_voices_and_texts_are_none_of_the_training_ones():
+    import make_data
+    from texts import is_held_out
+
+    assert not set(make_data.TEST_VARIANTS) & set(make_data.VARIANTS)
+    training = {(engine, voice) for engine, voice, _, _ in make_data.PLAN if voice}
+    assert not training & {(engine, voice) for engine, voice, _, _ in make_data.TEST_PLAN if voice}
+    texts = [f"sentence number {i}" for i in range(2000)]
+    share = sum(map(is_held_out, texts)) / len(texts)
+    assert 0.02 < share < 0.06  # a part, and always the same one
+    assert [is_held_out(t) for t in texts] == [is_held_out(t) for t in texts]
+
+
+@pytest.fixture(scope="module")
+def corpus_folder(espeak, tmp_path_factory):
+    """Four clips as make_data writes them."""
+    from features import raw_log_mel, to_16k
+
+    folder = tmp_path_factory.mktemp("data")
+    entries, blocks, first = [], [], 0
+    for text in ("the cat sat", "one two three four five", "a good day", "there is no other way to say it"):
+        utterance = espeak.speak(text, "en-us+m3")
+        block = raw_log_mel(to_16k(utterance.samples, utterance.rate)).numpy().astype(np.float16)
+        entries.append(
+            {
+                "engine": "espeak",
+                "first": first,
+                "frames": len(block),
+                "words": utterance.words,
+                "phones": utterance.phones,
+            }
+        )
+        blocks.append(block)
+        first += len(block)
+    np.save(folder / "part.npy", np.concatenate(blocks))
+    (folder / "part.json").write_text(json.dumps(entries))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    from tokenizer import train_tokenizer
+
+    words = Counter("the cat sat one two three four five a good day there is no other way to say it".split())
+    return train_tokenizer(words, tmp_path_factory.mktemp("tokenizer"), size=280)
+
+
+def test_the_tokenizer_is_qwens_and_reads_any_word(tokenizer):
+    assert type(tokenizer).__name__.startswith("Qwen2Tokenizer")
+    for word in ("cat", "naïve", "Übermut", "don't", "1845", "日本"):
+        assert tokenizer.decode(tokenizer(word).input_ids) == word
+    ids = tokenizer("<|audio_start|><|audio_pad|><|audio_end|>the<timestamp><timestamp>").input_ids
+    assert ids[-2:] == [tokenizer.convert_tokens_to_ids("<timestamp>")] * 2
+    assert ids[0] == tokenizer.convert_tokens_to_ids("<|audio_start|>")
+
+
+def test_plain_batches_hold_the_clips_times(corpus_folder, tokenizer):
+    from corpus import Prompter, TrainingCollator, load_clips, phoneme_names
+
+    clips = load_clips(corpus_folder)
+    words = {w for clip in clips for w in clip.words}
+    prompter = Prompter(tokenizer, words)
+    collator = TrainingCollator(
+        clips, prompter, lambda i: 0, lambda i: False, 400, augment=False, phonemes=phoneme_names(clips)
+    )
+    batch = collator([(0, [0, 1, 2, 3])])
+    for row, clip in enumerate(clips):
+        found = batch["labels"][row][batch["labels"][row] != -100]
+        expected = np.stack([clip.starts, clip.ends], 1).ravel() / 0.08
+        assert np.abs(found.numpy() - expected).max() <= 0.5 + 1e-6
+        targets = batch["pointer_targets"][row][batch["pointer_targets"][row] >= 0]
+        assert np.abs(targets.numpy() / 13 - expected * 0.08).max() < 0.16
+        assert int(batch["input_features_mask"][row].sum()) == clip.frames
+    assert (batch["labels"] != -100).eq(batch["input_ids"] == prompter.slot).all()
+    assert torch.equal(batch["logits_to_keep"], batch["labels"] != -100)
+    assert (batch["phonemes"] >= -100).all() and (batch["phonemes"] > 0).any()
+
+
+def test_augmented_batches_move_the_labels_with_the_sound(corpus_folder, tokenizer):
+    from corpus import Prompter, TrainingCollator, load_clips
+
+    clips = load_clips(corpus_folder)
+    prompter = Prompter(tokenizer, {w for clip in clips for w in clip.words})
+    collator = TrainingCollator(clips, prompter, lambda i: 500, lambda i: False, 400)
+    seen = set()
+    for step in range(4):
+        batch = collator([(step, [1, 1, 1])])
+        again = collator([(step, [1, 1, 1])])
+        assert all(torch.equal(batch[name], again[name]) for name in batch)  # a resumed training sees the same
+        assert torch.isfinite(batch["input_features"]).all()
+        for row in range(3):
+            labels = batch["labels"][row][batch["labels"][row] != -100]
+            length = float(labels[-1] - labels[0]) * 0.08
+            true = clips[1].ends[-1] - clips[1].starts[0]
+            assert true / 1.3 < length < true * 1.3
+            frames = int(batch["input_features_mask"][row].sum())
+            assert int(labels[-1]) * 8 <= frames + 8
+            seen.add(int(labels[0]))
+    assert len(seen) > 4  # leading silence differs
+
+
+def test_batches_are_planned_the_same_each_time(corpus_folder):
+    from corpus import BatchPlan, load_clips
+
+    clips = load_clips(corpus_folder) * 50
+    plan = BatchPlan(clips, 40, 2000, lambda i: 250 if i < 20 else 1600, together=2)
+    other = BatchPlan(clips, 40, 2000, lambda i: 250 if i < 20 else 1600, together=2)
+    assert [plan[i] for i in range(40)] == [other[i] for i in range(40)]
+    assert all(max(clips[c].frames for c in plan[i][1]) <= 250 for i in range(20))
+    assert len({tuple(plan[i][1]) for i in range(40)}) > 30
+
+
+def test_guided_attention_falls_when_it_is_learned(tokenizer, corpus_folder):
+    from architecture import build_config
+    from corpus import Prompter, TrainingCollator, load_clips
+    from objectives import Pointer
+
+    from transformers_qwen3_asr import Qwen3ASRForTokenClassification
+
+    clips = load_clips(corpus_folder)
+    prompter = Prompter(tokenizer, {w for clip in clips for w in clip.words})
+    batch = TrainingCollator(clips, prompter, lambda i: 0, lambda i: False, 400, augment=False)([(0, [0, 1, 2, 3])])
+    targets = batch.pop("pointer_targets")
+    batch.pop("spoken", None)
+    model = Qwen3ASRForTokenClassification(build_config(tokenizer))
+    pointer = Pointer(model.thinker.model, 1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(15):
+        model(**batch)
+        loss, _ = pointer.loss(targets, batch["input_ids"] == prompter.audio)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
