@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-
 SAMPLING_RATE = 16_000
 FOLDER = Path(__file__).resolve().parent / "clips"
 

@@ -28,7 +28,6 @@ from qwen_asr.inference.qwen3_forced_aligner import Qwen3ForceAlignProcessor, Qw
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-
 HERE = Path(__file__).resolve().parent
 
 # (clip, language, transcript); see clips.py for the names. Together: several attention windows, a window that ends
