@@ -205,8 +205,10 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, native.Qwen3ASRProcessor):
     @classmethod
     def _get_arguments_from_pretrained(cls, pretrained_model_name_or_path, processor_dict=None, **kwargs):
         # Published files name WhisperFeatureExtractor, -hf ones transformers' own Qwen3ASRFeatureExtractor; both hold
-        # the settings of ours. The processor's own arguments are not for its parts.
-        for name in ("chat_template", "timestamp_segment_time", "return_unused_kwargs"):
+        # the settings of ours. The processor's own arguments are not for its parts, nor are the model's, which
+        # pipeline() passes to both: a tokenizer would keep them, and could then not be written as JSON.
+        own = ("chat_template", "timestamp_segment_time", "return_unused_kwargs")
+        for name in (*own, "dtype", "torch_dtype", "device_map"):
             kwargs.pop(name, None)
         return [
             Qwen3ASRFeatureExtractor.from_pretrained(pretrained_model_name_or_path, **kwargs),
