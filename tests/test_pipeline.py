@@ -14,6 +14,7 @@ import torch
 import transformers
 from transformers import AutoModelForMultimodalLM, AutoModelForTokenClassification, AutoProcessor, pipeline
 
+from conversion.convert import to_hf
 from transformers_qwen3_asr import ForcedAlignmentPipeline, Qwen3ASRForTokenClassification, Qwen3ASRProcessor
 from transformers_qwen3_asr.audio import load_audio
 
@@ -138,13 +139,12 @@ def test_language_decides_the_words_and_a_rows_own_goes_first(pipe, samples):
     japanese = [chunk["text"] for chunk in pipe(samples, text=text, language="Japanese")["chunks"]]
     english = [chunk["text"] for chunk in pipe(samples, text=text, language="English")["chunks"]]
     assert japanese != english
-    own, default = pipe(
-        [{"audio": samples, "text": text, "language": "en"}, {"audio": samples, "text": text}], language="ja"
-    )
+    row = {"audio": samples, "text": text}
+    own, default = pipe([{**row, "language": "en"}, row], language="ja")
     assert [chunk["text"] for chunk in own["chunks"]] == english
     assert [chunk["text"] for chunk in default["chunks"]] == japanese
-    both = pipe([samples, samples], text=[text, text], language=["Japanese", None])
-    assert [chunk["text"] for chunk in both[0]["chunks"]] == japanese
+    both = pipe([row, {**row, "language": "en"}], language=["Japanese", "Japanese"])
+    assert [[chunk["text"] for chunk in result["chunks"]] for result in both] == [japanese, english]
     configured = pipeline("forced-alignment", model=pipe.model, processor=pipe.processor, language="ja")
     assert [chunk["text"] for chunk in configured(samples, text=text)["chunks"]] == japanese
 
@@ -284,8 +284,9 @@ def test_bad_calls(pipe, samples, rows):
         pipe(iter(rows), text=["a"])
     with pytest.raises(ValueError, match="neither a recording nor rows"):
         pipe(7, text=None)
-    with pytest.raises(TypeError, match="no parameter txt"):
-        pipe(samples, txt="a")
+    for option in ("txt", "local_files_only"):
+        with pytest.raises(TypeError, match=f"no parameter {option}"):
+            pipe(samples, **{option: True})
     with pytest.raises(TypeError, match="no parameter chunk_length_s"):
         pipeline("forced-alignment", model=pipe.model, processor=pipe.processor, chunk_length_s=30)
     with pytest.raises(ValueError, match="batch_size=0"):
@@ -306,6 +307,17 @@ def test_the_other_task_with_this_class(samples, pipe):
     )
     assert type(other) is ForcedAlignmentPipeline and type(other.processor) is Qwen3ASRProcessor
     assert_same(other(samples, text=TEXT), pipe(samples, text=TEXT))
+
+
+def test_the_flat_layout(samples, pipe, tmp_path):
+    to_hf(ALIGNER, tmp_path / "hf")
+    flat = pipeline("forced-alignment", model=str(tmp_path / "hf"), dtype="float32", device="cpu")
+    assert_same(flat(samples, text=TEXT), pipe(samples, text=TEXT))
+
+
+def test_a_compiled_model_is_taken(samples, pipe):
+    compiled = pipeline("forced-alignment", model=torch.compile(pipe.model, backend="eager"), processor=pipe.processor)
+    assert_same(compiled(samples, text=TEXT), pipe(samples, text=TEXT))
 
 
 def test_hub_name(samples, pipe, tmp_path, monkeypatch):

@@ -52,9 +52,11 @@ class ForcedAlignmentPipeline(Pipeline):
     _load_image_processor = False
     _load_video_processor = False
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args, local_files_only: bool | None = None, **kwargs):
+        # local_files_only has been heeded by pipeline(), which passes it on nonetheless
         super().__init__(*args, **kwargs)
-        model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model  # peft's wrapper
+        model = getattr(self.model, "_orig_mod", self.model)  # torch.compile's wrapper
+        model = model.get_base_model() if hasattr(model, "get_base_model") else model  # peft's
         if not isinstance(model, Qwen3ASRForTokenClassification):
             raise ValueError(
                 f"forced alignment needs a {Qwen3ASRForTokenClassification.__module__}."
@@ -78,8 +80,7 @@ class ForcedAlignmentPipeline(Pipeline):
         self.model.save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory, **kwargs)
 
-    def _sanitize_parameters(self, language=None, korean_dictionary=None, local_files_only=None, **unknown):
-        # local_files_only has been heeded by pipeline(), which passes it on nonetheless
+    def _sanitize_parameters(self, language=None, korean_dictionary=None, **unknown):
         if unknown:
             raise TypeError(f"forced alignment has no parameter {', '.join(sorted(unknown))}")
         given = {"language": language, "korean_dictionary": korean_dictionary}
@@ -257,7 +258,9 @@ def _rows(audio: Sequence, text: Any, language: Sequence | None) -> list[Mapping
             row = _row(item, columns["text"][index] if "text" in columns else None)
         except ValueError as error:
             raise ValueError(f"item {index}: {error}") from error
-        rows.append({**row, "language": columns["language"][index]} if "language" in columns else row)
+        if "language" in columns:
+            row = {**row, "language": row.get("language") or columns["language"][index]}
+        rows.append(row)
     return rows
 
 
