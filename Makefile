@@ -87,8 +87,8 @@ demo: $(VENV)/stamp
 	@echo "written: demo/sense_and_sensibility.srt"
 
 lint: $(VENV)/stamp
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check . || { echo "make: ruff found the above; 'make format' mends some of it" >&2; exit 1; }
+	$(VENV)/bin/ruff format --check . || { echo "make: run 'make format'" >&2; exit 1; }
 
 format: $(VENV)/stamp
 	$(VENV)/bin/ruff check --fix .
