@@ -92,6 +92,13 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, native.Qwen3ASRProcessor):
             text, audio, output_labels, text_kwargs=text_kwargs, audio_kwargs=audio_kwargs, **kwargs
         )
 
+    def validate_inputs(self, audio=None, text=None, **kwargs):
+        super().validate_inputs(audio=audio, text=text, **kwargs)
+        for i, prompt in enumerate(text or []):
+            found = prompt.count(self.audio_token)
+            if found != (audio is not None):
+                raise ValueError(f"prompt {i} holds {found} {self.audio_token}; with audio one is expected, else none")
+
     def _load(self, sources: list, audio_kwargs: dict[str, Any]) -> list:
         """Recordings as arrays at the extractor's rate, which is put into `audio_kwargs` for the one given there."""
         wanted = self.feature_extractor.sampling_rate
@@ -115,6 +122,9 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, native.Qwen3ASRProcessor):
         As in transformers, with recordings in every form that `load_audio` takes: a content block of type "audio"
         holds one under "audio", "audio_url", "url", "path", "base64" or "bytes".
         """
+        if kwargs.get("return_assistant_tokens_mask") and not hasattr(self, "_adjust_assistant_masks_indices"):
+            # transformers 5.17 marks other tokens: it does not count what an audio token is expanded to
+            raise NotImplementedError("return_assistant_tokens_mask needs a newer version of transformers")
         if kwargs.get("tokenize"):
             conversation = self._with_recordings(conversation)
         return super().apply_chat_template(conversation, chat_template, **kwargs)
