@@ -27,7 +27,9 @@ def encoder_oracle(encoder, features):
     for start in range(0, features.shape[-1], chunk):
         piece = features[:, start : start + chunk]
         kept = audio_token_lengths(piece.shape[-1], config.n_window)
-        hidden = F.pad(piece, (0, chunk - piece.shape[-1]))[None, None]
+        if features.shape[-1] > chunk:  # as qwen-asr: only the tail behind a whole chunk is padded
+            piece = F.pad(piece, (0, chunk - piece.shape[-1]))
+        hidden = piece[None, None]
         for convolution in (encoder.conv2d1, encoder.conv2d2, encoder.conv2d3):
             hidden = F.gelu(convolution(hidden))
         hidden = encoder.conv_out(hidden[0].permute(2, 0, 1).flatten(1))

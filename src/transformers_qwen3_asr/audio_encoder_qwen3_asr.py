@@ -174,11 +174,18 @@ class AudioEncoderForward:
 
     config: Qwen3ASRAudioEncoderConfig
 
-    def _convolve(self, chunks: torch.Tensor) -> torch.Tensor:
-        """`(chunks, mel, frames)` to `(chunks, positions, d_model)`, position table added."""
+    def _convolve(self, chunks: torch.Tensor, heard: torch.Tensor | None) -> torch.Tensor:
+        """`(chunks, mel, frames)` to `(chunks, positions, d_model)`, position table added.
+
+        Past the `heard` frames `(chunks,)`, where they are given, each convolution meets zeros, as at a chunk's end.
+        """
         hidden = chunks.unsqueeze(1)
         for convolution in (self.conv2d1, self.conv2d2, self.conv2d3):
             hidden = F.gelu(convolution(hidden))
+            if heard is not None:
+                heard = (heard - 1) // 2 + 1
+                inside = torch.arange(hidden.shape[-1], device=hidden.device) < heard[:, None]
+                hidden = hidden * inside[:, None, None].to(hidden.dtype)
         hidden = self.conv_out(hidden.permute(0, 3, 1, 2).flatten(2))
         table = self.positional_embedding(hidden.shape[1])
         return hidden + table.to(hidden)
@@ -230,18 +237,25 @@ class AudioEncoderForward:
         input_features = F.pad(input_features.to(dtype), (0, -frames % grain))
         chunks = input_features.unflatten(-1, (-1, chunk)).transpose(1, 2)
         padded_positions = chunks.shape[1] * config.positions_per_chunk
+        # qwen-asr pads a clip's last chunk unless it is the first: what is shorter than a chunk ends where it ends
+        heard = None
+        if compiling or bool((lengths < chunk).any()):
+            heard = lengths.clamp(max=chunk)[:, None].expand(-1, chunks.shape[1]).flatten()
         chunks = chunks.flatten(0, 1)
         position_lengths = audio_token_lengths(lengths, config.n_window)
         valid = torch.arange(padded_positions, device=lengths.device) < position_lengths[:, None]
 
         if compiling:
-            hidden = self._convolve(chunks).flatten(0, 1)
+            hidden = self._convolve(chunks, heard).flatten(0, 1)
             windows = AttentionWindows.of_padded(position_lengths, padded_positions, config.positions_per_window)
             packed_index = None
         else:
             present = valid.view(-1, config.positions_per_chunk)
             used = present.any(-1).nonzero().squeeze(-1)
-            pieces = [self._convolve(chunks[index]) for index in used.split(config.conv_chunksize)]
+            pieces = [
+                self._convolve(chunks[index], None if heard is None else heard[index])
+                for index in used.split(config.conv_chunksize)
+            ]
             hidden = torch.cat(pieces)[present[used]]
             windows = AttentionWindows.of_lengths(
                 position_lengths.tolist(), config.positions_per_window, input_features.device

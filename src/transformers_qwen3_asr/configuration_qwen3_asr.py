@@ -460,8 +460,8 @@ class Qwen3ASRConfig(_FamilyConfig):
         super().__post_init__(**kwargs)
         if self.dtype is None:
             self.dtype = self.thinker_config.dtype  # where the published files keep it
-        # pipeline() tries the classes named here when a load fails, and transformers has a class of the published name:
-        # it would answer with random weights. Written to files, not kept in memory.
+        # pipeline() tries the classes named here when a load fails, and transformers has a class of the published
+        # name: it would answer with random weights. Written to files, not kept in memory.
         self.architectures = self.thinker_config.architectures = None
         if self.timestamp_segment_time is not None:
             _require(
