@@ -14,7 +14,7 @@ PACKAGE = "transformers_qwen3_asr"
 #: Part of the package -> its modules (a trailing dot stands for a subpackage).
 PARTS = {
     "tables": ("checkpoints", "chat_templates", "rope_validation"),
-    "configuration": ("configuration_qwen3_asr",),
+    "configuration": ("configuration_qwen3_asr", "configuration_base"),
     "modeling": ("modeling_qwen3_asr", "audio_encoder_qwen3_asr", "loading"),
     "audio": ("audio",),
     "alignment": ("alignment.",),

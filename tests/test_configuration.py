@@ -151,6 +151,14 @@ def test_saved_config_is_small_and_says_aligner(tmp_path):
     }
 
 
+def test_num_labels_and_classify_num_are_one_number():
+    config = tiny_config()
+    config.num_labels = 2
+    assert config.classify_num == config.thinker_config.classify_num == 2
+    config.classify_num = 7
+    assert config.num_labels == 7 and config.id2label is None
+
+
 def test_number_of_classes_can_be_asked_for_when_loading(tmp_path):
     tiny_config(classes=None).save_pretrained(tmp_path)
     assert Qwen3ASRConfig.from_pretrained(tmp_path).classify_num is None

@@ -11,15 +11,14 @@ The flat -hf layout is accepted on load. What is written is always the published
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
 from transformers import Qwen3Config
-from transformers.activations import ACT2FN
 from transformers.configuration_utils import PreTrainedConfig
 
 from . import checkpoints
+from .configuration_base import FamilyConfig, as_config, check_activation, require, without_generic
 from .rope_validation import MROPE_KEYS, mrope_section, validate_rope_parameters
 
 
@@ -46,71 +45,7 @@ def audio_token_lengths(frames, n_window: int = 50):
     return (frames // chunk) * convolved(chunk) + convolved(frames % chunk)
 
 
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise ValueError(message)
-
-
-def _check_activation(name: Any, field: str) -> None:
-    _require(name in ACT2FN, f"{field} {name!r} is unknown to transformers; examples are 'gelu', 'relu' and 'silu'")
-
-
-# Fields that every transformers v4 config wrote, with the value that means nothing. They stand in the published files
-# and are left out of ours.
-_V4_GENERIC_DEFAULTS: dict[str, Any] = {
-    "_name_or_path": "", "add_cross_attention": False, "architectures": None, "bad_words_ids": None,
-    "begin_suppress_tokens": None, "bos_token_id": None, "chunk_size_feed_forward": 0,
-    "cross_attention_hidden_size": None, "decoder_start_token_id": None, "diversity_penalty": 0.0, "do_sample": False,
-    "dtype": None, "early_stopping": False, "encoder_no_repeat_ngram_size": 0, "eos_token_id": None,
-    "exponential_decay_length_penalty": None, "finetuning_task": None, "forced_bos_token_id": None,
-    "forced_eos_token_id": None, "id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "is_decoder": False,
-    "is_encoder_decoder": False, "label2id": {"LABEL_0": 0, "LABEL_1": 1}, "length_penalty": 1.0, "max_length": 20,
-    "min_length": 0, "no_repeat_ngram_size": 0, "num_beam_groups": 1, "num_beams": 1, "num_return_sequences": 1,
-    "output_attentions": False, "output_hidden_states": False, "output_scores": False, "pad_token_id": None,
-    "prefix": None, "problem_type": None, "pruned_heads": {}, "remove_invalid_values": False,
-    "repetition_penalty": 1.0, "return_dict": True, "return_dict_in_generate": False, "sep_token_id": None,
-    "suppress_tokens": None, "task_specific_params": None, "temperature": 1.0, "tf_legacy_loss": False,
-    "tie_encoder_decoder": False, "tokenizer_class": None, "top_k": 50, "top_p": 1.0, "torchscript": False,
-    "typical_p": 1.0, "use_bfloat16": False,
-}  # fmt: skip
-
-
-def _without_generic(config: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: value
-        for key, value in config.items()
-        if not (key in _V4_GENERIC_DEFAULTS and value == _V4_GENERIC_DEFAULTS[key])
-    }
-
-
-class _FamilyConfig(PreTrainedConfig):
-    """What the family's configs share: generic v4 fields are dropped, saved files hold every other field."""
-
-    def __post_init__(self, **kwargs):
-        super().__post_init__(**_without_generic(kwargs))
-        # transformers fills in two label names; classes here are times, and their number is `classify_num`
-        self.id2label = self.label2id = None
-
-    def to_dict(self) -> dict[str, Any]:
-        return _without_generic({k: v for k, v in super().to_dict().items() if k not in ("id2label", "label2id")})
-
-    def to_diff_dict(self) -> dict[str, Any]:
-        # Written in full: readers of other versions have other defaults (qwen-asr's rope_theta is 5e6).
-        return {key: value for key, value in self.to_dict().items() if key != "_name_or_path"}
-
-    @property
-    def num_labels(self) -> int | None:
-        """Number of classes; `None` where there is no classifier."""
-        return getattr(self, "classify_num", None)
-
-    @num_labels.setter
-    def num_labels(self, value: int | None) -> None:
-        # transformers sets its default of two labels on every config; only a number that was asked for counts
-        if value not in (None, 2):
-            self.classify_num = value
-
-
-class Qwen3ASRAudioEncoderConfig(_FamilyConfig):
+class Qwen3ASRAudioEncoderConfig(FamilyConfig):
     r"""
     Configuration of [`Qwen3ASRAudioEncoder`].
 
@@ -174,25 +109,25 @@ class Qwen3ASRAudioEncoderConfig(_FamilyConfig):
         for field in ("num_mel_bins", "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim", "d_model",
                       "max_source_positions", "n_window", "output_dim", "n_window_infer", "conv_chunksize",
                       "downsample_hidden_size"):  # fmt: skip
-            _require(getattr(self, field) > 0, f"{field} must be positive, got {getattr(self, field)}")
+            require(getattr(self, field) > 0, f"{field} must be positive, got {getattr(self, field)}")
         for field in ("dropout", "attention_dropout", "activation_dropout"):
-            _require(0 <= getattr(self, field) < 1, f"{field} must be in [0, 1), got {getattr(self, field)}")
-        _require(
+            require(0 <= getattr(self, field) < 1, f"{field} must be in [0, 1), got {getattr(self, field)}")
+        require(
             self.d_model % self.encoder_attention_heads == 0,
             f"encoder_attention_heads ({self.encoder_attention_heads}) must divide d_model ({self.d_model})",
         )
-        _require(self.d_model % 2 == 0, f"d_model ({self.d_model}) must be even for the sinusoid positions")
-        _require(
+        require(self.d_model % 2 == 0, f"d_model ({self.d_model}) must be even for the sinusoid positions")
+        require(
             self.n_window_infer % (2 * self.n_window) == 0,
             f"n_window_infer ({self.n_window_infer}) must be a multiple of 2 * n_window ({2 * self.n_window})",
         )
-        _require(
+        require(
             self.positions_per_chunk <= self.max_source_positions,
             f"a chunk of 2 * n_window ({2 * self.n_window}) frames has {self.positions_per_chunk} positions, above "
             f"max_source_positions ({self.max_source_positions})",
         )
-        _require(not self.scale_embedding, "scale_embedding=True is not supported: no model of the family scales")
-        _check_activation(self.activation_function, "activation_function")
+        require(not self.scale_embedding, "scale_embedding=True is not supported: no model of the family scales")
+        check_activation(self.activation_function, "activation_function")
 
     @property
     def positions_per_chunk(self) -> int:
@@ -247,13 +182,13 @@ class Qwen3ASRTextConfig(Qwen3Config):
     max_position_embeddings: int = 128000
 
     def __post_init__(self, **kwargs):
-        kwargs = _without_generic(kwargs)
+        kwargs = without_generic(kwargs)
         kwargs.pop("type", None)
         if self.use_sliding_window or any(kind != "full_attention" for kind in self.layer_types or ()):
             raise ValueError("use_sliding_window and sliding layer_types are not supported: the family attends fully")
         self.layer_types = None  # follows num_hidden_layers
         if self.head_dim is None:
-            _require(
+            require(
                 self.hidden_size % self.num_attention_heads == 0,
                 f"num_attention_heads ({self.num_attention_heads}) must divide hidden_size ({self.hidden_size}) when "
                 "head_dim is not given",
@@ -269,7 +204,7 @@ class Qwen3ASRTextConfig(Qwen3Config):
     def _standard_rope(self, scaling: dict | None, theta: float | None, parameters: dict | None) -> dict[str, Any]:
         """One dictionary out of the old spellings (`type`, `rope_theta` beside `rope_scaling`) and the new one."""
         for name, value in (("rope_scaling", scaling), ("rope_parameters", parameters)):
-            _require(value is None or isinstance(value, dict), f"{name} must be a dictionary, got {value!r}")
+            require(value is None or isinstance(value, dict), f"{name} must be a dictionary, got {value!r}")
         rope = {**(parameters or {}), **(scaling or {})}
         old_type = rope.pop("type", None)
         rope.setdefault("rope_type", old_type or "default")
@@ -293,15 +228,15 @@ class Qwen3ASRTextConfig(Qwen3Config):
     def check(self) -> None:
         for field in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
                       "num_key_value_heads", "head_dim", "max_position_embeddings"):  # fmt: skip
-            _require(getattr(self, field) > 0, f"{field} must be positive, got {getattr(self, field)}")
-        _require(
+            require(getattr(self, field) > 0, f"{field} must be positive, got {getattr(self, field)}")
+        require(
             self.num_attention_heads % self.num_key_value_heads == 0,
             f"num_key_value_heads ({self.num_key_value_heads}) must divide num_attention_heads "
             f"({self.num_attention_heads})",
         )
-        _require(self.head_dim % 2 == 0, f"head_dim ({self.head_dim}) must be even for rotary embeddings")
-        _require(0 <= self.attention_dropout < 1, f"attention_dropout must be in [0, 1), got {self.attention_dropout}")
-        _check_activation(self.hidden_act, "hidden_act")
+        require(self.head_dim % 2 == 0, f"head_dim ({self.head_dim}) must be even for rotary embeddings")
+        require(0 <= self.attention_dropout < 1, f"attention_dropout must be in [0, 1), got {self.attention_dropout}")
+        check_activation(self.hidden_act, "hidden_act")
         self.validate_rope()
 
     @property
@@ -323,27 +258,13 @@ class Qwen3ASRTextConfig(Qwen3Config):
         scaling.setdefault("mrope_interleaved", True)
         scaling["type"] = scaling["rope_type"]
         output["rope_scaling"] = scaling
-        return _without_generic(output)
+        return without_generic(output)
 
     def to_diff_dict(self) -> dict[str, Any]:
         return {key: value for key, value in self.to_dict().items() if key != "_name_or_path"}
 
 
-def _as_config(value: Any, config_class: type[PreTrainedConfig], field: str) -> PreTrainedConfig:
-    if isinstance(value, config_class):
-        return value
-    if value is None:
-        return config_class()
-    if isinstance(value, PreTrainedConfig):  # another class's config (a native one, say) with the same fields
-        value = value.to_dict()
-    _require(isinstance(value, dict), f"{field} must be a dictionary or a {config_class.__name__}, got {value!r}")
-    return config_class(**{k: v for k, v in copy.deepcopy(value).items() if k not in _NESTED_NOISE})
-
-
-_NESTED_NOISE = ("model_type", "transformers_version")
-
-
-class Qwen3ASRThinkerConfig(_FamilyConfig):
+class Qwen3ASRThinkerConfig(FamilyConfig):
     r"""
     Configuration of [`Qwen3ASRThinkerModel`]: the audio encoder and the text model behind it.
 
@@ -373,11 +294,11 @@ class Qwen3ASRThinkerConfig(_FamilyConfig):
 
     def __post_init__(self, **kwargs):
         defaults = self.audio_config is None or self.text_config is None
-        self.audio_config = _as_config(self.audio_config, Qwen3ASRAudioEncoderConfig, "audio_config")
-        self.text_config = _as_config(self.text_config, Qwen3ASRTextConfig, "text_config")
+        self.audio_config = as_config(self.audio_config, Qwen3ASRAudioEncoderConfig, "audio_config")
+        self.text_config = as_config(self.text_config, Qwen3ASRTextConfig, "text_config")
         super().__post_init__(**kwargs)
         if self.classify_num is not None:
-            _require(
+            require(
                 isinstance(self.classify_num, int) and self.classify_num > 1,
                 f"classify_num must be an integer above 1, got {self.classify_num!r}",
             )
@@ -387,7 +308,7 @@ class Qwen3ASRThinkerConfig(_FamilyConfig):
             self.check()
 
     def check(self) -> None:
-        _require(
+        require(
             self.audio_config.output_dim == self.text_config.hidden_size,
             f"the audio encoder's output_dim ({self.audio_config.output_dim}) must be the text model's hidden_size "
             f"({self.text_config.hidden_size})",
@@ -407,7 +328,7 @@ class Qwen3ASRThinkerConfig(_FamilyConfig):
         return output
 
 
-class Qwen3ASRConfig(_FamilyConfig):
+class Qwen3ASRConfig(FamilyConfig):
     r"""
     Configuration of [`Qwen3ASRForConditionalGeneration`] and [`Qwen3ASRForTokenClassification`].
 
@@ -452,7 +373,7 @@ class Qwen3ASRConfig(_FamilyConfig):
         self.id2label = self.label2id = None
         thinker = self.thinker_config
         thinker_type = thinker.get("model_type") if isinstance(thinker, dict) else None
-        self.thinker_config = _as_config(thinker, Qwen3ASRThinkerConfig, "thinker_config")
+        self.thinker_config = as_config(thinker, Qwen3ASRThinkerConfig, "thinker_config")
         if thinker_type in (checkpoints.PUBLISHED_MODEL_TYPE, checkpoints.PUBLISHED_ALIGNER_THINKER_TYPE):
             self.thinker_config.model_type = thinker_type  # qwen-asr and vLLM choose the head by it
         if classify_num is not None:
@@ -464,12 +385,12 @@ class Qwen3ASRConfig(_FamilyConfig):
         # name: it would answer with random weights. Written to files, not kept in memory.
         self.architectures = self.thinker_config.architectures = None
         if self.timestamp_segment_time is not None:
-            _require(
+            require(
                 self.timestamp_segment_time > 0,
                 f"timestamp_segment_time must be positive milliseconds, got {self.timestamp_segment_time}",
             )
         if self.timestamp_token_id is not None:
-            _require(
+            require(
                 0 <= self.timestamp_token_id < self.thinker_config.text_config.vocab_size,
                 f"timestamp_token_id ({self.timestamp_token_id}) is outside the vocabulary "
                 f"({self.thinker_config.text_config.vocab_size})",

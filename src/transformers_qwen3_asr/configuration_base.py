@@ -1,0 +1,90 @@
+"""What the family's configurations share: checks that name the field, and the generic v4 fields that are dropped."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from transformers.activations import ACT2FN
+from transformers.configuration_utils import PreTrainedConfig
+
+
+def require(holds: bool, message: str) -> None:
+    """Raise `ValueError(message)` unless `holds`."""
+    if not holds:
+        raise ValueError(message)
+
+
+def check_activation(name: Any, field: str) -> None:
+    """Raise `ValueError` naming `field` for an activation that transformers does not know."""
+    require(name in ACT2FN, f"{field} {name!r} is unknown to transformers; examples are 'gelu', 'relu' and 'silu'")
+
+
+# Fields that every transformers v4 config wrote, with the value that means nothing. They stand in the published files
+# and are left out of ours.
+_V4_GENERIC_DEFAULTS: dict[str, Any] = {
+    "_name_or_path": "", "add_cross_attention": False, "architectures": None, "bad_words_ids": None,
+    "begin_suppress_tokens": None, "bos_token_id": None, "chunk_size_feed_forward": 0,
+    "cross_attention_hidden_size": None, "decoder_start_token_id": None, "diversity_penalty": 0.0, "do_sample": False,
+    "dtype": None, "early_stopping": False, "encoder_no_repeat_ngram_size": 0, "eos_token_id": None,
+    "exponential_decay_length_penalty": None, "finetuning_task": None, "forced_bos_token_id": None,
+    "forced_eos_token_id": None, "id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "is_decoder": False,
+    "is_encoder_decoder": False, "label2id": {"LABEL_0": 0, "LABEL_1": 1}, "length_penalty": 1.0, "max_length": 20,
+    "min_length": 0, "no_repeat_ngram_size": 0, "num_beam_groups": 1, "num_beams": 1, "num_return_sequences": 1,
+    "output_attentions": False, "output_hidden_states": False, "output_scores": False, "pad_token_id": None,
+    "prefix": None, "problem_type": None, "pruned_heads": {}, "remove_invalid_values": False,
+    "repetition_penalty": 1.0, "return_dict": True, "return_dict_in_generate": False, "sep_token_id": None,
+    "suppress_tokens": None, "task_specific_params": None, "temperature": 1.0, "tf_legacy_loss": False,
+    "tie_encoder_decoder": False, "tokenizer_class": None, "top_k": 50, "top_p": 1.0, "torchscript": False,
+    "typical_p": 1.0, "use_bfloat16": False,
+}  # fmt: skip
+
+
+def without_generic(config: dict[str, Any]) -> dict[str, Any]:
+    """`config` without the generic v4 fields that say nothing."""
+    return {
+        key: value
+        for key, value in config.items()
+        if not (key in _V4_GENERIC_DEFAULTS and value == _V4_GENERIC_DEFAULTS[key])
+    }
+
+
+class FamilyConfig(PreTrainedConfig):
+    """What the family's configs share: generic v4 fields are dropped, saved files hold every other field."""
+
+    def __post_init__(self, **kwargs):
+        # transformers fills in two label names where it finds none; classes here are times, counted by `classify_num`
+        self.id2label = {}
+        super().__post_init__(**without_generic(kwargs))
+        self.id2label = self.label2id = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return without_generic({k: v for k, v in super().to_dict().items() if k not in ("id2label", "label2id")})
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        # Written in full: readers of other versions have other defaults (qwen-asr's rope_theta is 5e6).
+        return {key: value for key, value in self.to_dict().items() if key != "_name_or_path"}
+
+    @property
+    def num_labels(self) -> int | None:
+        """Number of classes; `None` where there is no classifier."""
+        return getattr(self, "classify_num", None)
+
+    @num_labels.setter
+    def num_labels(self, value: int | None) -> None:
+        self.classify_num = value
+
+
+_NESTED_NOISE = ("model_type", "transformers_version")
+
+
+def as_config(value: Any, config_class: type[PreTrainedConfig], field: str) -> PreTrainedConfig:
+    """A part's configuration out of one, out of its dictionary (left as it is), or the default for `None`."""
+    if isinstance(value, config_class):
+        return value
+    if value is None:
+        return config_class()
+    if isinstance(value, PreTrainedConfig):  # another class's config (a native one, say) with the same fields
+        value = value.to_dict()
+    require(isinstance(value, dict), f"{field} must be a dictionary or a {config_class.__name__}, got {value!r}")
+    return config_class(**{k: v for k, v in copy.deepcopy(value).items() if k not in _NESTED_NOISE})
