@@ -1,4 +1,4 @@
-"""What is learned beside the aligner's own loss: phonemes and text pieces in the audio, and where slots should look."""
+"""What is learned beside the aligner's own loss: phonemes and text pieces in audio, where a slot should look."""
 
 import torch
 import torch.nn.functional as F

@@ -149,13 +149,16 @@ def train_aligner(work: Path, clips, tests, prompter, config, arguments) -> Path
     set_seed(0)
     model = Qwen3ASRForTokenClassification(config)
     model.thinker.audio_tower.load_state_dict(torch.load(work / "encoder.pt"))
+    if not torch.cuda.is_available():  # PyTorch's fused attention is slow backwards on a CPU: a quarter of the step
+        model.set_attn_implementation("eager")
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {steps} steps", flush=True)
 
     world = int(os.environ.get("WORLD_SIZE", 1))
     items = steps * world  # an item of the plan is one process's share of a step
 
-    def longest(i):  # 4 s at first, everything from 30 % on; every sixth step is long, so that all times are met
-        return LONG if i // world % 6 == 0 else int(min(LONG, 400 + (LONG - 400) * i / (0.3 * items)))
+    def longest(i):  # 4.5 s until words are found by their sound, then ever longer; every eighth step is long anyway
+        share = (i / items - 0.55) / 0.2
+        return LONG if i // world % 8 == 0 else int(min(LONG, max(450, 450 + (LONG - 450) * share)))
 
     plan = BatchPlan(clips, items, arguments.batch_frames // world, longest, together=world)
     collator = TrainingCollator(clips, prompter, lambda i: 100, lambda i: i < 0.25 * items, CLASSES)
@@ -207,7 +210,7 @@ def train_aligner(work: Path, clips, tests, prompter, config, arguments) -> Path
         callbacks=[LogFile(work / "aligner.log.jsonl")],
         pointers=[Pointer(model.thinker.model, layer) for layer in arguments.pointer_layers],
         lexicon=Lexicon(model.thinker),
-        fading=lambda i: arguments.aside_weight * max(0.1, 1 - i / (0.8 * steps)),
+        fading=lambda i: arguments.aside_weight * min(1.0, max(0.2, 2.5 - 2.5 * i / steps)),
     )
     # The plan decides the order, so that a resumed training sees the batches that are still due.
     trainer._get_train_sampler = lambda *_: torch.utils.data.SequentialSampler(plan)
