@@ -1,24 +1,38 @@
-"""Write the folder that ships: bfloat16 weights, config, tokenizer and preprocessor files."""
+"""Write the folder that ships: bfloat16 weights, config and the processor's files, in the published layout."""
 
-import shutil
 from pathlib import Path
 
 import torch
+from transformers import AutoTokenizer
 
-from transformers_qwen3_asr.feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
-from transformers_qwen3_asr.modeling_qwen3_asr import Qwen3ASRForTokenClassification
+from transformers_qwen3_asr import Qwen3ASRFeatureExtractor, Qwen3ASRForTokenClassification, Qwen3ASRProcessor
 
-TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json")
+LICENSE_NOTE = """\
+tiny-en, the aligner bundled with transformers_qwen3_asr: Apache License 2.0, like the package.
+
+Trained from nothing by recipes/tiny_en on speech that eSpeak NG, Flite and Festival synthesized from the King James
+Bible, the fortunes of Debian and a word list. No recording, and no part of another model, is in it.
+See model_cards/tiny-en.md.
+"""
 
 
 def export(trained: Path, tokenizer: Path, target: Path) -> None:
-    """Write the aligner in `trained` with the tokenizer in `tokenizer` to `target`, in the published layout."""
+    """Write the aligner in `trained` with the tokenizer in `tokenizer` to `target`.
+
+    Raises `ValueError` where the folder would be larger than the 8 MB that the package has for it.
+    """
     model = Qwen3ASRForTokenClassification.from_pretrained(trained, dtype=torch.bfloat16)
     target.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(target)
-    Qwen3ASRFeatureExtractor().save_pretrained(target)
-    for name in TOKENIZER_FILES:
-        shutil.copyfile(tokenizer / name, target / name)
+    processor = Qwen3ASRProcessor(
+        Qwen3ASRFeatureExtractor(),
+        AutoTokenizer.from_pretrained(tokenizer),
+        timestamp_segment_time=model.config.timestamp_segment_time,
+    )
+    processor.save_pretrained(target)
+    (target / "LICENSE-NOTE.txt").write_text(LICENSE_NOTE, encoding="utf-8")
+    for path in target.iterdir():
+        path.chmod(0o644)  # weights are written for their owner alone; a package is for everybody
     size = sum(path.stat().st_size for path in target.iterdir())
     print(f"{target}: {size / 1e6:.2f} MB")
     if size > 8e6:
