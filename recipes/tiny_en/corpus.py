@@ -82,6 +82,7 @@ class BatchPlan(torch.utils.data.Dataset):
         self.steps, self.frames, self.longest, self.most, self.seed = steps, frames, longest, most, seed
         self.order = np.argsort(self.lengths, kind="stable")
         self.sorted_lengths = self.lengths[self.order]
+        self.seconds = self.sorted_lengths.cumsum() / 100
 
     def __len__(self) -> int:
         return self.steps
@@ -89,7 +90,9 @@ class BatchPlan(torch.utils.data.Dataset):
     def __getitem__(self, i: int) -> tuple[int, list[int]]:
         rng = np.random.default_rng((self.seed, i))
         usable = int(np.searchsorted(self.sorted_lengths, self.longest(i - i % self.together), side="right"))
-        middle = int(np.random.default_rng((self.seed, i // self.together, 2)).integers(usable))
+        # Drawn in proportion to length, as in an epoch: an hour of long clips is met as often as one of short clips.
+        share = np.random.default_rng((self.seed, i // self.together, 2)).random()
+        middle = int(np.searchsorted(self.seconds[:usable], share * self.seconds[usable - 1]))
         count = int(np.clip(self.frames // self.sorted_lengths[middle], 4, self.most))
         # Neighbours in length, drawn from a window eight batches wide so that batches differ from epoch to epoch.
         low = max(0, min(middle - 4 * count, usable - 8 * count))

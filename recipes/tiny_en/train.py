@@ -157,7 +157,7 @@ def train_aligner(work: Path, clips, tests, prompter, config, arguments) -> Path
     items = steps * world  # an item of the plan is one process's share of a step
 
     def longest(i):  # 4.5 s until words are found by their sound, then ever longer; every eighth step is long anyway
-        share = (i / items - 0.55) / 0.2
+        share = (i / items - 0.55) / 0.15
         return LONG if i // world % 8 == 0 else int(min(LONG, max(450, 450 + (LONG - 450) * share)))
 
     plan = BatchPlan(clips, items, arguments.batch_frames // world, longest, together=world)
@@ -231,7 +231,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8000, help="steps of the aligner; 0 stops after the encoder")
     parser.add_argument("--batch-frames", type=int, default=16000, help="mel frames a batch (100 a second)")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--pointer-layers", type=int, nargs="*", default=[2, 3], help="whose first head is guided")
+    parser.add_argument("--pointer-layers", type=int, nargs="*", default=[2, 3, 4], help="whose first head is guided")
     parser.add_argument("--aside-weight", type=float, default=0.5, help="of the losses beside the aligner's, at first")
     parser.add_argument("--eval-steps", type=int, default=500)
     parser.add_argument("--workers", type=int, default=0, help="processes that prepare batches")
