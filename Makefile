@@ -34,7 +34,7 @@ QWEN_VENV := .venv-qwen-asr
 OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1}
 
 DEMO_AUDIO := examples/sense_and_sensibility.flac
-DEMO_ARGS := --text-file examples/sense_and_sensibility.txt --language English --model tiny-en
+DEMO_ARGS := --text-file examples/sense_and_sensibility.txt --language English --model tiny-en --show
 
 define new_venv
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -84,7 +84,7 @@ $(QWEN_VENV)/stamp:
 demo: $(VENV)/stamp
 	@mkdir -p demo
 	$(OFFLINE) $(VENV)/bin/qwen3-asr align $(DEMO_AUDIO) $(DEMO_ARGS) --output demo/sense_and_sensibility.srt
-	@echo "written: demo/sense_and_sensibility.srt"
+	@echo "make: the same times as subtitles are in demo/sense_and_sensibility.srt"
 
 lint: $(VENV)/stamp
 	$(VENV)/bin/ruff check . || { echo "make: ruff found the above; 'make format' mends some of it" >&2; exit 1; }
@@ -114,7 +114,7 @@ wheel-check: wheel
 	$(WHEEL_VENV)/bin/python -m pip install --quiet dist/*.whl
 	@root=$$PWD; cd $(WHEEL_VENV); \
 	$(OFFLINE) ./bin/qwen3-asr align $$root/$(DEMO_AUDIO) $(subst examples/,$$root/examples/,$(DEMO_ARGS)) --output demo.srt; \
-	test -s demo.srt; echo "the wheel's demo wrote $$PWD/demo.srt"
+	test -s demo.srt; echo "make: the wheel's demo wrote $$PWD/demo.srt"
 
 clean:
 	rm -rf $(VENV) $(MIN_VENV) $(WHEEL_VENV) $(QWEN_VENV) build dist demo src/*.egg-info .pytest_cache .ruff_cache

@@ -49,6 +49,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--output", metavar="FILE|FOLDER", help="where the result goes (see below)")
     parser.add_argument("--format", choices=("json", "srt", "vtt", "ass"), help="of files in a folder (default: json)")
     parser.add_argument("--cues", choices=("words", "lines"), help="a subtitle for each word (default) or line")
+    parser.add_argument("--show", action="store_true", help="with --output, print the words as well")
     parser.add_argument("--device", help="such as cpu or cuda:0 (default: a GPU if there is one)")
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
     parser.add_argument("--batch-size", type=_positive, default=1, metavar="N", help="recordings at once (default: 1)")
@@ -120,9 +121,9 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
         for start in range(0, len(jobs), arguments.batch_size):
             batch = jobs[start : start + arguments.batch_size]
             for job, result in _align_batch(pipe, batch, arguments.language, failures):
-                if job.output is None:
+                if job.output is None or arguments.show:
                     _print_words(job.audio if len(arguments.audio) > 1 else None, result)
-                else:
+                if job.output is not None:
                     try:
                         write_alignment(result, job.output, arguments.cues or "words")
                     except OSError as error:
@@ -173,7 +174,7 @@ def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
     from ..alignment.writers import SUFFIXES
 
     if arguments.output is None:
-        for option in ("format", "cues"):
+        for option in ("format", "cues", "show"):
             if getattr(arguments, option):
                 raise InputError(f"--{option} needs --output")
         return [None] * len(arguments.audio)
@@ -204,11 +205,15 @@ def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
 
 
 def _print_words(name: str | None, result: dict) -> None:
-    if name is not None:
-        print(f"# {name}")
+    """A line a word: start and end in seconds, score, word. With a name, a line "# name" before them."""
+    from tqdm import tqdm
+
+    lines = [] if name is None else [f"# {name}"]
     for chunk in result["chunks"]:
         start, end = chunk["timestamp"]
-        print(f"{start:9.3f} {end:9.3f}  {chunk['score']:5.3f}  {chunk['text']}")
+        lines.append(f"{start:9.3f} {end:9.3f}  {chunk['score']:5.3f}  {chunk['text']}")
+    if lines:
+        tqdm.write("\n".join(lines), file=sys.stdout)  # not across the bar, where both are on a terminal
     sys.stdout.flush()
 
 
