@@ -144,7 +144,7 @@ class TrainingCollator:
         frame_labels: `frame_labels(i)` says whether audio positions are labelled with their own time in batch i.
         classes: of the classifier; clips are laid out to end below the last one.
         augment: change speed, and in some batches voice, room and noise.
-        noisy: share of those batches; a small model learns faster from speech that it can also hear clearly.
+        noisy: `noisy(i)` gives their share; a small model learns faster from speech that it can also hear clearly.
         phonemes: phoneme names of each family in `objectives.FAMILIES`; given, the batch also holds their targets.
     """
 
@@ -158,7 +158,7 @@ class TrainingCollator:
         augment=True,
         seed=0,
         phonemes=None,
-        noisy=0.5,
+        noisy=lambda i: 0.5,
     ):
         self.phonemes = phonemes and [{name: i for i, name in enumerate(names)} for names in phonemes]
         self.clips, self.prompter, self.lead, self.frame_labels = clips, prompter, lead, frame_labels
@@ -188,7 +188,7 @@ class TrainingCollator:
         for row, block in zip(raw, blocks, strict=True):
             row[: len(block)] = block
         mask = torch.arange(raw.shape[1]) < lengths[:, None]
-        if self.augment and rng.random() < self.noisy:
+        if self.augment and rng.random() < self.noisy(step):
             raw = self.augmenter(raw, mask, generator)
         batch = {
             "input_features": whisper_scale(raw, mask).transpose(1, 2).contiguous(),

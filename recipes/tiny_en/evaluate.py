@@ -137,6 +137,9 @@ def main() -> None:
         errors = held_out_errors(model, processor, clips)
         for engine in sorted({clip.engine for clip in clips}):
             _show(engine, [e for e, clip in zip(errors, clips, strict=True) if clip.engine == engine])
+        for low, high in ((2, 5), (5, 10), (10, 15)):
+            within = [low * 100 <= clip.frames < high * 100 + (high == 15) for clip in clips]
+            _show(f"{low} to {high} s", [e for e, take in zip(errors, within, strict=True) if take])
         _show("held out", errors)
     if arguments.librivox:
         librivox(model, processor)

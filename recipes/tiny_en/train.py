@@ -161,7 +161,14 @@ def train_aligner(work: Path, clips, tests, prompter, config, arguments) -> Path
         return LONG if i // world % 8 == 0 else int(min(LONG, max(450, 450 + (LONG - 450) * share)))
 
     plan = BatchPlan(clips, items, arguments.batch_frames // world, longest, together=world)
-    collator = TrainingCollator(clips, prompter, lambda i: 100, lambda i: i < 0.25 * items, CLASSES)
+    collator = TrainingCollator(
+        clips,
+        prompter,
+        lead=lambda i: 100,
+        frame_labels=lambda i: i < 0.25 * items,
+        classes=CLASSES,
+        noisy=lambda i: 0.5 if i < 0.9 * items else 0.15,
+    )
     # A glance at the held-out part: 64 clips of all lengths, 16 alike in length at a time.
     order = sorted(range(len(tests)), key=lambda i: tests[i].frames)
     glance = [order[i : i + 16] for i in range(0, len(order) - 15, max(16, len(order) // 4))][:4]
@@ -210,7 +217,7 @@ def train_aligner(work: Path, clips, tests, prompter, config, arguments) -> Path
         callbacks=[LogFile(work / "aligner.log.jsonl")],
         pointers=[Pointer(model.thinker.model, layer) for layer in arguments.pointer_layers],
         lexicon=Lexicon(model.thinker),
-        fading=lambda i: arguments.aside_weight * min(1.0, max(0.2, 2.5 - 2.5 * i / steps)),
+        fading=lambda i: arguments.aside_weight * min(1.0, max(0.05, 2.5 - 2.75 * i / steps)),
     )
     # The plan decides the order, so that a resumed training sees the batches that are still due.
     trainer._get_train_sampler = lambda *_: torch.utils.data.SequentialSampler(plan)

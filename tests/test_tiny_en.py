@@ -1,0 +1,89 @@
+"""The bundled aligner itself: what it weighs, how it loads, and how near its times are on real and on made speech."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from goldens.clips import load_clip
+from transformers import AutoModelForTokenClassification, AutoProcessor
+
+from transformers_qwen3_asr import bundled_model
+from transformers_qwen3_asr.audio import load_audio
+
+RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "tiny_en"
+# PocketSphinx 5.1.1's forced alignment of the reading sense_0870: starts and ends in hundredths of a second
+READING = (
+    "and mister john dashwood had then leisure to consider how much there might be prudently in his power "
+    "to do for them"
+)
+SPHINX = [
+    (20, 37), (37, 63), (63, 98), (98, 158), (158, 184), (184, 225), (225, 271), (271, 289), (289, 344), (344, 400),
+    (400, 433), (433, 452), (452, 479), (479, 494), (494, 546), (546, 556), (556, 575), (575, 604), (604, 614),
+    (614, 635), (635, 661), (661, 679),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def aligner():
+    folder = bundled_model("tiny-en")
+    model = AutoModelForTokenClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    return model, AutoProcessor.from_pretrained(folder)
+
+
+def align(aligner, audio, text):
+    """Times `(words, 2)` in seconds."""
+    model, processor = aligner
+    inputs, words = processor.prepare_forced_aligner_inputs(audio=audio, transcript=text, language="English")
+    with torch.inference_mode():
+        logits = model(**inputs, logits_to_keep=inputs["input_ids"] == processor.timestamp_token_id).logits
+    (found,) = processor.decode_forced_alignment(logits, inputs["input_ids"], words)
+    return np.array([[word["start_time"], word["end_time"]] for word in found])
+
+
+def test_the_folder_is_small_and_in_the_published_layout(aligner):
+    folder = bundled_model("tiny-en")
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 8_000_000
+    assert {"config.json", "model.safetensors", "vocab.json", "merges.txt", "preprocessor_config.json"} <= {
+        path.name for path in folder.iterdir()
+    }
+    model, processor = aligner
+    assert model.config.thinker_config.model_type == "qwen3_forced_aligner"
+    assert processor.timestamp_segment_time == model.config.timestamp_segment_time == 80
+    assert processor.timestamp_token_id == model.config.timestamp_token_id
+
+
+def test_a_reading_is_aligned_as_pocketsphinx_aligns_it(aligner):
+    times = align(aligner, load_clip("sense_0870"), READING)
+    difference = np.abs(times - np.array(SPHINX) / 100).mean()
+    assert difference <= 0.150
+    other = align(aligner, load_clip("sense_0890"), READING)
+    assert np.abs(other - np.array(SPHINX) / 100).mean() >= 3 * difference
+
+
+def test_later_speech_is_aligned_later(aligner):
+    """Silence put before a recording moves its words by as much."""
+    audio = load_audio(load_clip("sense_0870"))
+    early = align(aligner, audio, READING)
+    late = align(aligner, np.concatenate([np.zeros(32000, dtype=audio.dtype), audio]), READING)
+    assert abs(np.median(late - early) - 2.0) <= 0.08
+
+
+def test_made_speech_of_a_new_voice(aligner):
+    sys.path.insert(0, str(RECIPE))
+    try:
+        from features import to_16k
+        from speakers import EspeakSpeaker
+
+        speaker = EspeakSpeaker()
+    except OSError:
+        pytest.skip("libespeak-ng.so.1 is not installed")
+    finally:
+        sys.path.remove(str(RECIPE))
+    errors = []
+    for text in ("He told me that the road was long.", "Nobody ever saw the old house again, did they?"):
+        utterance = speaker.speak(text, "en+f5", rate=160)
+        times = align(aligner, to_16k(utterance.samples, utterance.rate), text)
+        errors.append(np.abs(times - np.array([[start, end] for _, start, end in utterance.words])))
+    assert np.concatenate(errors).mean() < 0.100
