@@ -55,16 +55,16 @@ def test_the_folder_is_small_and_in_the_published_layout(aligner):
 
 
 def test_a_reading_is_aligned_as_pocketsphinx_aligns_it(aligner):
-    times = align(aligner, load_clip("sense_0870"), READING)
+    times = align(aligner, load_clip("sense_0870.flac"), READING)
     difference = np.abs(times - np.array(SPHINX) / 100).mean()
     assert difference <= 0.150
-    other = align(aligner, load_clip("sense_0890"), READING)
+    other = align(aligner, load_clip("sense_0890.flac"), READING)
     assert np.abs(other - np.array(SPHINX) / 100).mean() >= 3 * difference
 
 
 def test_later_speech_is_aligned_later(aligner):
     """Silence put before a recording moves its words by as much."""
-    audio = load_audio(load_clip("sense_0870"))
+    audio = load_audio(load_clip("sense_0870.flac"))
     early = align(aligner, audio, READING)
     late = align(aligner, np.concatenate([np.zeros(32000, dtype=audio.dtype), audio]), READING)
     assert abs(np.median(late - early) - 2.0) <= 0.08
