@@ -213,7 +213,7 @@ def test_clips_differ_so_much_that_a_mean_of_means_would_show(processor):
 
 
 def test_metrics_by_hand():
-    assert accumulated_average_shift([0, 80, 160, 400]) == {"aas": 160.0, "median": 120.0, "within_80ms": 0.5}
+    assert accumulated_average_shift([0, 80, 160, 400]) == {"aas_ms": 160.0, "median_ms": 120.0, "within_80ms": 0.5}
     with pytest.raises(ValueError, match="no times"):
         accumulated_average_shift([])
 
@@ -265,8 +265,8 @@ def test_trainer_evaluates_without_gathering_logits(tmp_path, processor, slots_o
             logits = model(**batch).logits[batch["input_ids"] == processor.timestamp_token_id]
             repaired = repair_monotone((logits.argmax(-1) * 80).tolist())
             errors += (torch.tensor(repaired) - labels * 80).abs().tolist()
-    assert figures["eval_aas"] == pytest.approx(np.mean(errors))
-    assert figures["eval_median"] == pytest.approx(np.median(errors))
+    assert figures["eval_aas_ms"] == pytest.approx(np.mean(errors))
+    assert figures["eval_median_ms"] == pytest.approx(np.median(errors))
 
 
 # example
@@ -285,7 +285,7 @@ def test_the_example_trains_on_plain_trainer(tmp_path):
     command += ["--output", str(tmp_path / "tuned"), "--max-steps", "1", "--batch-size", "1", "--accumulate", "2"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "eval_aas" in done.stdout
+    assert "eval_aas_ms" in done.stdout
     before, after = (
         new_model(),
         AutoModelForTokenClassification.from_pretrained(tmp_path / "tuned", dtype=torch.float32),

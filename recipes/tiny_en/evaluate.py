@@ -55,8 +55,8 @@ def _show(name: str, errors) -> None:
     values = np.concatenate([e.ravel() for e in errors])
     figures = accumulated_average_shift(values)
     print(
-        f"{name}: {len(errors)} clips, {len(values)} times, mean {figures['aas']:.1f} ms, "
-        f"median {figures['median']:.1f} ms, within 80 ms {figures['within_80ms']:.1%}, "
+        f"{name}: {len(errors)} clips, {len(values)} times, mean {figures['aas_ms']:.1f} ms, "
+        f"median {figures['median_ms']:.1f} ms, within 80 ms {figures['within_80ms']:.1%}, "
         f"beyond 500 ms {(values > 500).mean():.1%}"
     )
 

@@ -2,6 +2,13 @@
 
 from .collator import SlotCollator
 from .labels import slot_classes
-from .metrics import AlignmentMetrics, accumulated_average_shift, slot_predictions
+from .metrics import AlignmentMetrics, accumulated_average_shift, alignment_metrics, slot_predictions
 
-__all__ = ["AlignmentMetrics", "SlotCollator", "accumulated_average_shift", "slot_classes", "slot_predictions"]
+__all__ = [
+    "AlignmentMetrics",
+    "SlotCollator",
+    "accumulated_average_shift",
+    "alignment_metrics",
+    "slot_classes",
+    "slot_predictions",
+]
