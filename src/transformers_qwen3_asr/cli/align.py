@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-DEFAULT_MODEL = "Qwen/Qwen3-ForcedAligner-0.6B"
+from .common import DEFAULT_MODEL, DTYPES, InputError, complain, load_aligner, one_line, positive
 
 EPILOG = """\
 texts:   one --text or --text-file for each recording, in the same order. Without any, the text of
@@ -17,10 +17,6 @@ output:  FILE.json, .srt, .vtt or .ass for one recording; otherwise a folder, wh
 errors:  a recording that cannot be aligned does not stop the others; what failed is named in one
          line at the end, and the exit status is 2.
 """
-
-
-class InputError(ValueError):
-    """Something the caller can mend; its text is the one line that is shown."""
 
 
 @dataclass
@@ -51,8 +47,8 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--cues", choices=("words", "lines"), help="a subtitle for each word (default) or line")
     parser.add_argument("--show", action="store_true", help="with --output, print the words as well")
     parser.add_argument("--device", help="such as cpu or cuda:0 (default: a GPU if there is one)")
-    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
-    parser.add_argument("--batch-size", type=_positive, default=1, metavar="N", help="recordings at once (default: 1)")
+    parser.add_argument("--dtype", choices=DTYPES, default="auto")
+    parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="recordings at once (default: 1)")
     parser.set_defaults(run=run)
 
 
@@ -64,11 +60,11 @@ def run(arguments: argparse.Namespace) -> int:
         if jobs:
             align(jobs, arguments, failures)
     except InputError as error:
-        return _complain(str(error))
+        return complain("align", str(error))
     if failures:
         failures.sort(key=lambda failure: arguments.audio.index(failure[0]))
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failures)
-        return _complain(f"{len(failures)} of {len(arguments.audio)} recordings not aligned: {reasons}")
+        return complain("align", f"{len(failures)} of {len(arguments.audio)} recordings not aligned: {reasons}")
     return 0
 
 
@@ -115,7 +111,7 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
 
     from ..alignment.writers import write_alignment
 
-    pipe = _load_pipeline(arguments)
+    pipe = load_aligner(arguments.model, arguments.dtype, arguments.device)
     # a bar where a person looks on; a log file gets the results and the errors only
     with tqdm(total=len(jobs), unit="recording", file=sys.stderr, disable=None) as bar:
         for start in range(0, len(jobs), arguments.batch_size):
@@ -139,34 +135,12 @@ def _align_batch(pipe, batch: list[Job], language: str | None, failures: list[tu
         results = [pipe(rows[0])] if len(rows) == 1 else pipe(rows, batch_size=len(rows))
     except (ValueError, OSError) as error:
         if len(batch) == 1:
-            failures.append((batch[0].audio, _one_line(error)))
+            failures.append((batch[0].audio, one_line(error)))
             return
         for job in batch:
             yield from _align_batch(pipe, [job], language, failures)
         return
     yield from zip(batch, results, strict=True)
-
-
-def _load_pipeline(arguments: argparse.Namespace):
-    from transformers import AutoModelForTokenClassification, AutoProcessor, pipeline
-    from transformers.utils import logging
-
-    from ..checkpoints import resolve_model
-
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()
-    name = resolve_model(arguments.model)
-    try:
-        # loaded here, since pipeline() answers a refused checkpoint with pages of tracebacks
-        model = AutoModelForTokenClassification.from_pretrained(name, dtype=arguments.dtype)
-        processor = AutoProcessor.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise InputError(f"--model {arguments.model}: {_one_line(error)}") from error
-    try:
-        return pipeline("forced-alignment", model=model, processor=processor, device=arguments.device)
-    # torch answers an unknown device with RuntimeError, a missing CUDA with AssertionError
-    except (ValueError, RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {arguments.device}: {_one_line(error)}") from error
 
 
 def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
@@ -219,19 +193,3 @@ def _print_words(name: str | None, result: dict) -> None:
 
 def _is_url(audio: str) -> bool:
     return audio.startswith(("http://", "https://"))
-
-
-def _positive(value: str) -> int:
-    number = int(value)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a positive number")
-    return number
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _complain(message: str) -> int:
-    print(f"qwen3-asr align: error: {message}", file=sys.stderr)
-    return 2

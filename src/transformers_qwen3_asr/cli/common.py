@@ -1,0 +1,57 @@
+"""What the verbs share: one-line errors, number arguments, and loading an aligner. Heavy imports are inside."""
+
+import argparse
+import sys
+
+DEFAULT_MODEL = "Qwen/Qwen3-ForcedAligner-0.6B"
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+class InputError(ValueError):
+    """Something the caller can mend; its text is the one line that is shown."""
+
+
+def positive(value: str) -> int:
+    """An argument's `type`: a whole number of at least 1."""
+    number = int(value)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a positive number")
+    return number
+
+
+def one_line(error: Exception) -> str:
+    """An error's text on one line, or its type's name where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def complain(verb: str, message: str) -> int:
+    """Says on stderr what was wrong, in the one line that a failing verb ends with. Returns the exit status 2."""
+    print(f"qwen3-asr {verb}: error: {message}", file=sys.stderr)
+    return 2
+
+
+def load_aligner(name: str, dtype: str = "auto", device: str | None = None):
+    """
+    The forced-alignment pipeline of `--model`, in `--dtype` and on `--device`.
+
+    Raises `InputError`, naming the option, for a checkpoint or a device that cannot be had.
+    """
+    from transformers import AutoModelForTokenClassification, AutoProcessor, pipeline
+    from transformers.utils import logging
+
+    from ..checkpoints import resolve_model
+
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
+    folder = resolve_model(name)
+    try:
+        # loaded here, since pipeline() answers a refused checkpoint with pages of tracebacks
+        model = AutoModelForTokenClassification.from_pretrained(folder, dtype=dtype)
+        processor = AutoProcessor.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--model {name}: {one_line(error)}") from error
+    try:
+        return pipeline("forced-alignment", model=model, processor=processor, device=device)
+    # torch answers an unknown device with RuntimeError, a missing CUDA with AssertionError
+    except (ValueError, RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {device}: {one_line(error)}") from error
