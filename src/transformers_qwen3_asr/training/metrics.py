@@ -63,8 +63,8 @@ def alignment_metrics(predicted: Sequence, reference: Sequence) -> dict[str, flo
     Returns: a dict of
 
     - `clips` and `words`: how many were compared;
-    - `aas_ms`: the accumulated average shift of the Qwen3-ASR report: the mean of |predicted - reference| over all starts
-      and ends; `median_ms`: the median of the same;
+    - `aas_ms`: the accumulated average shift of the Qwen3-ASR report, the mean of |predicted - reference| over all
+      starts and ends; `median_ms`: the median of the same;
     - `within_20ms`, `within_50ms`, `within_80ms`, `within_100ms`: the share (0 to 1) of starts and ends that are at
       most so far off; `over_1s`: the share that is more than 1000 ms off;
     - `zero_length`: the share of predicted words that do not last (they end no later than they start);
