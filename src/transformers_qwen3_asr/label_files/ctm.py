@@ -1,0 +1,52 @@
+"""CTM, NIST's time-marked words: `file channel start duration word [confidence …]`, and `;;` before comments."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from .marks import add_entry
+from .recordings import read_text
+from .rows import Draft
+from .text_grid import merged
+
+
+def read_ctm(path: Path) -> Iterator[Draft]:
+    """
+    A row for each recording that the file names, in the order in which they come.
+
+    Several channels of a recording are one row, in order of time, because the recording is heard with its channels
+    mixed. A line that cannot be read is an error of its recording's row. No library reads CTM; it is white space.
+    """
+    drafts: dict[str, Draft] = {}
+    tracks: dict[str, dict[str, Draft]] = {}
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        fields = line.split(";;", 1)[0].split()
+        if not fields:
+            continue
+        name = fields[0]
+        draft = drafts.setdefault(name, Draft(f"{path}:{number}", name=name, file=path))
+        if len(fields) < 5:
+            draft.errors.append(
+                f"line {number} holds {len(fields)} fields; 'file channel start duration word' are expected"
+            )
+            continue
+        track = tracks.setdefault(name, {}).setdefault(fields[1], Draft(draft.place, []))
+        start, end, wrong = _times(fields[2], fields[3])
+        if wrong:
+            draft.errors.append(f"line {number} ({fields[4]!r}): {wrong}")
+            continue
+        add_entry(track, fields[4], start, end, f"line {number}")
+    for name, draft in drafts.items():
+        found = list(tracks.get(name, {}).values())
+        draft.entries = merged([track.entries for track in found])
+        draft.errors += [error for track in found for error in track.errors]
+        draft.notes += [note for track in found for note in track.notes]
+        yield draft
+
+
+def _times(start: str, duration: str) -> tuple[float, float, str]:
+    try:
+        begin, length = float(start), float(duration)
+    except ValueError:
+        return 0.0, 0.0, f"start and duration must be numbers of seconds, not {start!r} and {duration!r}"
+    # digits that adding brings along would make neighbours overlap
+    return begin, round(begin + length, 6), ""

@@ -1,0 +1,75 @@
+"""Rows from memory: a `datasets.Dataset`, or any iterable of mappings."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from ..audio import load_audio
+from .json_lines import draft_of
+from .recordings import audio_duration
+from .rows import Draft
+
+_RATE = 16000
+
+
+class StoredRecording:
+    """
+    A recording that stays in its dataset until it is loaded, so that a list of rows holds none in memory.
+
+    `load_audio` takes it. It is pickled with the dataset, which is a file, for workers of a `DataLoader`.
+
+    Args:
+        dataset (`datasets.Dataset`): with the column "audio", not decoded.
+        index (`int`): the row.
+    """
+
+    def __init__(self, dataset, index: int):
+        self.dataset = dataset
+        self.index = index
+
+    @property
+    def value(self) -> Any:
+        """What the dataset holds, `{"bytes", "path"}`."""
+        return self.dataset[self.index]["audio"]
+
+    def duration(self) -> float:
+        """Seconds, without decoding."""
+        return audio_duration(self.value)
+
+    def get_all_samples(self) -> SimpleNamespace:
+        """Samples at 16 kHz as torchcodec's decoders give them: `data` `(samples,)` and `sample_rate`."""
+        return SimpleNamespace(data=load_audio(self.value, _RATE), sample_rate=_RATE)
+
+    def __repr__(self) -> str:
+        return f"StoredRecording(row {self.index})"
+
+
+def is_dataset(source: Any) -> bool:
+    """Whether `source` is a `datasets.Dataset` or one that streams, without importing datasets."""
+    return hasattr(source, "cast_column") and hasattr(source, "column_names")
+
+
+def read_rows(source: Iterable[Mapping[str, Any]]) -> Iterator[Draft]:
+    """A row for each mapping, called "row 0" and so on, or by its "id"."""
+    recordings = None
+    if is_dataset(source):
+        source, recordings = _without_decoding(source)
+    for number, row in enumerate(source):
+        draft = draft_of(row, f"row {number}")
+        if recordings is not None and not draft.errors:
+            draft.audio = StoredRecording(recordings, number)
+        yield draft
+
+
+def _without_decoding(dataset) -> tuple[Any, Any]:
+    """The dataset with encoded recordings, and the dataset to take them from where they need not be in the rows."""
+    from datasets import Audio, Dataset
+
+    if isinstance(dataset, Dataset):
+        dataset = dataset.with_format(None)
+    if not isinstance((dataset.features or {}).get("audio"), Audio):
+        return dataset, None
+    dataset = dataset.cast_column("audio", Audio(decode=False))
+    if not isinstance(dataset, Dataset):
+        return dataset, None  # what streams passes by once
+    return dataset.remove_columns("audio"), dataset.select_columns("audio")

@@ -1,0 +1,86 @@
+"""JSON lines, the format that training is documented with, and rows from mappings of the same keys."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .checking import entries_of
+from .recordings import is_path, read_text
+from .rows import Draft
+
+
+def read_json_lines(path: Path) -> Iterator[Draft]:
+    """A row a line; a line that is no JSON object is a row with an error. Empty lines are passed over."""
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        place = f"{path}:{number}"
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            yield Draft(place, file=path, errors=[f"it is no JSON: {error.msg} at character {error.pos}"])
+            continue
+        yield draft_of(row, place, path)
+
+
+def draft_of(row: Any, place: str, file: Path | None = None, name: str | None = None) -> Draft:
+    """A row from a mapping with the keys audio, text, words (or chunks), language and id; what is wrong is noted."""
+    if not isinstance(row, Mapping):
+        return Draft(place, file=file, errors=[f"a row must be an object with 'audio' and 'words', not {row!r:.80}"])
+    draft = Draft(place, audio=row.get("audio"), text=row.get("text"), id=row.get("id"), file=file, name=name)
+    draft.language = row.get("language")
+    # "chunks" is how our pipeline and transformers' speech recognition call words with times
+    words = row.get("words") if row.get("words") is not None else row.get("chunks")
+    try:
+        draft.entries = entries_of(words)
+    except ValueError as error:
+        draft.errors.append(str(error))
+    if isinstance(draft.text, list) and all(isinstance(word, str) for word in draft.text):
+        draft.text = None  # words that were given as a list: the same words stand in the chunks
+    return draft
+
+
+def write_json_lines(rows: Iterable[Mapping[str, Any]], path: str | os.PathLike) -> Path:
+    """
+    Writes rows as JSON lines, which `read_labels` reads again, and returns the path.
+
+    A recording below the file's folder is written relative to it, so that the folder can be moved; another one with
+    its absolute path. Keys without a value are left out, missing folders are made, an existing file is replaced.
+
+    Raises:
+        ValueError: a row's recording is no path (samples, bytes, a decoder) or a value is no JSON; the row is named,
+            and nothing is written.
+    """
+    path = Path(path)
+    lines = []
+    for number, row in enumerate(rows, 1):
+        name = f"row {number}" + (f" (id {row['id']!r})" if row.get("id") is not None else "")
+        stored = {key: value for key, value in row.items() if value is not None}
+        if "audio" in stored:
+            stored["audio"] = _stored_audio(stored["audio"], path.parent, name)
+        try:
+            lines.append(json.dumps(stored, ensure_ascii=False, allow_nan=False, default=_plain) + "\n")
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name} cannot be written as JSON: {error}") from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+def _stored_audio(audio: Any, folder: Path, name: str) -> str:
+    if not isinstance(audio, (str, os.PathLike)) or (isinstance(audio, str) and len(audio) >= 4096):
+        raise ValueError(f"{name}: its audio is of type {type(audio).__name__}; only a path or a URL can be written")
+    if isinstance(audio, str) and not is_path(audio):
+        return audio
+    absolute = Path(os.path.abspath(audio))
+    base = Path(os.path.abspath(folder))
+    return (absolute.relative_to(base) if absolute.is_relative_to(base) else absolute).as_posix()
+
+
+def _plain(value: Any) -> Any:
+    """numpy's numbers as Python's."""
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} {value!r}")
