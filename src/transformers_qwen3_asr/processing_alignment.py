@@ -1,5 +1,6 @@
 """The aligner's side of the processor: words, slot prompts, and times from scores."""
 
+import unicodedata
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,20 @@ from .processor_arguments import for_each, sorted_kwargs, transcripts_for
 
 TIMESTAMP_TOKEN = "<timestamp>"
 
+# Scripts that are written without spaces between words, as the names of their characters begin in Unicode.
+_UNSPACED = (
+    *("CJK ", "IDEOGRAPHIC ", "HIRAGANA ", "KATAKANA ", "KATAKANA-", "HALFWIDTH KATAKANA", "BOPOMOFO "),
+    *("THAI ", "LAO ", "KHMER ", "MYANMAR ", "TIBETAN "),
+)
+
+
+def written_gap(left: str, right: str) -> str:
+    """
+    What stands between two words of a text: a space, or nothing where one of them meets the other in a script that
+    writes no spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan).
+    """
+    return "" if any(unicodedata.name(c, "").startswith(_UNSPACED) for c in (left[-1:], right[:1]) if c) else " "
+
 
 class ForcedAlignmentProcessing:
     """Methods that [`Qwen3ASRProcessor`] has for alignment; they use its tokenizer and its way to features."""
@@ -23,17 +38,38 @@ class ForcedAlignmentProcessing:
         """The words of a transcript, as text; `alignment.words.split_words` tells where they stand, too."""
         return word_texts(split_words(text, aligner_language(language)[0], korean_dictionary))
 
-    def slot_prompt(self, words: Sequence[str]) -> str:
-        """The aligner's prompt: the audio, then each word followed by its start and end slots. No chat turns."""
-        slots = "".join(f"{word}{TIMESTAMP_TOKEN}{TIMESTAMP_TOKEN}" for word in words)
-        return f"{self.audio_bos_token}{self.audio_token}{self.audio_eos_token}{slots}"
+    def slot_prompt(self, words: Sequence[str], slots: Sequence[bool] | None = None) -> str:
+        """
+        The aligner's prompt: the audio, then each word followed by its start and end slots. No chat turns.
+
+        `slots` says for each word whether it has slots; default: all have. Nothing stands between slots and the next
+        word, as ever; a word without slots is followed by what `written_gap` says, so that text between slots is text
+        as it is written ("the old<timestamp><timestamp>house<timestamp><timestamp>"). Raises `ValueError` where
+        `slots` does not fit `words`.
+        """
+        if slots is None:
+            slots = [True] * len(words)
+        elif len(slots) != len(words):
+            raise ValueError(f"there are {len(slots)} slot marks for {len(words)} words")
+        pieces = [f"{self.audio_bos_token}{self.audio_token}{self.audio_eos_token}"]
+        for i, (word, slotted) in enumerate(zip(words, slots)):
+            if slotted:
+                pieces += [word, TIMESTAMP_TOKEN, TIMESTAMP_TOKEN]
+            else:
+                pieces += [word, written_gap(word, words[i + 1]) if i + 1 < len(words) else ""]
+        return "".join(pieces)
 
     def tokenize_slots(
-        self, word_lists: Sequence[Sequence[str]], audio_token_counts: Sequence[int], padding_side: str = "right"
+        self,
+        word_lists: Sequence[Sequence[str]],
+        audio_token_counts: Sequence[int],
+        padding_side: str = "right",
+        slots: Sequence[Sequence[bool] | None] | None = None,
     ) -> dict[str, torch.Tensor]:
         """
         `input_ids` and `attention_mask` `(batch, length)` of the slot prompts of `word_lists`, with room for
-        `audio_token_counts` audio tokens each, padded on `padding_side`.
+        `audio_token_counts` audio tokens each, padded on `padding_side`. `slots` holds, for each recording, `None` or
+        which of its words have slots (see `slot_prompt`); times come back for these words alone.
 
         Raises `ValueError` where the tokenizer does not know `<timestamp>`, or for lists of different lengths.
         """
@@ -44,11 +80,14 @@ class ForcedAlignmentProcessing:
             )
         if padding_side not in ("left", "right"):
             raise ValueError(f"padding_side must be 'left' or 'right', not {padding_side!r}")
-        if len(word_lists) != len(audio_token_counts):
-            raise ValueError(f"{len(word_lists)} word lists do not fit {len(audio_token_counts)} recordings")
+        if slots is None:
+            slots = [None] * len(word_lists)
+        for what, values in (("recordings", audio_token_counts), ("slot marks", slots)):
+            if len(values) != len(word_lists):
+                raise ValueError(f"{len(word_lists)} word lists do not fit {len(values)} {what}")
         rows = []
-        for words, count in zip(word_lists, audio_token_counts):
-            ids = self.tokenizer(self.slot_prompt(words), add_special_tokens=False)["input_ids"]
+        for words, count, marks in zip(word_lists, audio_token_counts, slots):
+            ids = self.tokenizer(self.slot_prompt(words, marks), add_special_tokens=False)["input_ids"]
             at = ids.index(self.audio_token_id)
             # expanded here: thousands of equal tokens need no tokenizer
             rows.append([*ids[:at], *[self.audio_token_id] * int(count), *ids[at + 1 :]])

@@ -1,14 +1,29 @@
-"""Fine-tuning a forced aligner with plain `transformers.Trainer`: labels, collator, metrics."""
+"""Fine-tuning a forced aligner with plain `transformers.Trainer`: labels, collator, augmentation, batches, metrics."""
 
+from .augmentation import Augmentation, Gain, RowSize, Silence, Speed
+from .batches import TokenBudgetBatchSampler, row_sizes, row_tokens
 from .collator import SlotCollator
 from .labels import slot_classes
 from .metrics import AlignmentMetrics, accumulated_average_shift, alignment_metrics, slot_predictions
+from .mixing import Concatenation, Noise
+from .randomness import EpochCallback
 
 __all__ = [
     "AlignmentMetrics",
+    "Augmentation",
+    "Concatenation",
+    "EpochCallback",
+    "Gain",
+    "Noise",
+    "RowSize",
+    "Silence",
     "SlotCollator",
+    "Speed",
+    "TokenBudgetBatchSampler",
     "accumulated_average_shift",
     "alignment_metrics",
+    "row_sizes",
+    "row_tokens",
     "slot_classes",
     "slot_predictions",
 ]
