@@ -8,6 +8,7 @@ import torch
 
 from ..alignment.words import split_words, word_texts
 from ..configuration_qwen3_asr import audio_token_lengths
+from ..label_files import audio_duration
 from .augmentation import Augmentation, RowSize
 from .randomness import BATCHES, generator, row_key
 
@@ -22,8 +23,6 @@ def row_sizes(rows: Sequence[Mapping[str, Any]], processor) -> list[RowSize]:
     Raises `ValueError`, naming the row, for recordings that cannot be read, and rows without words or with one that
     holds no letter and no number.
     """
-    from ..label_files.recordings import audio_duration
-
     sizes = []
     for i, row in enumerate(rows):
         name = f"row {row['id']!r}" if row.get("id") is not None else f"row {i}"
