@@ -1,0 +1,168 @@
+"""`qwen3-asr evaluate`: how far a model's times, or times made before, are from the labelled ones."""
+
+import argparse
+import json
+import sys
+import warnings
+from pathlib import Path
+
+from .common import DTYPES, InputError, complain, load_aligner, one_line, positive
+
+_SHOWN = 10  # of the rows that are left out
+EPILOG = """\
+labels:       JSON lines {"audio", "text", "language", "words": [{"text", "start", "end"}, ...]} in seconds, or any
+              other label file that `qwen3-asr train` takes, or a folder of them.
+predictions:  a .json file of `qwen3-asr align`, a folder of them, or a label file; found by the recording's path or
+              name, or by the row's id.
+numbers:      AAS is the mean of |predicted - labelled| over all starts and ends, with a 95 % interval from drawing the
+              clips anew 2000 times; then the median, the mean of starts and of ends alone, the shares of starts and
+              ends that are at most so far off, and the share of predicted words that do not last.
+no labels:    with --asr-model each word is cut out of the audio by its times and transcribed; the word error rate
+              compares aligners (a word by itself is heard worse than in its sentence, so it is never 0). --data then
+              needs audio and text only.
+"""
+
+
+def add_parser(verbs: argparse._SubParsersAction) -> None:
+    parser = verbs.add_parser(
+        "evaluate",
+        help="measure how far aligned times are from labelled ones",
+        description="Measure how far aligned times are from labelled ones, per language and in all.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    times = parser.add_mutually_exclusive_group(required=True)
+    times.add_argument("--model", help="the aligner to measure: hub name, folder, or tiny-en")
+    times.add_argument("--predictions", metavar="FILE|FOLDER", help="times made before, instead of a model's")
+    parser.add_argument("--data", nargs="+", required=True, metavar="FILE", help="labels (see below)")
+    parser.add_argument("--format", help="of --data, where the extension does not say it")
+    parser.add_argument("--audio", metavar="FILE|FOLDER", help="recordings, where --data does not name them")
+    parser.add_argument("--language", help="of rows that name none")
+    parser.add_argument(
+        "--asr-model", metavar="MODEL", help="measure without labels, by transcribing words (see below)"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write all numbers, and a line for each recording")
+    parser.add_argument("--plot", metavar="FILE", help="draw the distribution of the errors (.png, .svg, .pdf)")
+    parser.add_argument(
+        "--on-bad-row", choices=("fail", "skip"), default="fail", help="stop at a bad row (default) or leave it out"
+    )
+    parser.add_argument("--batch-size", type=positive, metavar="N", help="recordings at once (default: 8)")
+    parser.add_argument("--device", help="such as cpu or cuda:0 (default: a GPU if there is one)")
+    parser.add_argument("--dtype", choices=DTYPES, help="of the models (default: auto, the checkpoint's)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluates, prints the table, writes what was asked for. Returns 0, or 2 after one line on stderr."""
+    try:
+        _check(arguments)
+        evaluation = _evaluate(arguments)
+        print(evaluation.table(), flush=True)
+        _tell_left_out(evaluation.left_out, arguments.json)
+        _write(evaluation, arguments)
+    except (ValueError, ImportError) as error:  # InputError is one, and all that evaluation refuses
+        return complain("evaluate", one_line(error))
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Everything that can be refused before labels are read and models loaded."""
+    if arguments.predictions and not arguments.asr_model:
+        for option in ("batch_size", "device", "dtype"):
+            if getattr(arguments, option) is not None:
+                raise InputError(f"--{option.replace('_', '-')} is for models, and --predictions needs none")
+    if arguments.plot and arguments.asr_model:
+        raise InputError("--plot draws errors against labels, and --asr-model measures without them")
+    if arguments.plot:
+        from ..evaluation.plots import check_plot
+
+        try:
+            check_plot(arguments.plot)
+        except ValueError as error:
+            raise InputError(f"--plot: {error}") from error
+    for option in ("json", "plot"):
+        if path := getattr(arguments, option):
+            try:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                if Path(path).is_dir():
+                    raise IsADirectoryError(None, "Is a directory")
+            except OSError as error:
+                raise InputError(f"--{option} {path} cannot be written ({error.strerror})") from error
+
+
+def _evaluate(arguments: argparse.Namespace):
+    """The [`Evaluation`] that was asked for."""
+    from ..evaluation import evaluate_aligner, evaluate_by_transcription, evaluate_predictions, read_predictions
+
+    rows = _read_rows(arguments)
+    common = {"on_bad_row": arguments.on_bad_row}
+    batches = {"batch_size": arguments.batch_size or 8, "progress": True}
+    predictions = read_predictions(arguments.predictions) if arguments.predictions else None
+    pipe = None
+    if arguments.model:
+        pipe = load_aligner(arguments.model, arguments.dtype or "auto", arguments.device)
+    if arguments.asr_model:
+        times = {"predictions": predictions} if pipe is None else {"model": pipe.model, "processor": pipe.processor}
+        return evaluate_by_transcription(rows, _load_transcriber(arguments, pipe), **times, **common, **batches)
+    if pipe is None:
+        return evaluate_predictions(predictions, rows, **common)
+    return evaluate_aligner(pipe.model, pipe.processor, rows, **common, **batches)
+
+
+def _read_rows(arguments: argparse.Namespace):
+    from ..label_files import read_labels
+
+    with warnings.catch_warnings():
+        # said at the end, with what is left out later
+        warnings.filterwarnings("ignore", message=".* are left out", category=UserWarning)
+        return read_labels(
+            arguments.data,
+            format=arguments.format,
+            audio=arguments.audio,
+            language=arguments.language,
+            on_error={"fail": "raise", "skip": "skip"}[arguments.on_bad_row],
+            require_words=not arguments.asr_model,
+        )
+
+
+def _load_transcriber(arguments: argparse.Namespace, pipe):
+    import torch
+
+    from ..evaluation import load_transcriber
+
+    if pipe is not None:
+        device = pipe.device
+    else:
+        device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return load_transcriber(arguments.asr_model, arguments.dtype or "auto", device)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--asr-model {arguments.asr_model}: {one_line(error)}") from error
+    # torch answers an unknown device with RuntimeError, a missing CUDA with AssertionError
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {arguments.device}: {one_line(error)}") from error
+
+
+def _tell_left_out(lines: list[str], json_file: str | None) -> None:
+    for line in lines[:_SHOWN]:
+        print(f"qwen3-asr evaluate: left out: {line}", file=sys.stderr)
+    more = len(lines) - _SHOWN
+    if more > 0:
+        where = f"; all are in {json_file}" if json_file else ""
+        print(f"qwen3-asr evaluate: left out: and {more} more{where}", file=sys.stderr)
+
+
+def _write(evaluation, arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        source = {name: getattr(arguments, name) for name in ("model", "predictions", "asr_model", "data")}
+        content = {**{name: value for name, value in source.items() if value}, **evaluation.to_dict()}
+        try:
+            text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+            Path(arguments.json).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"--json {arguments.json} cannot be written ({error.strerror})") from error
+    if arguments.plot:
+        try:
+            evaluation.plot(arguments.plot)
+        except OSError as error:
+            raise InputError(f"--plot {arguments.plot} cannot be written ({error.strerror})") from error

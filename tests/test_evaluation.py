@@ -1,0 +1,600 @@
+"""Evaluation as a library: hand-computed figures, the bundled aligner on real readings, words heard one by one."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import GOLDENS, ROOT
+from goldens.clips import synthetic_clip
+from transformers import AutoModelForSpeechSeq2Seq, AutoModelForTokenClassification, AutoProcessor
+
+from transformers_qwen3_asr import bundled_model, evaluation
+from transformers_qwen3_asr.audio import load_audio
+from transformers_qwen3_asr.evaluation import plots
+from transformers_qwen3_asr.evaluation.transcribing import LEAST_SAMPLES, cut
+
+EXAMPLES = ROOT / "examples"
+# Beginnings and ends in hundredths of a second, from PocketSphinx 5.1.1's forced alignment
+READINGS = {
+    "sense_and_sensibility.flac": (
+        "and mister john dashwood had then leisure to consider how much there might be prudently in his power to do "
+        "for them",
+        (20, 37), (37, 63), (63, 98), (98, 158), (158, 184), (184, 225), (225, 271), (271, 289), (289, 344),
+        (344, 400), (400, 433), (433, 452), (452, 479), (479, 494), (494, 546), (546, 556), (556, 575), (575, 604),
+        (604, 614), (614, 635), (635, 661), (661, 679),
+    ),
+}  # fmt: skip
+
+
+def words(text, *times):
+    """Words of a row; times in milliseconds."""
+    return [
+        {"text": word, "start": start / 1000, "end": end / 1000}
+        for word, (start, end) in zip(text.split(), times, strict=True)
+    ]
+
+
+def row(id, text, *times, language="English", **more):
+    return {"id": id, "audio": f"{id}.wav", "text": text, "language": language, "words": words(text, *times), **more}
+
+
+def readings():
+    return [
+        row(name, text, *[(10 * start, 10 * end) for start, end in times], audio=EXAMPLES / name)
+        for name, (text, *times) in READINGS.items()
+    ]
+
+
+@pytest.fixture(scope="module")
+def aligner():
+    folder = bundled_model("tiny-en")
+    model = AutoModelForTokenClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    return model, AutoProcessor.from_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def recogniser():
+    folder = GOLDENS / "asr"
+    return AutoModelForSpeechSeq2Seq.from_pretrained(folder, dtype=torch.float32), AutoProcessor.from_pretrained(
+        folder
+    )
+
+
+# intervals
+
+
+def test_interval_of_two_clips_by_hand():
+    """Two draws of two clips with mean 0 and mean 100: 0, 50, 50, 100 equally often, so 95 % reach from 0 to 100."""
+    assert evaluation.bootstrap_interval([0.0, 400.0], [4, 4]) == (0.0, 100.0)
+    # half of the draws are 50, so the middle 40 % are nothing else
+    assert evaluation.bootstrap_interval([0.0, 400.0], [4, 4], level=0.4) == (50.0, 50.0)
+    assert evaluation.bootstrap_interval([12.0, 6.0, 18.0], [2, 1, 3]) == (6.0, 6.0)
+    assert evaluation.bootstrap_interval([5.0], [2]) is None
+
+
+def test_interval_of_three_clips_against_all_their_draws():
+    sums, counts = np.array([0.0, 30.0, 300.0]), np.array([1, 2, 3])
+    draws = [list(draw) for draw in itertools.product(range(3), repeat=3)]
+    means = [sums[draw].sum() / counts[draw].sum() for draw in draws]
+    for level in (0.5, 0.8):
+        exact = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
+        found = evaluation.bootstrap_interval(sums, counts, resamples=5000, seed=3, level=level)
+        assert found == pytest.approx(tuple(exact))
+
+
+def test_interval_depends_on_the_seed_alone():
+    generator = np.random.default_rng(5)
+    sums, counts = generator.exponential(300, 40), np.full(40, 10)
+    first = evaluation.bootstrap_interval(sums, counts, seed=1)
+    assert first == evaluation.bootstrap_interval(sums, counts, seed=1)
+    assert first != evaluation.bootstrap_interval(sums, counts, seed=2)
+    low, high = first
+    mean = sums.sum() / counts.sum()
+    # the textbook's 1.96 standard errors, for means of many clips of one length
+    spread = 1.96 * (sums / 10).std(ddof=1) / np.sqrt(40)
+    assert low == pytest.approx(mean - spread, rel=0.08) and high == pytest.approx(mean + spread, rel=0.08)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([1.0, 2.0], [1]), "shapes"),
+        (([], []), "shapes"),
+        (([1.0, 2.0, 3.0], [2, 0, 1]), "clip 1 has no times"),
+        (([1.0, 2.0], [1, 1], 0), "resamples=0"),
+        (([1.0, 2.0], [1, 1], 10, 0, 1.0), r"level=1\.0"),
+    ],
+)
+def test_intervals_that_make_no_sense(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        evaluation.bootstrap_interval(*arguments)
+
+
+# times against labels
+
+
+def two_languages():
+    """Errors in milliseconds: a: 0 20, 60 100; b: 0 0; c (German): 0 2000, 100 100."""
+    labels = [
+        row("a", "one two", (0, 500), (500, 1000)),
+        row("c", "eins zwei", (0, 500), (500, 1000), language="de"),
+        row("b", "three", (100, 300)),
+    ]
+    predicted = [
+        row("b", "three", (100, 300)),
+        row("a", "one two", (0, 480), (560, 1100)),
+        row("c", "eins zwei", (0, 2500), (400, 900), language=None),
+    ]
+    return labels, evaluation.Predictions(predicted)
+
+
+def test_figures_by_hand():
+    labels, predicted = two_languages()
+    found = evaluation.evaluate_predictions(predicted, labels)
+    assert [clip.id for clip in found.clips] == ["a", "c", "b"]
+    everything = [0, 20, 60, 100, 0, 0, 0, 2000, 100, 100]
+    metrics = found.metrics
+    assert (metrics["clips"], metrics["words"]) == (3, 5)
+    assert metrics["aas_ms"] == pytest.approx(sum(everything) / 10)
+    assert metrics["median_ms"] == pytest.approx(40)
+    assert metrics["within_20ms"] == pytest.approx(0.5)
+    assert metrics["within_50ms"] == pytest.approx(0.5)
+    assert metrics["within_80ms"] == pytest.approx(0.6)
+    assert metrics["within_100ms"] == pytest.approx(0.9)
+    assert metrics["over_1s"] == pytest.approx(0.1)
+    assert metrics["zero_length"] == 0
+    assert metrics["aas_start_ms"] == pytest.approx((0 + 60 + 0 + 0 + 100) / 5)
+    assert metrics["aas_end_ms"] == pytest.approx((20 + 100 + 0 + 2000 + 100) / 5)
+    # a clip alone is drawn once in 27 times, which is more than 2.5 %: the ends are the best and the worst clip
+    assert metrics["aas_ms_interval"] == pytest.approx([0, 550])
+    assert list(found.languages) == ["English", "German"]
+    assert found.languages["English"]["aas_ms"] == pytest.approx(180 / 6)
+    assert found.languages["English"]["aas_ms_interval"] == pytest.approx([0, 45])
+    assert found.languages["German"]["aas_ms"] == pytest.approx(550)
+    assert found.languages["German"]["aas_ms_interval"] is None
+    assert found.languages["German"]["words"] == 2
+
+
+def test_table_and_dict_say_the_same():
+    labels, predicted = two_languages()
+    found = evaluation.evaluate_predictions(predicted, labels, resamples=500, seed=9)
+    heading, english, german, everything = found.table().splitlines()
+    assert heading.split()[:4] == ["language", "clips", "words", "AAS"]
+    assert english.split() == (
+        "English 2 3 30.0 0.0 - 45.0 10.0 20.0 40.0 66.7% 66.7% 83.3% 100.0% 0.00% 0.0%".split()
+    )
+    assert german.split()[:5] == ["German", "1", "2", "550.0", "-"]
+    assert everything.split()[:7] == ["all", "3", "5", "238.0", "0.0", "-", "550.0"]
+    assert len({len(line) for line in found.table().splitlines()}) == 1
+
+    stored = json.loads(json.dumps(found.to_dict()))
+    assert stored["aas_ms"] == found.metrics["aas_ms"] and stored["languages"] == found.languages
+    assert stored["interval"] == {"level": 0.95, "resamples": 500, "seed": 9, "drawn": "clips"}
+    assert stored["rows"][1] == {
+        "id": "c",
+        "language": "German",
+        "words": 2,
+        "aas_ms": 550.0,
+        "worst_ms": 2000.0,
+        "worst_word": {"index": 0, "text": "eins"},
+    }
+    assert stored["left_out"] == []
+
+
+def test_one_language_has_no_second_line_and_none_is_unknown():
+    labels, predicted = two_languages()
+    found = evaluation.evaluate_predictions(predicted, [{**labels[0], "language": None}])
+    assert [line.split()[0] for line in found.table().splitlines()] == ["language", "unknown"]
+
+
+def test_words_are_compared_as_the_transcript_has_them():
+    """Other spellings of the same letters, and other cuts, are no other words."""
+    labels = [row("a", "well-known, isn't it?", (0, 500), (600, 800), (900, 1000))]
+    predicted = [
+        {"id": "a", "words": words("WELL known Isnt it", (0, 200), (250, 520), (600, 800), (900, 1000))},
+    ]
+    found = evaluation.evaluate_predictions(evaluation.Predictions(predicted), labels)
+    (clip,) = found.clips
+    assert clip.words == ["wellknown", "isn't", "it"]
+    np.testing.assert_allclose(clip.errors, [[0, 20], [0, 0], [0, 0]], atol=1e-6)
+
+
+def test_predictions_are_found_by_path_then_id_then_name(tmp_path):
+    labels = [
+        row("labels.jsonl:1", "one", (0, 100), audio=str(tmp_path / "x" / "clip.wav")),
+        row("labels.jsonl:2", "one", (0, 100), audio=str(tmp_path / "y" / "clip.wav")),
+    ]
+    swapped = [
+        row("labels.jsonl:2", "one", (10, 110), audio=str(tmp_path / "x" / ".." / "x" / "clip.wav")),
+        row("labels.jsonl:1", "one", (50, 150), audio=str(tmp_path / "y" / "clip.wav")),
+    ]
+
+    def errors(predicted, rows=labels):
+        found = evaluation.evaluate_predictions(evaluation.Predictions(predicted), rows)
+        return [round(float(clip.errors[0, 0])) for clip in found.clips]
+
+    assert errors(swapped) == [10, 50]
+    elsewhere = [{**one, "audio": f"elsewhere/{place}.wav"} for place, one in enumerate(swapped)]
+    assert errors(elsewhere) == [50, 10]
+    named = [{"name": "clip", "words": words("one", (30, 130))}]
+    assert errors(named, labels[:1]) == [30]
+    twice = [{"name": "clip", "words": words("one", (0, 100))}] * 2
+    with pytest.raises(ValueError, match=r"labels.jsonl:1: 2 predictions in the predictions are called 'clip'"):
+        errors(twice, labels[:1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (None, "the predictions holds no prediction for it"),
+        ([], "its prediction holds no words"),
+        (words("three for", (0, 100), (100, 200)), r"'for'.* is not in the row's transcript"),
+        (words("tree", (0, 100)), r"word 0 \('tree'\) is not in the row's transcript, which says 'three'"),
+        ([{"text": "three", "start": 0.1, "end": float("nan")}], r"word 0 \('three'\): its end must be a number"),
+        ([{"text": "three", "timestamp": (0.1, None)}], r"word 0 \('three'\): its end must be a number"),
+        ([{"text": "three"}], "its start must be a number"),
+    ],
+)
+def test_bad_predictions_name_the_row(change, message):
+    labels, predicted = two_languages()
+    rows = [one for one in predicted.rows if one["id"] != "b"]
+    if change is not None:
+        rows.append({"id": "b", "words": change})
+    predicted = evaluation.Predictions(rows)
+    with pytest.raises(ValueError, match=rf"^b: .*{message}") as caught:
+        evaluation.evaluate_predictions(predicted, labels)
+    assert "\n" not in str(caught.value)
+    found = evaluation.evaluate_predictions(predicted, labels, on_bad_row="skip")
+    assert [clip.id for clip in found.clips] == ["a", "c"] and found.metrics["aas_ms"] == pytest.approx(297.5)
+    (line,) = found.left_out
+    assert line == str(caught.value) and found.to_dict()["left_out"] == [line]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"words": words("one two", (0, 500), (400, 1000))}, r"word 1 \('two'\) starts at 0.4 s, before .*overlap"),
+        ({"words": words("one three", (0, 500), (500, 1000))}, r"'three'.* is not in the transcript"),
+        ({"words": []}, "holds no words"),
+        ({"text": " "}, "empty"),
+        ({"duration": 0.8}, "the audio is 0.800 s long"),
+        ({"audio": None}, "no audio"),
+        ({"language": 3}, "language must be a name"),
+    ],
+)
+def test_bad_labels_name_the_row(change, message):
+    labels, predicted = two_languages()
+    with pytest.raises(ValueError, match=rf"^a: .*{message}"):
+        evaluation.evaluate_predictions(predicted, [labels[1], {**labels[0], **change}])
+
+
+def test_nothing_to_evaluate():
+    _, predicted = two_languages()
+    with pytest.raises(ValueError, match="there are no rows to evaluate"):
+        evaluation.evaluate_predictions(predicted, [])
+    with pytest.raises(ValueError, match=r"no clip is left to evaluate; x: .*holds no prediction"):
+        evaluation.evaluate_predictions(predicted, [row("x", "one", (0, 100))], on_bad_row="skip")
+    with pytest.raises(ValueError, match="row 0: a row is a dict"):
+        evaluation.evaluate_predictions(predicted, ["a.wav"])
+    with pytest.raises(ValueError, match="on_bad_row='ignore'"):
+        evaluation.evaluate_predictions(predicted, [], on_bad_row="ignore")
+
+
+def test_rows_that_reading_left_out_are_kept_in_mind(tmp_path):
+    from transformers_qwen3_asr.label_files import read_labels
+
+    good, bad = ({**one, "audio": "a.wav"} for one in (row("g", "one", (0, 100)), row("b", "one", (300, 100))))
+    file = tmp_path / "labels.jsonl"
+    file.write_text(f"{json.dumps(good)}\n{json.dumps(bad)}\n", encoding="utf-8")
+    with pytest.warns(UserWarning, match="1 rows? of|left out|are bad"):
+        labels = read_labels(file, on_error="skip", check_audio=False)
+    found = evaluation.evaluate_predictions(evaluation.Predictions([good]), labels, on_bad_row="skip")
+    assert found.metrics["clips"] == 1
+    (line,) = found.left_out
+    assert "before its start" in line
+
+
+# a model against labels
+
+
+def by_hand(aligner, audio, text):
+    """Times `(words, 2)` in milliseconds, without the pipeline."""
+    model, processor = aligner
+    inputs, word_lists = processor.prepare_forced_aligner_inputs(audio=audio, transcript=text, language="English")
+    with torch.inference_mode():
+        logits = model(**inputs).logits
+    (found,) = processor.decode_forced_alignment(logits, inputs["input_ids"], word_lists)
+    return np.array([[word["start_time"], word["end_time"]] for word in found]) * 1000
+
+
+def labelled_clips():
+    """Clips of different lengths and languages: the reading, its beginning, and noise with some words."""
+    (reading,) = readings()
+    samples = load_audio(reading["audio"])
+    short = {**reading, "id": "short", "audio": samples[:32000], "text": None, "words": reading["words"][:5]}
+    noise = row("noise", "eins zwei", (0, 500), (500, 1000), language="German", audio=synthetic_clip(3, 48000))
+    return [short, noise, {**reading, "audio": samples}]
+
+
+@pytest.mark.filterwarnings("ignore:the aligner was not trained")
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+def test_a_model_against_labels(aligner, batch_size):
+    rows = labelled_clips()
+    found = evaluation.evaluate_aligner(*aligner, rows, batch_size=batch_size)
+    assert [clip.id for clip in found.clips] == ["short", "noise", "sense_and_sensibility.flac"]
+    texts = [" ".join(word["text"] for word in one["words"]) for one in rows]
+    for clip, one, text in zip(found.clips, rows, texts, strict=True):
+        np.testing.assert_allclose(clip.predicted, by_hand(aligner, one["audio"], text), atol=1e-6)
+        np.testing.assert_allclose(clip.reference, [(1000 * w["start"], 1000 * w["end"]) for w in one["words"]])
+    assert list(found.languages) == ["English", "German"]
+    assert found.languages["English"]["aas_ms"] < 150  # near to another aligner's times on real speech
+    assert found.languages["English"]["words"] == 27
+
+
+def test_the_model_stays_as_it_was(aligner):
+    model, processor = aligner
+    try:
+        for training in (True, False):
+            model.train(training)
+            evaluation.evaluate_aligner(model, processor, readings())
+            assert model.training == training
+    finally:
+        model.eval()
+
+
+@pytest.mark.filterwarnings("ignore:the aligner was not trained")
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_recordings_that_cannot_be_aligned_name_the_row(aligner, tmp_path, batch_size):
+    good = labelled_clips()
+    silence = np.zeros(16000 * 33, np.float32)
+    poisoned = np.append(good[0]["audio"], np.float32("nan"))
+    (tmp_path / "noise.wav").write_bytes(b"this is no recording")
+    for number, (audio, message) in enumerate(
+        [
+            (poisoned, "NaN"),
+            (tmp_path / "nowhere.wav", "no such file"),
+            (tmp_path / "noise.wav", "noise.wav"),
+            (np.tile(silence, 2), "66.0 s long"),
+        ]
+    ):
+        bad = {**good[0], "id": f"labels.jsonl:{number}", "audio": audio}
+        with pytest.raises(ValueError, match=rf"^labels.jsonl:{number}: .*{message}"):
+            evaluation.evaluate_aligner(*aligner, [good[1], bad, good[2]], batch_size=batch_size)
+        found = evaluation.evaluate_aligner(
+            *aligner, [good[1], bad, good[2]], batch_size=batch_size, on_bad_row="skip"
+        )
+        assert [clip.id for clip in found.clips] == ["noise", "sense_and_sensibility.flac"]
+        assert len(found.left_out) == 1 and found.left_out[0].startswith(bad["id"])
+
+
+def test_arguments_that_make_no_sense(aligner, recogniser):
+    with pytest.raises(ValueError, match="batch_size must be at least 1"):
+        evaluation.evaluate_aligner(*aligner, readings(), batch_size=0)
+    with pytest.raises(ValueError, match=r"needs a .*Qwen3ASRForTokenClassification"):
+        evaluation.evaluate_aligner(recogniser[0], aligner[1], readings())
+    for times in ({}, {"model": aligner[0]}, {"processor": aligner[1], "predictions": evaluation.Predictions([])}):
+        with pytest.raises(ValueError, match="either a model with its processor, or predictions"):
+            evaluation.evaluate_by_transcription(readings(), None, **times)
+
+
+# words cut out and transcribed
+
+
+class Heard:
+    """A transcriber that knows what to say, by the place where a piece begins in a recording of rising numbers."""
+
+    def __init__(self, answers):
+        self.answers, self.batches = answers, []
+
+    def __call__(self, recordings, languages):
+        self.batches.append([len(piece) for piece in recordings])
+        assert all(piece.dtype == np.float32 and piece.ndim == 1 for piece in recordings)
+        return [
+            self.answers[language, round(float(piece[0]) * 64000)] for piece, language in zip(recordings, languages)
+        ]
+
+
+def rising(seconds):
+    """A recording whose samples say where they stand."""
+    return np.arange(round(seconds * 16000), dtype=np.float32) / 64000
+
+
+def heard_rows():
+    rows = [
+        {"id": "a", "audio": rising(2), "text": "One, two three four", "language": "en"},
+        {"id": "b", "audio": rising(1), "text": "ja nein", "language": None},
+    ]
+    predicted = [
+        {"id": "a", "words": words("one two three four", (0, 500), (500, 1250), (1250, 1250), (1500, 2400))},
+        {"id": "b", "words": words("ja nein", (100, 400), (400, 1000))},
+    ]
+    answers = {
+        ("English", 0): " ONE.",  # right
+        ("English", 8000): "two or three",  # two words too many: 7 letters
+        ("English", 24000): "",  # nothing: 4 letters
+        (None, 1600): "nein",  # another word: 3 letters to change and 2 to take away... of "ja"
+        (None, 6400): "nein",
+    }
+    return rows, evaluation.Predictions(predicted), Heard(answers)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_word_error_rate_by_hand(batch_size):
+    rows, predicted, heard = heard_rows()
+    found = evaluation.evaluate_by_transcription(rows, heard, predictions=predicted, batch_size=batch_size)
+    a, b = found.clips
+    assert (a.words, a.heard) == (["One", "two", "three", "four"], ["ONE.", "two or three", "", ""])
+    assert (a.edits, b.edits) == ([0, 2, 1, 1], [1, 0])
+    assert (a.letter_edits, b.letter_edits) == ([0, 7, 5, 4], [4, 0])
+    metrics = found.metrics
+    assert (metrics["clips"], metrics["words"]) == (2, 6)
+    assert metrics["wer"] == pytest.approx(5 / 6)
+    assert metrics["wer_interval"] == pytest.approx([0.5, 1.0])
+    assert metrics["cer"] == pytest.approx(20 / (3 + 3 + 5 + 4 + 2 + 4))
+    assert metrics["exact"] == pytest.approx(2 / 6)
+    assert metrics["silent"] == pytest.approx(2 / 6)
+    assert metrics["zero_length"] == pytest.approx(1 / 6)
+    assert found.languages["English"]["wer"] == 1 and found.languages["unknown"]["wer"] == 0.5
+    assert found.table().splitlines()[-1].split() == ("all 2 6 83.3% 50.0% - 100.0% 95.2% 33.3% 33.3% 16.7%".split())
+    assert json.loads(json.dumps(found.to_dict()))["rows"][1]["words"] == [
+        {"text": "ja", "start": 0.1, "end": 0.4, "heard": "nein"},
+        {"text": "nein", "start": 0.4, "end": 1.0, "heard": "nein"},
+    ]
+    assert a.times[3].tolist() == [1.5, 2.0]  # cut at the recording's end
+    # nothing is asked about a word that does not last; what is short is filled up to half a second
+    assert sum(map(len, heard.batches)) == 5 and max(map(len, heard.batches)) <= batch_size
+    assert min(map(min, heard.batches)) == LEAST_SAMPLES and max(map(max, heard.batches)) == 12000
+
+
+def test_pieces_are_the_recording_between_the_times():
+    samples = rising(2)
+    np.testing.assert_array_equal(cut(samples, 0.5, 1.25), samples[8000:20000])
+    short = cut(samples, 1.9, 2.5)
+    np.testing.assert_array_equal(short, np.append(samples[30400:], np.zeros(LEAST_SAMPLES - 1600, np.float32)))
+    assert short.dtype == np.float32
+    assert cut(samples, 1.0, 1.0) is None and cut(samples, 1.0, 0.5) is None and cut(samples, 2.5, 3.0) is None
+
+
+def test_an_aligner_is_asked_for_the_words(aligner):
+    """With a transcriber that hears everything right, and one that hears a neighbour too."""
+    (reading,) = readings()
+    unlabelled = {key: value for key, value in reading.items() if key != "words"}
+    model, processor = aligner
+    samples = load_audio(reading["audio"])
+    times = by_hand(aligner, samples, reading["text"]) / 1000
+    lasting = {
+        samples[round(start * 16000) :][:1280].tobytes(): word["text"]
+        for (start, end), word in zip(times, reading["words"], strict=True)
+        if end > start
+    }
+    assert len(lasting) > 10
+
+    def hears(form):
+        def transcribe(recordings, languages):
+            assert languages == ["English"] * len(recordings)
+            # a class lasts 80 ms, which are 1280 samples, so that no piece is shorter
+            return [form.format(lasting[piece[:1280].tobytes()].upper()) for piece in recordings]
+
+        return evaluation.evaluate_by_transcription([unlabelled], transcribe, model=model, processor=processor)
+
+    found = hears("{}!")
+    np.testing.assert_allclose(found.clips[0].times, times)
+    empty = 1 - len(lasting) / len(times)
+    for key in ("wer", "silent", "zero_length"):
+        assert found.metrics[key] == pytest.approx(empty), key
+    assert found.metrics["exact"] == pytest.approx(1 - empty)
+    assert hears("and {}").metrics["wer"] == 1.0
+
+
+def test_bad_rows_of_the_second_mode_are_named():
+    rows, predicted, heard = heard_rows()
+    for change, message in (
+        ({"text": None}, "transcript is missing or empty"),
+        ({"text": "…"}, "holds no word"),
+        ({"text": "ja ja"}, "is not in the row's transcript"),
+        ({"audio": np.full(16000, np.nan, np.float32)}, "NaN"),
+    ):
+        with pytest.raises(ValueError, match=rf"^b: .*{message}"):
+            evaluation.evaluate_by_transcription([rows[0], {**rows[1], **change}], heard, predictions=predicted)
+    with pytest.raises(ValueError, match="the transcriber gave 0 texts for 5 recordings"):
+        evaluation.evaluate_by_transcription(rows, lambda recordings, languages: [], predictions=predicted)
+
+
+def test_edit_distance_against_a_recursion():
+    def distance(a, b):
+        if not a or not b:
+            return len(a) + len(b)
+        return min(distance(a[1:], b) + 1, distance(a, b[1:]) + 1, distance(a[1:], b[1:]) + (a[0] != b[0]))
+
+    assert evaluation.edit_distance("kitten", "sitting") == 3
+    generator = np.random.default_rng(1)
+    for _ in range(60):
+        a, b = ("".join(generator.choice(list("ab "), generator.integers(0, 6))) for _ in range(2))
+        assert evaluation.edit_distance(a, b) == distance(a, b), (a, b)
+
+
+def test_a_qwen3_asr_model_transcribes(recogniser):
+    """Random weights: what is said is of no use, but it must be the same alone and in a batch."""
+    transcriber = evaluation.Qwen3ASRTranscriber(*recogniser, max_new_tokens=8)
+    pieces = [synthetic_clip(1, 8000), synthetic_clip(2, 20000), synthetic_clip(3, 12000)]
+    languages = ["English", None, "Klingon"]
+    together = transcriber(pieces, languages)
+    alone = [transcriber([piece], [language])[0] for piece, language in zip(pieces, languages)]
+    assert together == alone and len(set(together)) > 1
+    model, processor = recogniser
+    inputs = processor.apply_transcription_request(pieces[0], language="English")
+    answer = model.generate(**inputs, max_new_tokens=8, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+    assert together[0] == processor.decode(answer, return_format="transcription_only")
+
+
+def test_any_other_recogniser_by_the_pipeline(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    letters = ["<pad>", "<unk>", "|", *"abc"]
+    (tmp_path / "vocab.json").write_text(json.dumps({letter: i for i, letter in enumerate(letters)}))
+    tokenizer = transformers.Wav2Vec2CTCTokenizer(
+        str(tmp_path / "vocab.json"), pad_token="<pad>", unk_token="<unk>", bos_token=None, eos_token=None
+    )
+    config = transformers.Wav2Vec2Config(
+        vocab_size=len(letters), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        conv_dim=(8, 8), conv_kernel=(10, 8), conv_stride=(5, 4), num_feat_extract_layers=2, pad_token_id=0,
+        num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2,
+    )  # fmt: skip
+    transformers.Wav2Vec2ForCTC(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    transformers.Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
+    transcriber = evaluation.load_transcriber(str(tmp_path), "float32", "cpu")
+    assert isinstance(transcriber, evaluation.PipelineTranscriber)
+    pieces = [synthetic_clip(1, 8000), synthetic_clip(2, 20000)]
+    found = transcriber(pieces, ["English", None])
+    assert len(found) == 2 and all(isinstance(text, str) for text in found)
+    # nothing is filled up to the longest of a batch, which this model would hear
+    assert found == [transcriber.pipe({"raw": piece, "sampling_rate": 16000})["text"] for piece in pieces]
+    assert found[0] != found[1]
+    rows = [{"id": "a", "audio": synthetic_clip(2, 20000), "text": "a b"}]
+    predicted = evaluation.Predictions([{"id": "a", "words": words("a b", (0, 600), (600, 1200))}])
+    result = evaluation.evaluate_by_transcription(rows, transcriber, predictions=predicted)
+    assert result.metrics["words"] == 2
+
+
+def test_recognisers_by_name(goldens):
+    transcriber = evaluation.load_transcriber(str(goldens / "asr"), "float32")
+    assert isinstance(transcriber, evaluation.Qwen3ASRTranscriber) and transcriber.model.dtype == torch.float32
+    with pytest.raises(ValueError, match="tiny-en is an aligner, and cannot transcribe"):
+        evaluation.load_transcriber("tiny-en")
+
+
+# pictures
+
+
+def test_plot_shows_every_error(tmp_path):
+    pytest.importorskip("matplotlib", reason="matplotlib, of the extra plot, is not installed")
+    labels, predicted = two_languages()
+    found = evaluation.evaluate_predictions(predicted, labels)
+    signed, absolute = plots.error_figure(found).axes
+    lines = {line.get_label(): line.get_xydata() for line in absolute.get_lines()}
+    for name in ("English", "German", "all"):
+        figures = found.metrics if name == "all" else found.languages[name]
+        for limit in (20, 50, 80, 100):
+            below = lines[name][lines[name][:, 0] <= limit + 1e-6]
+            assert below[-1, 1] == pytest.approx(figures[f"within_{limit}ms"])
+        assert lines[name][-1, 1] == 1
+    # a histogram's outline: heights are the y of its upper edges; starts and ends of five words each
+    heights = [patch.get_xy()[1:-1:2, 1] for patch in signed.patches]
+    assert [round(float(sum(one))) for one in heights] == [5, 5]
+    path = tmp_path / "new" / "errors.png"
+    found.plot(path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    found.plot(tmp_path / "errors.svg")
+    assert "<svg" in (tmp_path / "errors.svg").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match=r"a plot's extension is one of .*png"):
+        found.plot(tmp_path / "errors.doc")
+
+
+def test_plot_without_matplotlib(tmp_path, monkeypatch):
+    labels, predicted = two_languages()
+    found = evaluation.evaluate_predictions(predicted, labels)
+    monkeypatch.setattr(plots, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install 'transformers-qwen3-asr\[plot\]'"):
+        found.plot(tmp_path / "errors.png")
