@@ -2,6 +2,7 @@
 
 from .augmentation import Augmentation, Gain, RowSize, Silence, Speed
 from .batches import TokenBudgetBatchSampler, row_sizes, row_tokens
+from .bins import change_bins
 from .collator import SlotCollator
 from .labels import slot_classes
 from .metrics import AlignmentMetrics, accumulated_average_shift, alignment_metrics, slot_predictions
@@ -22,6 +23,7 @@ __all__ = [
     "TokenBudgetBatchSampler",
     "accumulated_average_shift",
     "alignment_metrics",
+    "change_bins",
     "row_sizes",
     "row_tokens",
     "slot_classes",
