@@ -203,7 +203,7 @@ def _label_files(folder: Path, format: str | None) -> list[tuple[Path, str]]:
     if not any(found.values()):
         raise ValueError(f"the folder {folder} holds no label files" + (f" of the format {format}" if format else ""))
     if len(found) > 1:
-        held = ", ".join(f"{len(paths)} of {kind}" for kind, paths in found.items())
+        held = ", ".join(f"{len(found[kind])} of {kind}" for kind in FORMATS if kind in found)
         raise ValueError(f"the folder {folder} holds labels in several formats ({held}): say format=")
     [(kind, paths)] = found.items()
     return [(path, kind) for path in paths]
@@ -223,6 +223,8 @@ def _finished(
         language = aligner_language(draft.language)[0] if draft.language is not None else language
     except ValueError as error:
         problems.append(str(error))
+    if problems and not draft.entries:
+        return {}, problems, notes  # what could not be read cannot be judged further
     audio, duration = None, None
     text, text_name = draft.text, "the transcript"
     try:
@@ -238,8 +240,7 @@ def _finished(
     if text is not None and not isinstance(text, str):
         problems.append(f"text must be a string, not {type(text).__name__}")
         text = None
-    if problems and not draft.entries:
-        return {}, problems, notes  # what there is cannot be judged further
+    text = text.strip() if text is not None else None
 
     entries, rounded = without_rounding(draft.entries or [], duration)
     words = []

@@ -104,7 +104,7 @@ def _stamped(cues: list[_Cue]) -> Iterator[Entry]:
         shown = {_plain(line) for line in cue.lines}
         pieces = _STAMP.split("\n".join(lines))  # text, time, text, time, text
         times = [cue.start, *map(_seconds, pieces[1::2]), cue.end]
-        for text, start, end in zip(pieces[::2], times, times[1:], strict=True):
+        for text, start, end in zip(pieces[::2], times[:-1], times[1:], strict=True):
             if _plain(text):
                 yield Entry(_plain(text), start, end, cue.place)
 

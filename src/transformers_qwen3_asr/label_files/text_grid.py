@@ -13,6 +13,9 @@ from .rows import Draft
 
 #: Names of a tier of words, in lower case: MFA's ("words"; with several speakers "NAME - words"), WebMAUS's.
 _WORD_TIER = re.compile(r"(.+ - )?words?|ort-mau")
+#: How many intervals a tier holds, as the long and the short format say it.
+_COUNT_LONG = re.compile(r"^\s*intervals ?: ?size ?= ?(\d+)", re.MULTILINE)
+_COUNT_SHORT = re.compile(r'"IntervalTier"\s+"(?:[^"]|"")*"\s+\S+\s+\S+\s+(\d+)')
 
 
 def read_text_grid(path: Path, tier: str | None = None) -> Iterator[Draft]:
@@ -37,15 +40,21 @@ def read_text_grid(path: Path, tier: str | None = None) -> Iterator[Draft]:
 
     content = read_text(path)
     try:
-        # praatio reads no last line without an end; and it drops intervals where it keeps no empty ones
+        # praatio reads no last line without an end
         tiers = parseTextgridStr(content.rstrip() + "\n", includeEmptyIntervals=True)["tiers"]
         intervals = [tier for tier in tiers if tier["class"] == "IntervalTier"]
-        parsed = {}
+        parsed: dict[str, list] = {}
         for found in intervals:
             entries = [(float(start), float(end), str(label)) for start, end, label in found["entries"]]
-            parsed.setdefault(found["name"], []).append((entries, float(found["xmax"])))
+            parsed.setdefault(found["name"], []).append(entries)
     except (PraatioException, ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} cannot be read as a TextGrid: {type(error).__name__}: {error}") from error
+
+    # praatio stops without a word where it cannot go on
+    held = [len(found["entries"]) for found in intervals]
+    stated = [int(count) for count in (_COUNT_LONG if "item [" in content else _COUNT_SHORT).findall(content)]
+    if stated != held and not content.lstrip().startswith("{"):
+        raise ValueError(f"{path} is damaged: its tiers say that they hold {stated} intervals, but {held} can be read")
 
     if tier is not None:
         names = [name for name in parsed if name == tier]
@@ -55,17 +64,13 @@ def read_text_grid(path: Path, tier: str | None = None) -> Iterator[Draft]:
             names = list(parsed)
     if not names:
         wanted = "'words' or 'NAME - words'" if tier is None else repr(tier)
-        held = some([repr(name) for name in parsed], 8) or "none"
-        raise ValueError(f"{path} has no interval tier {wanted}; it has {held}" + ("; say tier=" if parsed else ""))
+        others = some([repr(name) for name in parsed], 8) or "none"
+        raise ValueError(f"{path} has no interval tier {wanted}; it has {others}" + ("; say tier=" if parsed else ""))
 
     draft = Draft(str(path), [], name=path.stem, file=path)
     tracks = []
     for name in names:
-        for entries, end in parsed[name]:
-            # praatio stops without a word where it cannot go on; intervals fill a tier to its end
-            if not content.lstrip().startswith("{") and (not entries or abs(entries[-1][1] - end) > 1e-3):
-                read = f"ends at {entries[-1][1]:g} s" if entries else "holds nothing"
-                raise ValueError(f"{path}: what can be read of the tier {name!r} {read}, but it is {end:g} s long")
+        for entries in parsed[name]:
             several = f" of {name!r}" if len(names) > 1 else ""
             track = Draft(draft.place, [])
             for number, (start, stop, label) in enumerate(entries, 1):

@@ -16,6 +16,7 @@ from .json_lines import draft_of
 from .matching import cleaned, some
 from .recordings import read_text
 from .rows import Draft, Entry, join_texts
+from .text_grid import read_text_grid
 
 
 def read_json(path: Path) -> Iterator[Draft]:
@@ -37,6 +38,9 @@ def read_json(path: Path) -> Iterator[Draft]:
         # segments without a transcript around them, or their words alone
         key = "words" if all("start" in row and "words" not in row for row in content) else "segments"
         content = {key: content}
+    if isinstance(content, Mapping) and "tiers" in content:
+        yield from read_text_grid(path)  # MFA's --output_format json
+        return
     if not isinstance(content, Mapping) or not {"segments", "words", "chunks"} & set(content):
         keys = f"its keys are {some(sorted(content), 8)}" if isinstance(content, Mapping) else "it is no object"
         raise ValueError(f"{path} holds no 'segments', 'words' or 'chunks' with word times: {keys}")
