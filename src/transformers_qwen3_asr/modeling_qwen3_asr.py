@@ -357,6 +357,7 @@ class Qwen3ASRForTokenClassification(_Qwen3ASRWithHead):
         position_ids: torch.LongTensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.LongTensor | None = None,
+        use_cache: bool | None = None,
         logits_to_keep: torch.BoolTensor | None = None,
         feature_attention_mask: torch.Tensor | None = None,
         num_items_in_batch: int | torch.Tensor | None = None,
@@ -367,6 +368,7 @@ class Qwen3ASRForTokenClassification(_Qwen3ASRWithHead):
             labels (`(batch, length)`, *optional*): classes at the slots, -100 everywhere else.
             logits_to_keep (`(batch, length)` boolean, *optional*): positions whose logits are wanted; the others are
                 not computed, and the loss is over labels at these positions.
+            use_cache: `False` or `None`, as callers that pass it to every model do; nothing is generated here.
             num_items_in_batch: divides the summed loss instead of the number of labels (gradient accumulation).
 
         The other arguments are [`Qwen3ASRThinkerModel`]'s.
@@ -377,7 +379,7 @@ class Qwen3ASRForTokenClassification(_Qwen3ASRWithHead):
             labels not shifted against each other.
 
         Raises:
-            ValueError: a mask or labels of another shape, labels outside the classes.
+            ValueError: a mask or labels of another shape, labels outside the classes, `use_cache=True`.
         """
         shape = tuple((input_ids if input_ids is not None else inputs_embeds).shape[:2])
         for name, value in (("labels", labels), ("logits_to_keep", logits_to_keep)):
@@ -385,7 +387,8 @@ class Qwen3ASRForTokenClassification(_Qwen3ASRWithHead):
                 raise ValueError(f"{name} must be of shape {shape} like the tokens, got {tuple(value.shape)}")
         if logits_to_keep is not None and logits_to_keep.dtype != torch.bool:
             raise ValueError(f"logits_to_keep must be a boolean mask, got {logits_to_keep.dtype}")
-        kwargs.pop("use_cache", None)  # nothing follows a classification
+        if use_cache:
+            raise ValueError("use_cache=True is not supported: nothing follows a classification, no cache is returned")
         outputs = self.thinker(
             input_ids=input_ids,
             input_features=input_features,
