@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import align
+from . import align, evaluate, merge, train
 
-VERBS = (align,)
+VERBS = (align, train, merge, evaluate)
 
 
 class OneLineParser(argparse.ArgumentParser):
