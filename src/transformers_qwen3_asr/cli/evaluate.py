@@ -10,16 +10,17 @@ from .common import DTYPES, InputError, complain, load_aligner, one_line, positi
 
 _SHOWN = 10  # of the rows that are left out
 EPILOG = """\
-labels:       JSON lines {"audio", "text", "language", "words": [{"text", "start", "end"}, ...]} in seconds, or any
-              other label file that `qwen3-asr train` takes, or a folder of them.
-predictions:  a .json file of `qwen3-asr align`, a folder of them, or a label file; found by the recording's path or
-              name, or by the row's id.
-numbers:      AAS is the mean of |predicted - labelled| over all starts and ends, with a 95 % interval from drawing the
-              clips anew 2000 times; then the median, the mean of starts and of ends alone, the shares of starts and
-              ends that are at most so far off, and the share of predicted words that do not last.
-no labels:    with --asr-model each word is cut out of the audio by its times and transcribed; the word error rate
-              compares aligners (a word by itself is heard worse than in its sentence, so it is never 0). --data then
-              needs audio and text only.
+labels:       JSON lines {"audio", "text", "language", "words": [{"text", "start", "end"}, ...]} in
+              seconds, or any other label file that `qwen3-asr train` takes, or a folder of them.
+predictions:  what `qwen3-asr align` wrote (a .json file or a folder), or a label file; found by the
+              recording's path or name, or by the row's id.
+numbers:      AAS is the mean of |predicted - labelled| over all starts and ends, with its 95 % interval
+              from drawing the clips anew 2000 times; then the median, the means of starts and of ends
+              alone, the shares of starts and ends that are at most so far off or more than a second,
+              and the share of predicted words that do not last.
+no labels:    with --asr-model each word is cut out of the audio by its times and transcribed. The word
+              error rate compares aligners; it is never 0, because a word by itself is heard worse than
+              in its sentence. --data then needs audio and text only.
 """
 
 
@@ -140,7 +141,8 @@ def _load_transcriber(arguments: argparse.Namespace, pipe):
         raise InputError(f"--asr-model {arguments.asr_model}: {one_line(error)}") from error
     # torch answers an unknown device with RuntimeError, a missing CUDA with AssertionError
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {arguments.device}: {one_line(error)}") from error
+        option = f"--device {arguments.device}" if arguments.device else f"--asr-model {arguments.asr_model}"
+        raise InputError(f"{option}: {one_line(error)}") from error
 
 
 def _tell_left_out(lines: list[str], json_file: str | None) -> None:

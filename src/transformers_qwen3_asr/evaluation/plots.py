@@ -8,6 +8,7 @@ import numpy as np
 _SHOWN_MILLISECONDS = 250  # either side of the right time; what lies beyond is counted in the outermost bars
 _BAR_MILLISECONDS = 10
 _LIMITS = (20, 50, 80, 100)
+_TICKS = (1, 5, 20, 80, 200, 1000)
 _SMALLEST = 1.0  # milliseconds, where the logarithmic axis begins
 
 
@@ -52,26 +53,33 @@ def error_figure(evaluation):
     signed, absolute = figure.subplots(1, 2)
     errors = np.concatenate([clip.errors for clip in evaluation.clips])
     edges = np.arange(-_SHOWN_MILLISECONDS, _SHOWN_MILLISECONDS + 1, _BAR_MILLISECONDS)
-    for column, name in enumerate(("starts", "ends")):
-        # the clip is a hair inside, so that the outermost bars hold what lies beyond
+    styles = {"starts": {"histtype": "stepfilled", "alpha": 0.4}, "ends": {"histtype": "step", "linewidth": 1.6}}
+    for column, (name, style) in enumerate(styles.items()):
+        # a hair inside, so that the outermost bars hold what lies beyond
         shown = np.clip(errors[:, column], edges[0], np.nextafter(edges[-1], 0))
-        signed.hist(shown, bins=edges, histtype="step", linewidth=1.6, label=name)
+        signed.hist(shown, bins=edges, label=name, **style)
     signed.axvline(0, color="0.6", linewidth=0.8)
-    signed.set(xlabel="predicted minus labelled (ms)", ylabel="words", xlim=(edges[0], edges[-1]))
+    signed.set(
+        xlabel="predicted minus labelled (ms; beyond: in the outermost bars)",
+        ylabel="words",
+        xlim=(edges[0], edges[-1]),
+    )
     signed.legend()
 
+    furthest = max(1000.0, float(np.abs(errors).max()) * 1.1)
     names = list(evaluation.languages)
     for name in names if len(names) == 1 else [*names, "all"]:
         chosen = [clip.errors for clip in evaluation.clips if name in (clip.language, "all")]
         values = np.sort(np.abs(np.concatenate(chosen)).ravel())
-        share = np.arange(1, len(values) + 1) / len(values)
+        share = np.append(np.arange(1, len(values) + 1) / len(values), 1.0)
+        values = np.append(values, furthest)
         style = {"color": "black", "linewidth": 2} if name == "all" else {"linewidth": 1.4}
         absolute.step(np.maximum(values, _SMALLEST), share, where="post", label=name, **style)
     for limit in _LIMITS:
         absolute.axvline(limit, color="0.8", linewidth=0.8, zorder=0)
     absolute.set_xscale("log")
-    absolute.set_xlim(_SMALLEST, max(1000.0, float(np.abs(errors).max()) * 1.1))
-    absolute.set_xticks([1, *_LIMITS, 1000], [f"{tick}" for tick in (1, *_LIMITS, 1000)])
+    absolute.set_xlim(_SMALLEST, furthest)
+    absolute.set_xticks(_TICKS, [str(tick) for tick in _TICKS])
     absolute.minorticks_off()
     absolute.set(xlabel="at most so far off (ms)", ylabel="share of starts and ends", ylim=(0, 1.01))
     absolute.legend(loc="lower right")

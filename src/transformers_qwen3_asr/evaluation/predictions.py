@@ -111,7 +111,7 @@ def _words(entries: Sequence[Entry] | None) -> list[dict[str, Any]]:
 
 def _keys(audio: Any, identity: Any, name: str | None) -> list[tuple[str, str]]:
     """What a row may be found by, the surest first."""
-    if isinstance(audio, Mapping) and audio.get("array") is None:
+    if isinstance(audio, Mapping):  # of datasets: the path stays beside bytes and samples
         audio = audio.get("path")
     keys = []
     is_file = isinstance(audio, (str, os.PathLike)) and len(os.fspath(audio)) < 4096
