@@ -136,6 +136,16 @@ def test_a_dataset_with_recordings_inside(speech):
         write_json_lines(rows, speech / "x.jsonl")
 
 
+def test_a_dataset_with_recordings_beside(speech):
+    from datasets import Audio, Dataset
+
+    paths = [str(speech / "speech.wav"), None]
+    data = Dataset.from_dict({"audio": paths, "words": [labels(*GOOD)] * 2}).cast_column("audio", Audio())
+    rows, problems = problems_of(data)
+    assert [row["audio"] for row in rows] == paths[:1]
+    assert problems == ["row 1: it names no audio"]
+
+
 def test_a_dataset_of_paths_and_one_that_streams(speech):
     from datasets import Dataset
 

@@ -57,7 +57,9 @@ def read_rows(source: Iterable[Mapping[str, Any]]) -> Iterator[Draft]:
     for number, row in enumerate(source):
         draft = draft_of(row, f"row {number}")
         if recordings is not None and not draft.errors:
-            draft.audio = StoredRecording(recordings, number)
+            value = recordings[number]["audio"]
+            inside = value is not None and value.get("bytes") is not None
+            draft.audio = StoredRecording(recordings, number) if inside else value
         yield draft
 
 

@@ -192,11 +192,11 @@ def _format_of(path: Path) -> str:
 
 
 def _label_files(folder: Path, format: str | None) -> list[tuple[Path, str]]:
-    """The label files below a folder, sorted by path."""
+    """The label files below a folder, sorted by path; hidden ones (macOS leaves such beside copies) are no labels."""
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("*")):
         for kind, suffixes in FORMATS.items():
-            if path.suffix.lower() in suffixes and path.is_file():
+            if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith("."):
                 found.setdefault(kind, []).append(path)
     if format is not None:
         found = {format: found.get(format, [])}
