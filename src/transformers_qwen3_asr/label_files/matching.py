@@ -5,6 +5,7 @@ import itertools
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ..alignment.words import Word, split_words
 from .rows import Entry
@@ -66,6 +67,7 @@ def match_words(
     return found
 
 
+@lru_cache(maxsize=1 << 16)  # asked several times for each label, and words recur
 def cleaned(text: str) -> str:
     """A label's letters, as the aligner cleans a word; empty where it keeps none."""
     try:
