@@ -5,29 +5,25 @@
 A line of the JSONL files is one recording (audio relative to the file, times in seconds):
 
     {"audio": "clip1.wav", "language": "English", "words": [{"text": "hello", "start": 0.31, "end": 0.74}, ...]}
+
+TextGrid, CTM, Whisper's JSON and subtitles are read as well. `qwen3-asr train` does the same, and goes on after a
+kill, trains LoRA adapters, augments, and names the rows when something is wrong with them.
 """
 
 import argparse
-from pathlib import Path
 
-from datasets import load_dataset
 from transformers import AutoModelForTokenClassification, AutoProcessor, Trainer, TrainingArguments
 
 from transformers_qwen3_asr.checkpoints import resolve_model
+from transformers_qwen3_asr.label_files import read_labels
 from transformers_qwen3_asr.training import AlignmentMetrics, SlotCollator, slot_predictions
-
-
-def read_rows(path: Path):
-    """The rows of a JSONL file, audio paths made absolute; recordings are decoded batch by batch, in the collator."""
-    rows = load_dataset("json", data_files=str(path), split="train")
-    return rows.map(lambda row: {"audio": str(path.parent / row["audio"])})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tiny-en", help="a bundled aligner's name, a folder or a hub name")
-    parser.add_argument("--train", type=Path, required=True)
-    parser.add_argument("--eval", type=Path)
+    parser.add_argument("--train", required=True)
+    parser.add_argument("--eval")
     parser.add_argument("--output", required=True)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--accumulate", type=int, default=4, help="batches a step; 4 x 8 gives the gradients of 32")
@@ -55,8 +51,8 @@ def main() -> None:
             label_names=["labels"],
             report_to="none",
         ),
-        train_dataset=read_rows(arguments.train),
-        eval_dataset=read_rows(arguments.eval) if arguments.eval else None,
+        train_dataset=read_labels(arguments.train),  # recordings are decoded batch by batch, in the collator
+        eval_dataset=read_labels(arguments.eval) if arguments.eval else None,
         data_collator=SlotCollator(processor, classify_num=model.config.num_labels),
         compute_metrics=AlignmentMetrics(model.config.timestamp_segment_time),
         preprocess_logits_for_metrics=slot_predictions,
