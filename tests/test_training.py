@@ -144,6 +144,17 @@ def test_wrong_rows_are_named(processor, classes):
         SlotCollator(processor)
 
 
+def test_a_word_of_a_sentence_is_one_word_of_the_aligner(processor, classes):
+    """nagisa cuts つか in two when it stands alone; in the sentence that the label comes from it is one word."""
+    audio = make_rows(1)[0]["audio"]
+    collator = SlotCollator(processor, classify_num=classes)
+    rows = [{"audio": audio, "words": [word("いつ", 0.1, 0.3), word("つか", 0.3, 0.9)], "language": "Japanese"}]
+    assert (collator(rows)["labels"] != -100).sum() == 4
+    rows[0]["words"][0]["text"] = "いつ かに"
+    with pytest.raises(ValueError, match=r"word 0 .* is 2 words"):
+        collator(rows)
+
+
 # gradients
 
 

@@ -218,7 +218,10 @@ class SlotCollator:
     def _word_texts(words, language, name: str) -> list[str]:
         texts = []
         for i, word in enumerate(words):
-            found = word_texts(split_words(str(word.get("text") or ""), language))
+            text = str(word.get("text") or "")
+            # Japanese and Korean are cut by what stands around a word, so that a word by itself may be cut again
+            known = text.split() if (language or "").lower() in ("japanese", "korean") else text
+            found = word_texts(split_words(known, language)) if known else []
             if len(found) != 1:
                 raise ValueError(
                     f"row {name}, word {i} ({word.get('text')!r}) is {len(found)} words to the aligner "
