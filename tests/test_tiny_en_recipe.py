@@ -144,6 +144,7 @@ def corpus_folder(espeak, tmp_path_factory):
         entries.append(
             {
                 "engine": "espeak",
+                "voice": "en-us+m3",
                 "first": first,
                 "frames": len(block),
                 "words": utterance.words,
@@ -181,15 +182,15 @@ def test_plain_batches_hold_the_clips_times(corpus_folder, tokenizer):
     words = {w for clip in clips for w in clip.words}
     prompter = Prompter(tokenizer, words)
     collator = TrainingCollator(
-        clips, prompter, lambda i: 0, lambda i: False, 400, augment=False, phonemes=phoneme_names(clips)
+        clips, prompter, lambda i: 0, lambda i: False, 1600, augment=False, phonemes=phoneme_names(clips)
     )
     batch = collator([(0, [0, 1, 2, 3])])
     for row, clip in enumerate(clips):
         found = batch["labels"][row][batch["labels"][row] != -100]
-        expected = np.stack([clip.starts, clip.ends], 1).ravel() / 0.08
-        assert np.abs(found.numpy() - expected).max() <= 0.5 + 1e-6
+        times = np.stack([clip.starts, clip.ends], 1).ravel()
+        assert np.abs(found.numpy() - times / 0.02).max() <= 0.5 + 1e-6
         targets = batch["pointer_targets"][row][batch["pointer_targets"][row] >= 0]
-        assert np.abs(targets.numpy() / 13 - expected * 0.08).max() < 0.16
+        assert np.abs(targets.numpy() / 13 - times).max() < 0.16
         assert int(batch["input_features_mask"][row].sum()) == clip.frames
     assert (batch["labels"] != -100).eq(batch["input_ids"] == prompter.slot).all()
     assert torch.equal(batch["logits_to_keep"], batch["labels"] != -100)
@@ -201,7 +202,7 @@ def test_augmented_batches_move_the_labels_with_the_sound(corpus_folder, tokeniz
 
     clips = load_clips(corpus_folder)
     prompter = Prompter(tokenizer, {w for clip in clips for w in clip.words})
-    collator = TrainingCollator(clips, prompter, lambda i: 500, lambda i: False, 400)
+    collator = TrainingCollator(clips, prompter, lambda i: 500, lambda i: False, 1600)
     seen = set()
     for step in range(4):
         batch = collator([(step, [1, 1, 1])])
@@ -210,11 +211,11 @@ def test_augmented_batches_move_the_labels_with_the_sound(corpus_folder, tokeniz
         assert torch.isfinite(batch["input_features"]).all()
         for row in range(3):
             labels = batch["labels"][row][batch["labels"][row] != -100]
-            length = float(labels[-1] - labels[0]) * 0.08
+            length = float(labels[-1] - labels[0]) * 0.02
             true = clips[1].ends[-1] - clips[1].starts[0]
             assert true / 1.3 < length < true * 1.3
             frames = int(batch["input_features_mask"][row].sum())
-            assert int(labels[-1]) * 8 <= frames + 8
+            assert int(labels[-1]) * 2 <= frames + 2
             seen.add(int(labels[0]))
     assert len(seen) > 4  # leading silence differs
 
@@ -239,9 +240,10 @@ def test_guided_attention_falls_when_it_is_learned(tokenizer, corpus_folder):
 
     clips = load_clips(corpus_folder)
     prompter = Prompter(tokenizer, {w for clip in clips for w in clip.words})
-    batch = TrainingCollator(clips, prompter, lambda i: 0, lambda i: False, 400, augment=False)([(0, [0, 1, 2, 3])])
+    batch = TrainingCollator(clips, prompter, lambda i: 0, lambda i: False, 1600, augment=False)([(0, [0, 1, 2, 3])])
     targets = batch.pop("pointer_targets")
-    batch.pop("spoken", None)
+    for name in ("spoken", "places", "own_times"):
+        batch.pop(name)
     model = Qwen3ASRForTokenClassification(build_config(tokenizer))
     pointer = Pointer(model.thinker.model, 1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
@@ -254,3 +256,79 @@ def test_guided_attention_falls_when_it_is_learned(tokenizer, corpus_folder):
         optimizer.zero_grad()
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_joined_clips_keep_their_times(corpus_folder):
+    from corpus import LONGEST_JOINED, join_clips, load_clips
+
+    clips = load_clips(corpus_folder) * 20
+    joined = join_clips(clips, np.random.default_rng(0))
+    assert len(joined) >= 3
+    assert sum(len(clip.words) for clip in joined) == sum(len(clip.words) for clip in clips)
+    assert all(clip.frames <= LONGEST_JOINED for clip in joined)
+    originals = iter(clips)
+    for clip in joined:
+        assert (clip.starts < clip.ends).all() and (clip.starts[1:] >= clip.ends[:-1]).all()
+        first = 0
+        while first < len(clip.words):
+            original = next(originals)
+            last = first + len(original.words)
+            assert clip.words[first:last] == original.words
+            shift = clip.starts[first] - original.starts[0]
+            np.testing.assert_allclose(clip.ends[first:last], original.ends + shift, atol=1e-9)
+            begin = round(shift * 100)
+            assert np.array_equal(clip.features[begin : begin + original.frames], original.features)
+            first = last
+        starts = [start for _, start in clip.phones]
+        assert starts == sorted(starts) and clip.phones[-1] == ["", clip.frames / 100]
+
+
+def test_a_batch_of_joined_clips_labels_each_position_with_its_time(corpus_folder, tokenizer):
+    from corpus import Prompter, TrainingCollator, load_clips, phoneme_names, position_times
+
+    clips = load_clips(corpus_folder) * 20
+    prompter = Prompter(tokenizer, {w for clip in clips for w in clip.words})
+    collator = TrainingCollator(
+        clips, prompter, lambda i: 100, lambda i: True, 1600, phonemes=phoneme_names(clips), joined=lambda i: True
+    )
+    batch = collator([(3, list(range(80)))])
+    assert 1500 < batch["input_features"].shape[-1] < 3200
+    audio = batch["input_ids"] == prompter.audio
+    assert batch["logits_to_keep"].eq(audio | (batch["labels"] != -100)).all()
+    own = batch["own_times"][batch["own_times"] >= 0]
+    assert len(own) == audio.sum() and len(batch["places"]) == (batch["labels"] != -100).sum()
+    count = int(audio[0].sum())
+    np.testing.assert_allclose(own[:count].numpy(), position_times(count) / 0.02, rtol=1e-5)
+    assert (batch["labels"][batch["labels"] != -100] - batch["places"]).abs().max() <= 0.5 + 1e-4
+
+
+def test_the_bell_lies_around_the_exact_time():
+    from objectives import smooth_cross_entropy
+
+    logits = torch.randn(3, 40, generator=torch.Generator().manual_seed(0))
+    places = torch.tensor([0.0, 17.4, 39.0])
+    expected = 0.0
+    for row, place in zip(logits, places, strict=True):
+        near = [k for k in range(40) if abs(k - round(float(place))) <= 3]
+        bell = torch.tensor([np.exp(-((k - float(place)) ** 2) / (2 * 0.7**2)) for k in near])
+        expected -= float((bell / bell.sum() * row.log_softmax(0)[near]).sum()) / 3
+    assert abs(float(smooth_cross_entropy(logits, places)) - expected) < 1e-5
+
+
+def test_a_grown_aligner_says_what_the_small_one_says():
+    from grow import grow
+    from tiny import slots, tiny_config, tiny_inputs, widen
+
+    from transformers_qwen3_asr import Qwen3ASRForTokenClassification
+
+    small = widen(Qwen3ASRForTokenClassification(tiny_config()))
+    more = {"audio": {"encoder_layers": 4, "encoder_ffn_dim": 80}, "text": {"num_hidden_layers": 3}}
+    large = grow(small, tiny_config(classes=200, timestamp_segment_time=20, **more)).eval()
+    inputs = tiny_inputs(small.config)
+    with torch.no_grad():
+        wanted = small(**inputs, logits_to_keep=slots(inputs)).logits
+        found = large(**inputs, logits_to_keep=slots(inputs)).logits
+    assert found.shape[-1] == 200
+    torch.testing.assert_close(found[:, ::4], wanted, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match=r"is no feed-forward weight"):
+        grow(small, tiny_config(audio={"d_model": 64}))

@@ -2,8 +2,8 @@
 
 from transformers_qwen3_asr.configuration_qwen3_asr import Qwen3ASRConfig
 
-SEGMENT_MILLISECONDS = 80
-CLASSES = 400  # 32 seconds
+SEGMENT_MILLISECONDS = 20
+CLASSES = 1600  # 32 seconds
 
 
 def build_config(tokenizer) -> Qwen3ASRConfig:
@@ -12,9 +12,9 @@ def build_config(tokenizer) -> Qwen3ASRConfig:
     audio = {
         "num_mel_bins": 128,
         "d_model": 128,
-        "encoder_layers": 3,
+        "encoder_layers": 6,
         "encoder_attention_heads": 4,
-        "encoder_ffn_dim": 384,
+        "encoder_ffn_dim": 512,
         "downsample_hidden_size": 24,
         "output_dim": 160,
         "n_window": 50,

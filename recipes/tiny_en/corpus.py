@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from architecture import SEGMENT_MILLISECONDS
 from augment import Augmenter
 from features import BANDS, whisper_scale
 from objectives import FAMILIES, PHONES_A_POSITION
@@ -14,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from transformers_qwen3_asr.configuration_qwen3_asr import audio_token_lengths
 
-SEGMENT = 0.08  # seconds a class
+SEGMENT = SEGMENT_MILLISECONDS / 1000  # seconds a class
 CHUNK, POSITIONS = 100, 13  # mel frames of an encoder chunk and its positions
 
 
@@ -40,6 +41,7 @@ class Clip:
     starts: np.ndarray
     ends: np.ndarray
     phones: list[list]
+    voice: str = ""
 
     @property
     def frames(self) -> int:
@@ -59,10 +61,54 @@ def load_clips(folder: Path) -> list[Clip]:
         for entry in json.loads(path.read_text()):
             words, starts, ends = zip(*entry["words"], strict=True)
             block = features[entry["first"] : entry["first"] + entry["frames"]]
-            clips.append(Clip(block, entry["engine"], list(words), np.array(starts), np.array(ends), entry["phones"]))
+            clips.append(
+                Clip(
+                    block,
+                    entry["engine"],
+                    list(words),
+                    np.array(starts),
+                    np.array(ends),
+                    entry["phones"],
+                    entry["voice"],
+                )
+            )
     if not clips:
         raise ValueError(f"no parts in {folder}: run make_data.py first")
     return clips
+
+
+LONGEST_JOINED = 3100  # frames, below the last class
+
+
+def join_clips(clips: list[Clip], rng: np.random.Generator) -> list[Clip]:
+    """Recordings of 15 to 30 s, or the longest that can be had, out of `clips`, with pauses of 0 to 2 s between."""
+    # voices of one engine stand together, so that most recordings name their phonemes in one way
+    left = sorted(clips, key=lambda clip: clip.engine)
+    joined = []
+    while left:
+        limit = rng.uniform(1500, LONGEST_JOINED - 200)  # a pause of 200 frames may come on top
+        parts, words, starts, ends, phones = [], [], [], [], []
+        begin = 0
+        taken = []
+        while left and (not taken or begin + left[0].frames < limit):
+            clip = left.pop(0)
+            if taken:
+                pause = int(rng.choice([0, 1, 1, 1]) * rng.uniform(10, 200))
+                parts.append(np.full((pause, clip.features.shape[1]), -10.0, dtype=np.float32))
+                begin += pause
+            taken.append(clip)
+            parts.append(np.asarray(clip.features, dtype=np.float32))
+            words += clip.words
+            starts.append(clip.starts + begin / 100)
+            ends.append(clip.ends + begin / 100)
+            phones += [[name, (100 * min(start, clip.frames / 100) + begin) / 100] for name, start in clip.phones]
+            begin += clip.frames
+            phones.append(["", begin / 100])
+        if len({clip.family for clip in taken}) > 1:
+            phones = []
+        features = np.concatenate(parts)
+        joined.append(Clip(features, taken[0].engine, words, np.concatenate(starts), np.concatenate(ends), phones))
+    return joined
 
 
 class BatchPlan(torch.utils.data.Dataset):
@@ -144,6 +190,7 @@ class TrainingCollator:
         frame_labels: `frame_labels(i)` says whether audio positions are labelled with their own time in batch i.
         classes: of the classifier; clips are laid out to end below the last one.
         augment: change speed, and in some batches voice, room and noise.
+        joined: `joined(i)` says whether the clips of batch i are joined to long recordings.
         noisy: `noisy(i)` gives their share; a small model learns faster from speech that it can also hear clearly.
         phonemes: phoneme names of each family in `objectives.FAMILIES`; given, the batch also holds their targets.
     """
@@ -159,27 +206,32 @@ class TrainingCollator:
         seed=0,
         phonemes=None,
         noisy=lambda i: 0.5,
+        joined=lambda i: False,
     ):
         self.phonemes = phonemes and [{name: i for i, name in enumerate(names)} for names in phonemes]
         self.clips, self.prompter, self.lead, self.frame_labels = clips, prompter, lead, frame_labels
         self.classes, self.augment, self.seed = classes, augment, seed
-        self.augmenter, self.noisy = Augmenter(), noisy
+        self.augmenter, self.noisy, self.joined = Augmenter(), noisy, joined
 
     def __call__(self, items) -> dict[str, torch.Tensor]:
         ((step, chosen),) = items
         rng = np.random.default_rng((self.seed, step, 1))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        clips = [self.clips[index] for index in chosen]
+        if self.joined(step):
+            clips = join_clips(clips, rng)
         blocks, leads, tempos = [], [], []
-        for index in chosen:
-            block = torch.from_numpy(np.asarray(self.clips[index].features, dtype=np.float32))
+        for clip in clips:
+            block = torch.from_numpy(np.asarray(clip.features, dtype=np.float32))
             tempo = 1.0
             if self.augment and rng.random() < 0.7:
-                count = round(len(block) / rng.uniform(0.82, 1.22))
+                count = min(round(len(block) / rng.uniform(0.82, 1.22)), max(len(block), LONGEST_JOINED))
                 tempo = len(block) / count
                 block = F.interpolate(block.T[None], size=count, mode="linear")[0].T
             room = int((self.classes - 2) * SEGMENT * 100) - len(block)
             lead = min(int(rng.integers(self.lead(step) + 1)), max(0, room))
             tail = int(rng.integers(60)) if self.augment and rng.random() < 0.5 else 0
+            tail = min(tail, max(0, room - lead))
             blocks.append(F.pad(block, (0, 0, lead, tail), value=-10.0))
             leads.append(lead / 100)
             tempos.append(tempo)
@@ -195,16 +247,20 @@ class TrainingCollator:
             "input_features_mask": mask.long(),
         }
         rows, labels, targets, spoken = [], [], [], []
-        for index, lead, tempo, frames in zip(chosen, leads, tempos, lengths.tolist(), strict=True):
-            clip = self.clips[index]
+        places, own_times = [], []
+        for clip, lead, tempo, frames in zip(clips, leads, tempos, lengths.tolist(), strict=True):
             words = [w.lower() for w in clip.words] if rng.random() < 0.5 else clip.words
             positions = audio_token_lengths(frames)
             ids = np.array(self.prompter.row(words, positions))
             times = np.stack([clip.starts, clip.ends], 1).ravel() / tempo + lead
             label = np.full(len(ids), -100)
-            label[ids == self.prompter.slot] = np.clip(np.rint(times / SEGMENT), 0, self.classes - 1)
+            place = np.clip(times / SEGMENT, 0, self.classes - 1)
+            label[ids == self.prompter.slot] = np.rint(place)
+            places.append(place)
+            own = np.full(len(ids), -1.0)
             if self.frame_labels(step):
-                label[1 : 1 + positions] = np.clip(np.rint(position_times(positions) / SEGMENT), 0, self.classes - 1)
+                own[1 : 1 + positions] = np.minimum(position_times(positions) / SEGMENT, self.classes - 1)
+            own_times.append(own)
             target = np.full(len(ids), -1)
             # An end lies in the position before it, so look a little earlier there.
             inside = times - np.tile([0.0, 0.01], len(words))
@@ -221,23 +277,28 @@ class TrainingCollator:
         batch["input_ids"] = padded(rows, self.prompter.pad)
         batch["attention_mask"] = padded([np.ones(len(r), np.int64) for r in rows], 0)
         batch["labels"] = padded(labels, -100)
-        batch["logits_to_keep"] = batch["labels"] != -100
+        own_times = padded(own_times, -1.0)
+        batch["logits_to_keep"] = (batch["labels"] != -100) | (own_times >= 0)
+        batch["places"] = torch.from_numpy(np.concatenate(places)).float()
+        batch["own_times"] = own_times[batch["logits_to_keep"]].float()
         batch["pointer_targets"] = padded(targets, -1)
         batch["spoken"] = torch.full((len(rows), max(map(len, spoken))), -100)
         for row, pieces in zip(batch["spoken"], spoken, strict=True):
             row[: len(pieces)] = torch.from_numpy(pieces)
         if self.phonemes:
-            batch["phonemes"], batch["family"] = self._phoneme_targets(chosen, leads, tempos, lengths.tolist())
+            batch["phonemes"], batch["family"] = self._phoneme_targets(clips, leads, tempos, lengths.tolist())
         return batch
 
-    def _phoneme_targets(self, chosen, leads, tempos, lengths):
+    def _phoneme_targets(self, clips, leads, tempos, lengths):
         """Phoneme classes `(clips, positions, PHONES_A_POSITION)` and families `(clips,)`."""
         counts = [audio_token_lengths(n) for n in lengths]
-        targets = np.full((len(chosen), max(counts), PHONES_A_POSITION), -100)
-        family = np.array([self.clips[index].family for index in chosen])
+        targets = np.full((len(clips), max(counts), PHONES_A_POSITION), -100)
+        family = np.array([clip.family for clip in clips])
         within = (np.arange(PHONES_A_POSITION) + 0.5) * 0.08 / PHONES_A_POSITION
-        for row, index, lead, tempo, count, own in zip(targets, chosen, leads, tempos, counts, family, strict=True):
-            clip, names = self.clips[index], self.phonemes[own]
+        for row, clip, lead, tempo, count, own in zip(targets, clips, leads, tempos, counts, family, strict=True):
+            if not clip.phones:  # joined from both families
+                continue
+            names = self.phonemes[own]
             times = (position_times(count)[:, None] + within - lead) * tempo
             classes = np.array([names[""], *(names[name] for name, _ in clip.phones), names[""]])
             starts = np.array([start for _, start in clip.phones] + [clip.frames / 100])
