@@ -336,25 +336,27 @@ def test_lora_of_a_speech_recogniser(labels, tmp_path):
 def test_two_processes_train_as_one_with_twice_the_batch(labels, tmp_path):
     """DDP on the CPU, over gloo, by the launcher and the config that the documentation names."""
     shared = ["--model", ALIGNER, "--train", str(labels), "--eval", str(labels), "--use-cpu", "--max-steps", "5",
-              "--learning-rate", "1e-3", "--save-steps", "5", "--no-load-best-model-at-end"]  # fmt: skip
+              "--learning-rate", "1e-3", "--logging-steps", "1", "--save-steps", "5"]  # fmt: skip
     command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--main_process_port", "0",
                "--config_file", str(ROOT / "examples" / "accelerate" / "ddp.yaml"), "-m",
-               "transformers_qwen3_asr", "train", *shared, "--batch-size", "2", "--output"]  # fmt: skip
+               "transformers_qwen3_asr", "train", *shared, "--batch-size", "1", "--output"]  # fmt: skip
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run([*command, str(tmp_path / "two")], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("saved from step 5") == 1
     assert record_of(tmp_path / "two")["processes"] == 2
 
-    assert run(*shared, "--batch-size", 4, "--output", tmp_path / "one") == 0
-    one, two = (load_file(tmp_path / folder / "model.safetensors") for folder in ("one", "two"))
-    assert one.keys() == two.keys()
-    base = load_file(Path(ALIGNER) / "model.safetensors")
-    moved = max((one[name].float() - base[name].float()).abs().max() for name in one)
-    for name in one:  # as they are saved, in bfloat16
-        assert (two[name].float() - one[name].float()).abs().max() < 0.1 * moved, name
+    assert run(*shared, "--batch-size", 2, "--output", tmp_path / "one") == 0
+    assert losses_of(tmp_path / "two") == pytest.approx(losses_of(tmp_path / "one"), rel=1e-3)
+    base = AutoModelForTokenClassification.from_pretrained(ALIGNER, dtype=torch.float32).state_dict()
+    one, two = (load_file(tmp_path / f / "checkpoint-5" / "model.safetensors") for f in ("one", "two"))
+    assert one.keys() == two.keys() == base.keys()
+    moved = sum(float((one[name] - base[name]).square().sum()) for name in base) ** 0.5
+    apart = sum(float((one[name] - two[name]).square().sum()) for name in base) ** 0.5
+    # Adam divides by the gradient's size, so that rounding shows where there is hardly any gradient
+    assert apart < 0.02 * moved
     one, two = (record_of(tmp_path / folder)["after"] for folder in ("one", "two"))
-    assert two["loss"] == pytest.approx(one["loss"], rel=0.05)
+    assert two["aas_ms"] == pytest.approx(one["aas_ms"], rel=0.02)
 
 
 def test_the_sharding_config_names_the_layers():
