@@ -39,6 +39,10 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--format", help="of --data, where the extension does not say it")
     parser.add_argument("--audio", metavar="FILE|FOLDER", help="recordings, where --data does not name them")
     parser.add_argument("--language", help="of rows that name none")
+    parser.add_argument("--tier", help="of TextGrid files, where it is not words or NAME - words")
+    parser.add_argument(
+        "--share-times", action="store_true", help="divide the time of a label of several words: a guess"
+    )
     parser.add_argument(
         "--asr-model", metavar="MODEL", help="measure without labels, by transcribing words (see below)"
     )
@@ -123,6 +127,8 @@ def _read_rows(arguments: argparse.Namespace):
             language=arguments.language,
             on_error={"fail": "raise", "skip": "skip"}[arguments.on_bad_row],
             require_words=not arguments.asr_model,
+            share_times=arguments.share_times,
+            tier=arguments.tier,
         )
 
 

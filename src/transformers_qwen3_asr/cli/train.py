@@ -35,6 +35,9 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     labels.add_argument("--format", help="of the label files (default: by extension)")
     labels.add_argument("--audio", metavar="FILE|FOLDER", help="recordings that label files do not name")
     labels.add_argument("--language", help="of rows that do not state theirs")
+    labels.add_argument("--tier", help="of TextGrid files, where it is not words or NAME - words")
+    labels.add_argument("--share-times", action="store_true",
+                        help="divide the time of a label of several words (a Chinese phrase): a guess")  # fmt: skip
     labels.add_argument("--on-bad-row", choices=("fail", "skip"), default="fail", help="(default: fail)")
 
     length = parser.add_argument_group("length and rate")

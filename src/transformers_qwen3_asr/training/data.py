@@ -76,7 +76,7 @@ def read_rows(
     """
     source = getattr(settings, name)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is left out is told below
+        warnings.filterwarnings("ignore", message=".* are left out", category=UserWarning)  # told below
         try:
             rows = read_labels(
                 source,
@@ -85,6 +85,8 @@ def read_rows(
                 language=settings.language,
                 on_error="skip" if settings.on_bad_row == "skip" else "raise",
                 require_words=aligner,
+                share_times=settings.share_times,
+                tier=settings.tier,
             )
         except ValueError as error:
             raise ValueError(f"{option(name)}: {error}") from error

@@ -202,6 +202,7 @@ def _arguments(settings: FineTuningSettings, aligner: bool) -> TrainingArguments
         greater_is_better=False if best else None,
         prediction_loss_only=not aligner,
         dataloader_num_workers=settings.dataloader_num_workers,
+        dataloader_pin_memory=torch.cuda.is_available() and not settings.use_cpu,  # else it warns each time
         remove_unused_columns=False,  # the collators want whole rows
         label_names=["labels"],
         report_to=settings.report_to,

@@ -26,7 +26,7 @@ class FineTuningSettings:
         model: a bundled model's name, a folder or a hub name; an aligner's or an ASR model's.
         train, eval: label files or folders, see `label_files.read_labels`; `eval` may be empty.
         output: the folder for the model, the checkpoints and `train.json`.
-        format, audio, language: handed to `read_labels`.
+        format, audio, language, tier, share_times: handed to `read_labels`.
         on_bad_row: "fail", or "skip" to leave bad rows out and say so.
         max_steps: steps of the optimizer; default: what `num_train_epochs` (3) takes.
         per_device_train_batch_size: rows a batch (8); or instead of it
@@ -57,6 +57,8 @@ class FineTuningSettings:
     format: str | None = None
     audio: str | None = None
     language: str | None = None
+    tier: str | None = None
+    share_times: bool = False
     on_bad_row: str = "fail"
     max_steps: int | None = None
     num_train_epochs: float | None = None
