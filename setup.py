@@ -5,8 +5,10 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 EXTRAS = {
-    # what transformers.Trainer asks for, at the versions the installed transformers asks for
-    "train": ["transformers[torch]>=5.17"],
+    # what transformers.Trainer asks for, at the versions the installed transformers asks for; LoRA
+    "train": ["transformers[torch]>=5.17", "peft>=0.21"],
+    # labels in Praat's TextGrid and in WebVTT, imported when such a file comes
+    "labels": ["praatio>=6.2", "webvtt-py>=0.6"],
     # word splitting of Japanese and of Korean, imported when such a text comes
     "ja": ["nagisa>=0.2.11"],
     "ko": ["soynlp>=0.0.493"],
@@ -14,8 +16,10 @@ EXTRAS = {
 }
 EXTRAS["dev"] = [
     *EXTRAS["train"],
+    *EXTRAS["labels"],
     *EXTRAS["ja"],
     *EXTRAS["ko"],
+    *EXTRAS["plot"],
     "pocketsphinx>=5.0",  # an independent aligner to compare times with
     "pytest>=8",
     "ruff>=0.15",

@@ -8,19 +8,24 @@ from .labels import slot_classes
 from .metrics import AlignmentMetrics, accumulated_average_shift, alignment_metrics, slot_predictions
 from .mixing import Concatenation, Noise
 from .randomness import EpochCallback
+from .trainer import AlignmentTrainer, NonFiniteLoss
+from .transcription_collator import TranscriptionCollator
 
 __all__ = [
     "AlignmentMetrics",
+    "AlignmentTrainer",
     "Augmentation",
     "Concatenation",
     "EpochCallback",
     "Gain",
     "Noise",
+    "NonFiniteLoss",
     "RowSize",
     "Silence",
     "SlotCollator",
     "Speed",
     "TokenBudgetBatchSampler",
+    "TranscriptionCollator",
     "accumulated_average_shift",
     "alignment_metrics",
     "change_bins",
