@@ -222,6 +222,55 @@ def test_more_steps_go_on_and_other_options_do_not(labels, tmp_path, fails, caps
     assert record_of(folder)["resumed_from"] == []
 
 
+def test_a_finished_run_is_not_taken_for_one_on_other_labels(labels, tmp_path, fails):
+    rows = labels.read_text(encoding="utf-8").splitlines(keepends=True)
+    changing = labels.parent / "changing.jsonl"
+    changing.write_text("".join(rows), encoding="utf-8")
+    arguments = ["--model", ALIGNER, "--train", changing, "--output", tmp_path / "run", *COMMON, "--max-steps", 1]
+    assert run(*arguments) == 0
+    changing.write_text("".join(rows[:6]), encoding="utf-8")
+    assert "the rows of --train have changed" in fails(*arguments)
+
+
+def test_a_run_at_its_end_is_still_evaluated(labels, tmp_path):
+    arguments = ["--model", ALIGNER, "--train", labels, "--output", tmp_path / "run", *COMMON, "--max-steps", 1]
+    assert run(*arguments) == 0
+    assert record_of(tmp_path / "run")["after"] is None
+    assert run(*arguments, "--eval", labels) == 0
+    assert record_of(tmp_path / "run")["after"]["aas_ms"] > 0
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_may_be_begun_otherwise(labels, tmp_path, fails):
+    model = broken_model(tmp_path)
+    arguments = ["--train", labels, "--output", tmp_path / "run", *COMMON, "--max-steps", 1]
+    assert "not finite" in fails("--model", model, *arguments)
+    assert run("--model", ALIGNER, *arguments) == 0
+
+
+def broken_model(folder):
+    """The golden aligner with a NaN in its classifier."""
+    model = AutoModelForTokenClassification.from_pretrained(ALIGNER, dtype=torch.float32)
+    with torch.no_grad():
+        model.thinker.lm_head.weight[0, 0] = float("nan")
+    model.save_pretrained(folder / "broken")
+    AutoProcessor.from_pretrained(ALIGNER).save_pretrained(folder / "broken")
+    return folder / "broken"
+
+
+def test_weights_that_cannot_be_read_and_adapters_are_one_line(labels, tmp_path, fails, capsys):
+    model = broken_model(tmp_path)
+    (model / "model.safetensors").write_bytes(b"nothing of the kind")
+    line = fails("--model", model, "--train", labels, "--output", tmp_path / "run", *COMMON)
+    assert f"--model {model}: " in line
+    (model / "adapter_config.json").write_text("{}")
+    assert "qwen3-asr merge" in fails("--model", model, "--train", labels, "--output", tmp_path / "run", *COMMON)
+    assert main(["evaluate", "--model", str(model), "--data", str(labels)]) == 2
+    assert "qwen3-asr merge" in capsys.readouterr().err
+    (model / "adapter_config.json").unlink()
+    assert main(["evaluate", "--model", str(model), "--data", str(labels)]) == 2
+    assert f"--model {model}: " in capsys.readouterr().err
+
+
 def test_resume_insists_on_a_checkpoint(labels, tmp_path, fails):
     line = fails("--model", ALIGNER, "--train", labels, "--output", tmp_path / "new", "--resume", *COMMON)
     assert "--resume: there is no checkpoint" in line
@@ -291,7 +340,7 @@ def test_a_frozen_encoder_stays(labels, tmp_path):
 
 def test_token_budget_join_and_checkpointed_gradients(labels, tmp_path):
     folder = tmp_path / "run"
-    arguments = ["--model", ALIGNER, "--train", labels, "--output", folder, "--use-cpu", "--token-budget", 120]
+    arguments = ["--model", ALIGNER, "--train", labels, "--output", folder, "--use-cpu", "--token-budget", 160]
     arguments += ["--join", "0.5", "--join-seconds", 4, "--gradient-checkpointing", "--epochs", 2]
     assert run(*arguments, "--gradient-accumulation-steps", 2, "--learning-rate", "1e-3") == 0
     record = record_of(folder)
@@ -387,6 +436,9 @@ def test_the_sharding_config_names_the_layers():
         (["--join-seconds", "5"], "--join-seconds needs --join"),
         (["--slot-sample-share", "1.5"], "--slot-sample-share is a share"),
         (["--learning-rate", "0"], "--learning-rate must be above 0"),
+        (["--learning-rate", "inf"], "--learning-rate must be above 0 and finite"),
+        (["--epochs", "inf"], "--epochs must be above 0 and finite"),
+        (["--noise", "0.1", "--noise-recordings", "no/such.wav"], "--noise-recordings no/such.wav"),
         (["--save-total-limit", "1"], "--save-total-limit must be at least 2"),
         (["--model", "no/such/model"], "--model no/such/model"),
         (["--train", "no/such.jsonl"], "no/such.jsonl"),

@@ -1,6 +1,7 @@
 """What the verbs share: one-line errors, number arguments, and loading an aligner. Heavy imports are inside."""
 
 import argparse
+import os
 import sys
 
 DEFAULT_MODEL = "Qwen/Qwen3-ForcedAligner-0.6B"
@@ -36,6 +37,7 @@ def load_aligner(name: str, dtype: str = "auto", device: str | None = None):
 
     Raises `InputError`, naming the option, for a checkpoint or a device that cannot be had.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForTokenClassification, AutoProcessor, pipeline
     from transformers.utils import logging
 
@@ -44,11 +46,13 @@ def load_aligner(name: str, dtype: str = "auto", device: str | None = None):
     if not sys.stderr.isatty():
         logging.disable_progress_bar()
     folder = resolve_model(name)
+    if os.path.isfile(os.path.join(folder, "adapter_config.json")):
+        raise InputError(f"--model {name} holds adapters: join them with their model by qwen3-asr merge")
     try:
         # loaded here, since pipeline() answers a refused checkpoint with pages of tracebacks
         model = AutoModelForTokenClassification.from_pretrained(folder, dtype=dtype)
         processor = AutoProcessor.from_pretrained(folder)
-    except (OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"--model {name}: {one_line(error)}") from error
     try:
         return pipeline("forced-alignment", model=model, processor=processor, device=device)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from ..label_files import read_labels
+from ..label_files import audio_duration, read_labels
 from ..label_files.rows import LabelProblem
 from .augmentation import Augmentation, Gain, RowSize, Silence, Speed
 from .batches import TokenBudgetBatchSampler, row_sizes, row_tokens
@@ -156,6 +156,11 @@ def make_augmentation(settings: FineTuningSettings, rows, sizes: Sequence[RowSiz
         steps.append(Silence(probability=settings.silence))
     if settings.gain:
         steps.append(Gain(probability=settings.gain))
+    for path in settings.noise_recordings:
+        try:
+            audio_duration(path)
+        except (ValueError, OSError) as error:
+            raise ValueError(f"--noise-recordings {path}: {error}") from error
     if settings.noise:
         steps.append(Noise(recordings=settings.noise_recordings, probability=settings.noise))
     return Augmentation(steps, reach_seconds(config)) if steps else None

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoProcessor, PrinterCallback, TrainingArguments, set_seed
 
 from ..checkpoints import resolve_model
@@ -52,15 +53,15 @@ def fine_tune(settings: FineTuningSettings, say: Callable[[str], None] = print) 
     arguments = _arguments(settings, aligner=config.num_labels is not None)
     main = PartialState().is_main_process
     tell = say if main else lambda line: None
-    if _finished(settings, record):
-        tell(f"{settings.output} holds this run, finished; --no-resume begins it again")
-        return record
 
     aligner = config.num_labels is not None
     rows = read_rows(settings, "train", aligner, tell)
     held_out = read_rows(settings, "eval", aligner, tell) if settings.eval else None
-    digest = run_record.rows_digest(rows)
-    checkpoint = _checkpoint(settings, record, digest, tell)
+    digest, eval_digest = run_record.rows_digest(rows), held_out and run_record.rows_digest(held_out)
+    if _finished(settings, record, digest, eval_digest):
+        tell(f"{settings.output} holds this run, finished; --no-resume begins it again")
+        return record
+    checkpoint = _checkpoint(settings, record, digest, eval_digest, tell)
     done = resume.completion(checkpoint) if checkpoint else {}
 
     set_seed(settings.seed)
@@ -86,6 +87,7 @@ def fine_tune(settings: FineTuningSettings, say: Callable[[str], None] = print) 
         "processes": arguments.world_size,
         "rows": {"train": len(rows), "eval": len(held_out or ())},
         "rows_digest": digest,
+        "eval_digest": eval_digest,
         "parameters": parameters,
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "resumed_from": [*done.get("resumed_from", ()), *([checkpoint.name] if checkpoint else [])],
@@ -126,6 +128,9 @@ def fine_tune(settings: FineTuningSettings, say: Callable[[str], None] = print) 
     # figures of the untouched model are in the log once, also of a run that goes on
     trainer.args.eval_on_start = held_out is not None and checkpoint is None
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    step = trainer.state.global_step
+    if held_out is not None and not any(e["step"] == step and "eval_loss" in e for e in trainer.state.log_history):
+        trainer.evaluate()  # a run that was at its end when it was first given held-out rows
 
     save_result(trainer, settings, description, lambda: load_base(settings, config))
     record |= {
@@ -149,8 +154,11 @@ def load_base(settings: FineTuningSettings, config: Qwen3ASRConfig | None = None
     name = resolve_model(settings.model)
     aligner = config.num_labels is not None
     model_class = Qwen3ASRForTokenClassification if aligner else Qwen3ASRForConditionalGeneration
-    model = model_class.from_pretrained(name, dtype=torch.float32)
-    processor = AutoProcessor.from_pretrained(name)
+    try:
+        model = model_class.from_pretrained(name, dtype=torch.float32)
+        processor = AutoProcessor.from_pretrained(name)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"--model {settings.model}: {error}") from error
     if settings.segment_ms is not None or settings.classes is not None:
         from .bins import change_bins
 
@@ -161,6 +169,8 @@ def load_base(settings: FineTuningSettings, config: Qwen3ASRConfig | None = None
 
 def _config(settings: FineTuningSettings) -> Qwen3ASRConfig:
     """The model's config, with options that are for the other kind of model refused."""
+    if (Path(settings.model) / "adapter_config.json").is_file():
+        raise ValueError(f"--model {settings.model} holds adapters: join them with their model by qwen3-asr merge")
     try:
         config = AutoConfig.from_pretrained(resolve_model(settings.model))
     except (OSError, ValueError) as error:
@@ -241,21 +251,23 @@ def _check_folder(settings: FineTuningSettings, record: dict[str, Any] | None) -
         raise ValueError(f"--resume: there is no checkpoint in {settings.output}")
 
 
-def _finished(settings: FineTuningSettings, record: dict[str, Any] | None) -> bool:
-    """Whether `record` is that of the very run that `settings` ask for, at its end."""
+def _finished(settings: FineTuningSettings, record: dict[str, Any] | None, rows: str, held_out: str | None) -> bool:
+    """Whether `record` is that of the very run that `settings` ask for, on the same rows, at its end."""
     if record is None or not record.get("finished") or settings.resume is False:
+        return False
+    if (record.get("rows_digest"), record.get("eval_digest")) != (rows, held_out):
         return False
     now = settings.as_dict()
     return all(record["settings"].get(name) == value for name, value in now.items() if name != "resume")
 
 
-def _checkpoint(settings, record, digest: str, tell) -> Path | None:
+def _checkpoint(settings, record, digest: str, eval_digest: str | None, tell) -> Path | None:
     """The checkpoint to go on from; every process gets the main one's answer. Broken checkpoints are deleted."""
     state = PartialState()
     answer: list[Any] = [None, None]
     if state.is_main_process:
         try:
-            answer[0] = _own_checkpoint(settings, record, digest, state.num_processes, tell)
+            answer[0] = _own_checkpoint(settings, record, digest, eval_digest, state.num_processes, tell)
         except ValueError as error:
             answer[1] = str(error)
     broadcast_object_list(answer)
@@ -264,13 +276,14 @@ def _checkpoint(settings, record, digest: str, tell) -> Path | None:
     return answer[0]
 
 
-def _own_checkpoint(settings, record, digest: str, processes: int, tell) -> Path | None:
+def _own_checkpoint(settings, record, digest: str, eval_digest: str | None, processes: int, tell) -> Path | None:
     if settings.resume is False:
         for path in resume.checkpoints(settings.output).values():
             shutil.rmtree(path)
         return None
-    if record is not None:
-        run_record.check_same_run(record, settings, digest, processes)
+    # a run that failed before its first checkpoint, on a bad row say, may be begun again in another way
+    if record is not None and (record.get("finished") or resume.checkpoints(settings.output)):
+        run_record.check_same_run(record, settings, digest, eval_digest, processes)
         for path in resume.remove_incomplete(settings.output):
             tell(f"{path} was half written and is deleted")
     checkpoint = resume.last_complete(settings.output)

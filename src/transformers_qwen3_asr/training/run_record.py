@@ -91,7 +91,9 @@ def write_record(output: str | Path, content: Mapping[str, Any]) -> None:
     write_json(Path(output) / RECORD, dict(content))
 
 
-def check_same_run(record: Mapping[str, Any], settings: FineTuningSettings, rows: str, processes: int) -> None:
+def check_same_run(
+    record: Mapping[str, Any], settings: FineTuningSettings, rows: str, held_out: str | None, processes: int
+) -> None:
     """
     Raise `ValueError`, naming the options, where a run that is to go on was begun in another way.
 
@@ -108,6 +110,8 @@ def check_same_run(record: Mapping[str, Any], settings: FineTuningSettings, rows
         differing.append(f"it ran in {record.get('processes')} processes, now there are {processes}")
     if not differing and record.get("rows_digest") != rows:
         differing.append("the rows of --train have changed")
+    if settings.load_best_model_at_end and held_out and record.get("eval_digest") not in (None, held_out):
+        differing.append("the rows of --eval, by which the best checkpoint is chosen, have changed")
     if differing:
         raise ValueError(
             f"{settings.output} holds a run that was begun differently: {'; '.join(differing)}. Give the same "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,10 +119,11 @@ class FineTuningSettings:
         for name in ("max_steps", "num_train_epochs", "per_device_train_batch_size", "token_budget", "lora",
                      "gradient_accumulation_steps", "learning_rate", "segment_ms", "classes", "lora_alpha",
                      "eval_steps", "save_steps", "logging_steps", "join_seconds"):  # fmt: skip
-            if getattr(self, name) is not None and not getattr(self, name) > 0:
-                raise ValueError(f"{option(name)} must be above 0, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise ValueError(f"{option(name)} must be above 0 and finite, not {value}")
         for name in ("warmup_steps", "weight_decay", "dataloader_num_workers", "seed"):
-            if not getattr(self, name) >= 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{option(name)} must not be below 0, but is {getattr(self, name)}")
         for name in ("slot_sample_share", "slot_word_share", "join", "speed", "silence", "gain", "noise"):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
