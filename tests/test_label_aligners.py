@@ -106,7 +106,7 @@ def test_marks_that_are_no_words_are_noted(speech):
     assert [str(note) for note in rows.notes] == [
         f"{path}: left out, because it is a mark and no word: '[laughter]' (interval 6)"
     ]
-    assert "1 row put in order" in rows.summary()
+    assert "1 row with notes" in rows.summary()
 
 
 def test_missing_libraries_are_named(speech, monkeypatch):

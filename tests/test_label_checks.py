@@ -29,6 +29,7 @@ def speech(tmp_path):
         (row_of(("a", "0.1", 0.5)), ["word 0 ('a'): its start must be a number of seconds, not '0.1'"]),
         (row_of(("a", 0.1, float("nan"))), ["word 0 ('a'): its end must be a number of seconds, not nan"]),
         (row_of(("a", True, 2)), ["word 0 ('a'): its start must be a number of seconds, not True"]),
+        (row_of(("a", 0.1, 10**400)), [f"word 0 ('a'): its end must be a number of seconds, not 1{'0' * 79}"]),
         (row_of(("a", -0.1, 0.5)), ["word 0 ('a') starts before the audio, at -0.1 s"]),
         (row_of(("a", 0.6, 0.5)), ["word 0 ('a') ends at 0.5 s, before its start at 0.6 s"]),
         (
@@ -70,6 +71,10 @@ def speech(tmp_path):
          ["word 0 has no text: it holds {'start': 0, 'end': 1}"]),
         ({"audio": "speech.wav", "words": {"text": ["a"], "start": []}}, ["words holds columns of different lengths: "
                                                                          "{'text': 1, 'start': 0}"]),
+        ({"audio": "speech.wav", "words": {"text": "a", "start": 0.1, "end": 0.2}},
+         ["words must be a list of {'text', 'start', 'end'}, not one object that holds 'a'"]),
+        ({"audio": "speech.wav", "words": {"start": 0.1, "end": 0.2}},
+         ["words must be a list of {'text', 'start', 'end'}, not one object that holds 0.1"]),
         (row_of(("a", 0, 1), language=" "), ["language must be a name, a code or None, not ' '"]),
     ],
 )  # fmt: skip
@@ -153,7 +158,49 @@ def test_rows_without_words_where_none_are_needed(speech):
         read_labels(path, require_words=False)
 
 
+def test_what_python_does_not_spell_out_is_a_problem_as_well():
+    """Integers of over 4300 digits have no `repr`, and neither have lists nested as deep as calls may be."""
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    for end, kind in ((10**5000, "int"), (deep, "list")):
+        [problem] = check_row({"words": [{"text": "a", "start": 0.1, "end": end}]})
+        assert problem == (
+            "word 0 ('a'): its end must be a number of seconds, not something of type "
+            f"{kind} that is too long to be shown"
+        )
+
+
 # bad rows
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b'{"words": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "it is no JSON that can be read: it is nested too"),
+        (b'{"words": ' + b"1" * 5000 + b"}", "it is no JSON that can be read: Exceeds the limit"),
+        (b'{"text": "caf\xe9"}', "it is not UTF-8: invalid continuation byte at byte 13 of the line"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_one_bad_row(speech, line, problem):
+    good = json.dumps(row_of(("Café", 0.1, 0.4)), ensure_ascii=False).encode()
+    path = speech / "labels.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + b"\r\n".join([good, line, good]) + b"\n")
+    rows, problems = problems_of(path)
+    assert [row["id"] for row in rows] == [f"{path}:1", f"{path}:3"] and triples(rows[1]) == [("Café", 0.1, 0.4)]
+    assert len(problems) == 1 and problems[0].startswith(f"{path}:2: {problem}")
+
+
+def test_repeated_ids_are_noted(speech):
+    first = write(speech / "a.jsonl", json.dumps(row_of(*GOOD, id="x")) + "\n" + json.dumps(row_of(*GOOD)))
+    second = write(speech / "b.jsonl", json.dumps(row_of(*GOOD, id="y")) + "\n" + json.dumps(row_of(*GOOD, id="x")))
+    assert read_labels(first).notes == []
+    rows = read_labels([first, second])
+    assert len(rows) == 4
+    assert [str(note) for note in rows.notes] == [
+        f"{second}:2 (id 'x'): its id is that of {first}:1, too, so that it names neither of them"
+    ]
+    assert "1 row with notes" in rows.summary()
 
 
 def test_all_bad_rows_are_named_at_once(speech):

@@ -11,6 +11,7 @@ from label_samples import CTM, GOOD, MFA, labels, problems_of, recording, row_of
 
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.label_files import LabelRows, audio_duration, read_labels, write_json_lines
+from transformers_qwen3_asr.label_files.recordings import _PADDING
 from transformers_qwen3_asr.label_files.text_grid import read_text_grid
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -231,11 +232,85 @@ def test_sources_that_do_not_fit(speech):
 
 def test_files_that_are_no_text_are_named(speech):
     (speech / "speech.ctm").write_bytes(b"speech 1 0 1 caf\xe9\n")
-    with pytest.raises(ValueError, match=r"speech\.ctm: is not UTF-8"):
+    with pytest.raises(ValueError, match=r"speech\.ctm: line 1 is not UTF-8"):
+        read_labels(speech / "speech.ctm")
+    (speech / "speech.ctm").write_bytes(b"\xef\xbb\xbfspeech 1 0 1 so\nspeech 1 1 1 caf\xe9\n")
+    with pytest.raises(ValueError, match=r"speech\.ctm: line 2 is not UTF-8"):
+        read_labels(speech / "speech.ctm")
+    (speech / "speech.ctm").write_bytes("speech 1 0 1 so\nspeech 1".encode("utf-16") + b"\x00")
+    with pytest.raises(ValueError, match=r"speech\.ctm: line 2 is not UTF-16, as its first bytes say"):
         read_labels(speech / "speech.ctm")
 
 
+def test_json_lines_in_utf16_are_read(speech):
+    path = write(speech / "labels.jsonl", json.dumps(row_of(*GOOD)), encoding="utf-16")
+    assert triples(read_labels(path)[0]) == list(GOOD)
+
+
+def test_names_that_no_file_can_have(speech):
+    """Names of files end at 255 characters, where asking for one is an error of the operating system."""
+    long = "x" * 300
+    good = row_of(*GOOD)
+    path = write(speech / "labels.jsonl", "\n".join(map(json.dumps, [{**good, "audio": f"{long}.wav"}, good])))
+    rows, problems = problems_of(path)
+    assert len(rows) == 1 and len(problems) == 1
+    assert problems[0].startswith(f"{path}:1: ") and f"{long}.wav' cannot be read" in problems[0]
+    # a transcript is looked for by the name that a CTM gives its recording
+    with pytest.raises(ValueError, match="there is no recording 'xxx"):
+        read_labels(write(speech / "a.ctm", f"{long} 1 0 1 so\n"))
+    [row] = read_labels(write(speech / "a.ctm", f"{long} 1 0 1 so\n"), audio=speech / "speech.wav")
+    assert row["text"] == "so"
+    with pytest.raises(ValueError, match="there is no label file 'xxx"):
+        read_labels(f"{long}.jsonl")
+    with pytest.raises(ValueError, match="there is no file and no folder 'xxx"):
+        read_labels(path, audio=long)
+
+
 # durations
+
+
+def encode(path, codec, samples, rate=16000):
+    with av.open(str(path), "w") as container:
+        try:
+            stream = container.add_stream(codec, rate=rate, layout="mono")
+        except (av.FFmpegError, ValueError) as error:
+            pytest.skip(f"this FFmpeg does not encode {codec}: {error}")
+        frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+        frame.sample_rate = rate
+        for part in (frame, None):
+            for packet in stream.encode(part):
+                container.mux(packet)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000])
+@pytest.mark.parametrize(("suffix", "codec"), [("mp3", "mp3"), ("ogg", "libopus"), ("m4a", "aac")])
+@pytest.mark.parametrize("form", ["path", "bytes", "dataset"])
+def test_labels_behind_what_is_decoded_are_found(tmp_path, suffix, codec, rate, form):
+    """Packets hold the encoder's delay and padding, so that they last longer than what training will decode."""
+    path = tmp_path / f"a.{suffix}"
+    tone = np.sin(np.arange(round(1.4 * rate)) * 0.2).astype(np.float32) / 2
+    encode(path, codec, tone, rate)
+    decoded = len(load_audio(path, 16000)) / 16000
+    stated = audio_duration(path)
+    if suffix == "mp3" and rate == 16000:
+        assert decoded == 1.4 and stated == pytest.approx(1.476)
+    audio = str(path) if form == "path" else {"bytes": path.read_bytes(), "path": None}
+
+    def read(end):
+        rows = [{"audio": audio, "words": labels(("a", 0.5, end))}]
+        if form == "dataset":
+            datasets = pytest.importorskip("datasets", reason="needs datasets")
+            rows = datasets.Dataset.from_list(rows).cast_column("audio", datasets.Audio(decode=False))
+        return read_labels(rows)
+
+    assert stated - decoded < _PADDING
+    for end in (decoded + 0.05, max(stated, decoded + 0.05)):
+        with pytest.raises(ValueError, match=rf"ends at .* but the audio is {decoded:.3f} s long"):
+            read(end)
+    [row] = read(decoded + 0.03)
+    assert row["duration"] == row["words"][0]["end"] == decoded
+    # far from the end nothing is decoded
+    assert read(1.0)[0]["duration"] == stated
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [("flac", None), ("mp3", "mp3"), ("ogg", "libopus"), ("mp4", "aac")])
@@ -245,17 +320,7 @@ def test_durations_without_decoding(tmp_path, suffix, codec):
     if codec is None:
         path.write_bytes(source.read_bytes())
     else:
-        samples = load_audio(source, 16000)
-        with av.open(str(path), "w") as container:
-            try:
-                stream = container.add_stream(codec, rate=16000, layout="mono")
-            except (av.FFmpegError, ValueError) as error:
-                pytest.skip(f"this FFmpeg does not encode {codec}: {error}")
-            frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
-            frame.sample_rate = 16000
-            for part in (frame, None):
-                for packet in stream.encode(part):
-                    container.mux(packet)
+        encode(path, codec, load_audio(source, 16000))
     decoded = len(load_audio(path, 16000)) / 16000
     assert audio_duration(path) == pytest.approx(decoded, abs=0.12)
     assert audio_duration(path.read_bytes()) == audio_duration(str(path)) == audio_duration({"path": str(path)})

@@ -123,6 +123,12 @@ def test_whisper_problems(speech):
         (without, r"no words with times in segment 0 \('So it goes.'\): Whisper needs word_timestamps=True"),
         ({"segments": [{"words": ["so"]}]}, "segment 0: word 0 must be a mapping"),
         ({"segments": [3]}, "segment 0 is no object: 3"),
+        (
+            {"segments": [{"text": "a", "words": {"word": "a", "start": 0.1, "end": 0.2}}]},
+            r"segment 0: words must be a list of .*, not one object that holds 'a'",
+        ),
+        ("[" * 100_000, "is no JSON that can be read: it is nested too deeply"),
+        ('{"words": ' + "1" * 5000 + "}", "is no JSON that can be read: Exceeds the limit"),
         ({"text": "so"}, r"holds no 'segments', 'words' or 'chunks' with word times: its keys are text"),
         ({"segments": []}, "it holds no words with times"),
         ("[1, 2]", "it is no object"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..alignment.languages import aligner_language
 from .matching import cleaned, entry_name, match_words, some
-from .rows import Entry, join_texts
+from .rows import Entry, join_texts, shown
 
 #: Seconds that a label may lie behind the audio's end: half of the published aligner's 80 ms, because annotations
 #: round and containers count priming samples.
@@ -58,7 +58,7 @@ def entries_of(words: Any) -> list[Entry] | None:
     if words is None:
         return None
     if isinstance(words, Mapping):
-        columns = {key: list(values) for key, values in words.items()}
+        columns = {key: _column(values) for key, values in words.items()}
         if len({len(values) for values in columns.values()}) > 1:
             raise ValueError(f"words holds columns of different lengths: { {k: len(v) for k, v in columns.items()} }")
         words = [dict(zip(columns, values)) for values in zip(*columns.values())]
@@ -67,10 +67,10 @@ def entries_of(words: Any) -> list[Entry] | None:
     entries = []
     for i, word in enumerate(words):
         if not isinstance(word, Mapping):
-            raise ValueError(f"word {i} must be a mapping with 'text', 'start' and 'end', not {word!r}")
+            raise ValueError(f"word {i} must be a mapping with 'text', 'start' and 'end', not {shown(word)}")
         text = word.get("text", word.get("word"))
         if not isinstance(text, str):
-            raise ValueError(f"word {i} has no text: it holds {dict(word)!r}")
+            raise ValueError(f"word {i} has no text: it holds {shown(dict(word))}")
         start, end = word.get("start"), word.get("end")
         if "timestamp" in word:
             try:
@@ -81,9 +81,22 @@ def entries_of(words: Any) -> list[Entry] | None:
     return entries
 
 
+def _column(values: Any) -> list:
+    """A column of labels; one label that stands alone, `{"text": "a", "start": 0.1, "end": 0.2}`, has none."""
+    try:
+        if not isinstance(values, (str, bytes, Mapping)):
+            return list(values)
+    except TypeError:
+        pass  # a number
+    raise ValueError(f"words must be a list of {{'text', 'start', 'end'}}, not one object that holds {shown(values)}")
+
+
 def is_time(value: Any) -> bool:
-    """Whether `value` is a finite number; numpy's count, booleans do not."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether `value` is a finite number that a float can hold; numpy's count, booleans do not."""
+    try:
+        return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return False
 
 
 def time_problems(entries: Sequence[Entry], duration: float | None) -> list[str]:
@@ -99,7 +112,7 @@ def time_problems(entries: Sequence[Entry], duration: float | None) -> list[str]
             continue
         wrong = [key for key, value in (("start", entry.start), ("end", entry.end)) if not is_time(value)]
         for key in wrong:
-            problems.append(f"{name}: its {key} must be a number of seconds, not {getattr(entry, key)!r}")
+            problems.append(f"{name}: its {key} must be a number of seconds, not {shown(getattr(entry, key))}")
         if wrong:
             continue
         if entry.start < 0:

@@ -6,7 +6,6 @@ from typing import Any
 
 from ..audio import load_audio
 from .json_lines import draft_of
-from .recordings import audio_duration
 from .rows import Draft
 
 _RATE = 16000
@@ -31,10 +30,6 @@ class StoredRecording:
     def value(self) -> Any:
         """What the dataset holds, `{"bytes", "path"}`."""
         return self.dataset[self.index]["audio"]
-
-    def duration(self) -> float:
-        """Seconds, without decoding."""
-        return audio_duration(self.value)
 
     def get_all_samples(self) -> SimpleNamespace:
         """Samples at 16 kHz as torchcodec's decoders give them: `data` `(samples,)` and `sample_rate`."""

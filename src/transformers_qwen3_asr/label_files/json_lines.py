@@ -7,28 +7,40 @@ from pathlib import Path
 from typing import Any
 
 from .checking import entries_of
-from .recordings import is_path, read_text
-from .rows import Draft
+from .recordings import is_path, read_lines
+from .rows import Draft, shown
 
 
 def read_json_lines(path: Path) -> Iterator[Draft]:
-    """A row a line; a line that is no JSON object is a row with an error. Empty lines are passed over."""
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    """
+    A row a line; a line that is not UTF-8, or no JSON object, is a row with an error. Empty lines are passed over.
+    """
+    for number, line in enumerate(read_lines(path), 1):
+        place = f"{path}:{number}"
+        if isinstance(line, UnicodeDecodeError):
+            yield Draft(place, file=path, errors=[f"it is not UTF-8: {line.reason} at byte {line.start} of the line"])
+            continue
         if not line.strip():
             continue
-        place = f"{path}:{number}"
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             yield Draft(place, file=path, errors=[f"it is no JSON: {error.msg} at character {error.pos}"])
-            continue
-        yield draft_of(row, place, path)
+        except (ValueError, RecursionError) as error:
+            yield Draft(place, file=path, errors=[f"it is no JSON that can be read: {unreadable(error)}"])
+        else:
+            yield draft_of(row, place, path)
+
+
+def unreadable(error: Exception) -> str:
+    """What Python refuses in JSON that is none of its syntax: depth, and integers of over 4300 digits."""
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 def draft_of(row: Any, place: str, file: Path | None = None, name: str | None = None) -> Draft:
     """A row from a mapping with the keys audio, text, words (or chunks), language and id; what is wrong is noted."""
     if not isinstance(row, Mapping):
-        return Draft(place, file=file, errors=[f"a row must be an object with 'audio' and 'words', not {row!r:.80}"])
+        return Draft(place, file=file, errors=[f"a row must be an object with 'audio' and 'words', not {shown(row)}"])
     draft = Draft(place, audio=row.get("audio"), text=row.get("text"), id=row.get("id"), file=file, name=name)
     draft.language = row.get("language")
     # "chunks" is how our pipeline and transformers' speech recognition call words with times

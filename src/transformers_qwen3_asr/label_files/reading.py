@@ -13,7 +13,7 @@ from .ctm import read_ctm
 from .hf_datasets import StoredRecording, is_dataset, read_rows
 from .json_lines import read_json_lines
 from .matching import match_words
-from .recordings import Recordings, audio_duration, decoded_duration, is_path
+from .recordings import Recordings, decoded_duration, stated_duration
 from .rows import Draft, LabelProblem, LabelRows, join_texts
 from .subtitles import read_srt, read_vtt
 from .text_grid import read_text_grid
@@ -92,6 +92,7 @@ def read_labels(
     rows = LabelRows()
     settings = {"check_audio": check_audio, "require_words": require_words, "share_times": share_times}
     count = 0
+    places: dict[str, str] = {}  # where an id that a row states was met first
     for recordings, draft in _drafts(source, format, audio, tier):
         count += 1
         row, problems, notes = _finished(draft, recordings, language, **settings)
@@ -102,6 +103,10 @@ def read_labels(
             rows.problems += [LabelProblem(name, problem) for problem in problems]
             rows.skipped += 1
         else:
+            if draft.id is not None:
+                if row["id"] in places:
+                    notes.append(f"its id is that of {places[row['id']]}, too, so that it names neither of them")
+                places.setdefault(row["id"], draft.place)
             rows.notes += [LabelProblem(name, note) for note in notes]
             rows.append(row)
     if count == 0:
@@ -160,10 +165,10 @@ def _file_drafts(
     files: list[tuple[Recordings, Path, str]] = []
     of_root: dict[Path, Recordings] = {}  # folders are listed once
     for path in paths:
-        if path.is_dir():
+        if os.path.isdir(path):
             recordings = of_root.setdefault(path, Recordings(audio, path))
             files += [(recordings, file, kind) for file, kind in _label_files(path, format)]
-        elif path.is_file():
+        elif os.path.isfile(path):
             recordings = of_root.setdefault(path.parent, Recordings(audio, path.parent))
             files.append((recordings, path, format or _format_of(path)))
         else:
@@ -281,11 +286,14 @@ def _found_audio(draft: Draft, recordings: Recordings) -> Any:
 
 
 def _duration(audio: Any, draft: Draft) -> float:
-    """Seconds; decoded only where a label lies behind what the container states."""
-    stored = isinstance(audio, StoredRecording)
-    duration = audio.duration() if stored else audio_duration(audio)
-    path = not stored and isinstance(audio, str) and is_path(audio)
-    ends = [entry.end for entry in draft.entries or [] if is_time(entry.end)]
-    if (path or stored) and any(end > duration + END_TOLERANCE for end in ends):
-        duration = decoded_duration(audio)
+    """
+    Seconds; decoded only where a label ends behind what the container states, or so near to it that it may lie behind
+    what is decoded: training would stop at such a label.
+    """
+    stored = audio.value if isinstance(audio, StoredRecording) else audio
+    duration, padding = stated_duration(stored)
+    if padding is not None:
+        limit = duration + END_TOLERANCE - padding
+        if any(entry.end > limit for entry in draft.entries or [] if is_time(entry.end)):
+            duration = decoded_duration(stored)
     return duration

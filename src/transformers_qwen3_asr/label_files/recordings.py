@@ -1,5 +1,6 @@
 """Where the recording and the transcript of a label file are, and how long a recording is."""
 
+import codecs
 import io
 import os
 import re
@@ -19,9 +20,13 @@ AUDIO_SUFFIXES = frozenset(
 )
 #: Extensions of a transcript beside a label file; .lab is what the Montreal Forced Aligner's corpora have.
 TEXT_SUFFIXES = (".txt", ".lab")
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NO_PATH = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://|data:")
 #: Containers whose header states the number of samples.
 _EXACT = {"wav", "flac", "aiff", "au", "w64", "nistsphere"}
+#: Seconds by which the packets of the others may last longer than what is decoded: they hold the encoder's delay and
+#: fill up the last frame. MP3's delay is 1105 samples, and its frames have 576 at 8 kHz: 0.14 + 0.07 s; AAC is alike.
+_PADDING = 0.3
 
 
 def audio_duration(source: Any) -> float:
@@ -30,15 +35,23 @@ def audio_duration(source: Any) -> float:
 
     Raises `ValueError`, naming the source, where it cannot be read or holds no audio.
     """
+    return stated_duration(source)[0]
+
+
+def stated_duration(source: Any) -> tuple[float, float | None]:
+    """
+    `audio_duration`, and by how many seconds the decoded recording may be shorter than that; `None` where the duration
+    is that of the decoded recording.
+    """
     if isinstance(source, dict) and source.get("array") is None:
         for key in ("bytes", "path"):
             if source.get(key) is not None:
-                return audio_duration(source[key])
+                return stated_duration(source[key])
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _stated_duration(io.BytesIO(source), f"the audio given as {len(source)} bytes")
+        return _of_container(io.BytesIO(source), f"the audio given as {len(source)} bytes")
     if isinstance(source, os.PathLike) or (isinstance(source, str) and is_path(source)):
-        return _stated_duration(os.fspath(source), repr(os.fspath(source)))
-    return decoded_duration(source)
+        return _of_container(os.fspath(source), repr(os.fspath(source)))
+    return decoded_duration(source), None
 
 
 def decoded_duration(source: Any, rate: int = 16000) -> float:
@@ -46,14 +59,14 @@ def decoded_duration(source: Any, rate: int = 16000) -> float:
     return len(load_audio(source, rate)) / rate
 
 
-def _stated_duration(file: Any, name: str) -> float:
+def _of_container(file: Any, name: str) -> tuple[float, float]:
     try:
         with av.open(file, "r") as container:
             if not container.streams.audio:
                 raise ValueError("it holds no audio")
             stream = container.streams.audio[0]
             if stream.duration and container.format.name in _EXACT:
-                return float(stream.duration * stream.time_base)
+                return float(stream.duration * stream.time_base), 0.0
             # others guess from the bit rate, or say nothing: their packets are counted, which decodes none
             ends = [
                 float((packet.pts + (packet.duration or 0)) * packet.time_base)
@@ -65,7 +78,7 @@ def _stated_duration(file: Any, name: str) -> float:
         raise ValueError(f"{name} cannot be read: {reason}") from error
     if not ends:
         raise ValueError(f"{name}: the recording is empty")
-    return max(ends)
+    return max(ends), _PADDING
 
 
 def is_path(text: str) -> bool:
@@ -88,7 +101,7 @@ class Recordings:
         self.audio = None if audio is None else Path(audio)
         self.root = root
         self._listed: dict[Path, dict[str, list[Path]]] = {}
-        if self.audio is not None and not self.audio.exists():
+        if self.audio is not None and not os.path.exists(self.audio):
             raise ValueError(f"audio: there is no file and no folder {os.fspath(audio)!r}")
 
     @property
@@ -104,7 +117,8 @@ class Recordings:
             return name
         folders = [Path() if file is None else file.parent, *([self.audio] if self.audio is not None else [])]
         paths = [folder / name for folder in folders]
-        return str(next((path for path in paths if path.is_file()), paths[0]))
+        # not Path.is_file, which raises OSError for a name of over 255 characters
+        return str(next((path for path in paths if os.path.isfile(path)), paths[0]))
 
     def called(self, name: str, file: Path) -> str:
         """
@@ -139,7 +153,7 @@ class Recordings:
                 for stem in dict.fromkeys((candidate, _without_audio_suffix(candidate))):
                     for suffix in TEXT_SUFFIXES:
                         path = folder / f"{stem}{suffix}"
-                        if path.is_file() and path != file:
+                        if os.path.isfile(path) and path != file:
                             return " ".join(read_text(path).split()), path
         return None
 
@@ -179,13 +193,40 @@ def read_text(path: Path) -> str:
     """
     A file's text: UTF-16 where it begins with its mark (Praat writes it), else UTF-8 with or without one.
 
-    Raises `ValueError`, naming the file.
+    Raises `ValueError`, naming the file, and the line that is neither.
     """
+    return _decoded(_bytes_of(path), path)
+
+
+def read_lines(path: Path) -> Iterator[str | UnicodeDecodeError]:
+    """
+    The lines of a file as `read_text` reads it, without their ends; for a line that is not UTF-8, what is wrong.
+
+    Raises `ValueError`, naming the file, where it cannot be read, or is UTF-16 with an error.
+    """
+    content = _bytes_of(path)
+    if content.startswith(_UTF16):
+        yield from _decoded(content, path).split("\n")
+        return
+    for line in content.removeprefix(codecs.BOM_UTF8).split(b"\n"):
+        try:
+            yield line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            yield error
+
+
+def _bytes_of(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
-        utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-        return content.decode("utf-16" if utf16 else "utf-8-sig")
+        return path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _decoded(content: bytes, path: Path) -> str:
+    utf16 = content.startswith(_UTF16)
+    try:
+        return content.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: {error}") from error
+        line = error.object[: error.start].decode(error.encoding, "ignore").count("\n") + 1
+        name = "UTF-16, as its first bytes say" if utf16 else "UTF-8"
+        raise ValueError(f"{path}: line {line} is not {name}: {error}") from error

@@ -26,7 +26,7 @@ class LabelRows(list):
     Attributes:
         problems (`list[LabelProblem]`): why rows were left out; a row may have several.
         notes (`list[LabelProblem]`): what was changed in rows that are in the list (entries of punctuation left out,
-            entries joined into one word, ends moved by a rounding error).
+            entries joined into one word, ends moved by a rounding error), and that ids are repeated.
         skipped (`int`): how many rows were left out.
     """
 
@@ -37,7 +37,7 @@ class LabelRows(list):
         self.skipped = 0
 
     def summary(self) -> str:
-        """One line: rows, words, hours where they are known, rows left out, rows that were changed."""
+        """One line: rows, words, hours where they are known, rows left out, rows with notes."""
         words = sum(len(row["words"]) for row in self)
         parts = [f"{_count(len(self), 'row')} of {_count(words, 'word')}"]
         if self and all("duration" in row for row in self):
@@ -45,8 +45,8 @@ class LabelRows(list):
         if self.skipped:
             parts.append(f"{_count(self.skipped, 'row')} left out (first: {self.problems[0]})")
         if self.notes:
-            changed = len({note.row for note in self.notes})
-            parts.append(f"{_count(changed, 'row')} put in order (first: {self.notes[0]})")
+            noted = len({note.row for note in self.notes})
+            parts.append(f"{_count(noted, 'row')} with notes (first: {self.notes[0]})")
         return "; ".join(parts)
 
 
@@ -93,6 +93,14 @@ class Draft:
     file: Path | None = None
     errors: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+def shown(value: Any) -> str:
+    """`repr` for a message: at most 80 characters, and words for what Python refuses to spell out."""
+    try:
+        return f"{value!r:.80}"
+    except (ValueError, RecursionError):  # an integer of over 4300 digits; lists in lists in lists …
+        return f"something of type {type(value).__name__} that is too long to be shown"
 
 
 def join_texts(texts: Sequence[str]) -> str:

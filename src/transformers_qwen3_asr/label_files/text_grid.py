@@ -47,7 +47,7 @@ def read_text_grid(path: Path, tier: str | None = None) -> Iterator[Draft]:
         for found in intervals:
             entries = [(float(start), float(end), str(label)) for start, end, label in found["entries"]]
             parsed.setdefault(found["name"], []).append(entries)
-    except (PraatioException, ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+    except (PraatioException, ValueError, IndexError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read as a TextGrid: {type(error).__name__}: {error}") from error
 
     # praatio stops without a word where it cannot go on

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from .checking import entries_of
-from .json_lines import draft_of
+from .json_lines import draft_of, unreadable
 from .matching import cleaned, some
 from .recordings import read_text
-from .rows import Draft, Entry, join_texts
+from .rows import Draft, Entry, join_texts, shown
 from .text_grid import read_text_grid
 
 
@@ -25,11 +25,14 @@ def read_json(path: Path) -> Iterator[Draft]:
 
     Raises `ValueError`, naming the file, where it is no JSON or holds no words in a way that is known.
     """
+    text = read_text(path)
     try:
-        content = json.loads(read_text(path))
+        content = json.loads(text)
     except json.JSONDecodeError as error:
         hint = "; if it has a row a line, say format='jsonl'" if error.msg == "Extra data" else ""
         raise ValueError(f"{path}: line {error.lineno} is no JSON: {error.msg}{hint}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no JSON that can be read: {unreadable(error)}") from error
     if isinstance(content, list) and content and all(isinstance(row, Mapping) for row in content):
         if all("audio" in row for row in content):
             for number, row in enumerate(content):
@@ -55,7 +58,7 @@ def _draft_of_segments(content: Mapping[str, Any], path: Path) -> Draft:
     texts, silent = [], []
     for number, segment in enumerate(content["segments"]):
         if not isinstance(segment, Mapping):
-            draft.errors.append(f"segment {number} is no object: {segment!r:.80}")
+            draft.errors.append(f"segment {number} is no object: {shown(segment)}")
             continue
         text, words = segment.get("text"), segment.get("words")
         texts.append(text)
