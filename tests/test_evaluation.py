@@ -217,6 +217,18 @@ def test_predictions_are_found_by_path_then_id_then_name(tmp_path):
         errors(twice, labels[:1])
 
 
+def test_predictions_of_a_folder_are_read_as_labels_are(tmp_path):
+    for name, id in (("a.jsonl", "a"), ("b.ndjson", "b"), (".c.jsonl", "c")):
+        (tmp_path / name).write_text(json.dumps({"id": id, "words": words("one", (0, 100))}), encoding="utf-8")
+    assert [one["id"] for one in evaluation.read_predictions(tmp_path).rows] == ["a", "b"]
+    assert len(evaluation.read_predictions(tmp_path / "b.ndjson")) == 1
+    # resource forks, as macOS leaves them beside copies, are no JSON
+    (tmp_path / "._b.json").write_bytes(b"\x00\x05\x16\x07\xff")
+    assert len(evaluation.read_predictions(tmp_path)) == 2
+    with pytest.raises(ValueError, match="there is no such file or folder"):
+        evaluation.read_predictions("x" * 300 + ".json")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -20,6 +20,7 @@ from .rows import BadRows, Item
 _READERS = {
     ".json": read_json,
     ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
     ".textgrid": read_text_grid,
     ".ctm": read_ctm,
     ".srt": read_srt,
@@ -75,16 +76,21 @@ def read_predictions(path: str | os.PathLike) -> Predictions:
     """
     Predictions from a file, or from all files of a folder that have one of the extensions below.
 
-    Read are .json (what `qwen3-asr align` writes, and Whisper's relatives), .jsonl, .TextGrid, .ctm, .srt and .vtt, as
-    by `label_files`, but as they are: an aligner may be wrong about times, which is what evaluation is to find out.
+    Read are .json (what `qwen3-asr align` writes, and Whisper's relatives), .jsonl, .ndjson, .TextGrid, .ctm, .srt and
+    .vtt, as by `label_files`, but as they are: an aligner may be wrong about times, which is what evaluation is to
+    find out. Hidden files of a folder (macOS leaves such beside copies) are passed over.
 
     Raises `ValueError`, naming the file, for one that cannot be read or holds nothing.
     """
     path = Path(path)
-    if not path.exists():
+    if not os.path.exists(path):
         raise ValueError(f"{path}: there is no such file or folder")
     if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in _READERS and file.is_file()]
+        files = [
+            file
+            for file in sorted(path.rglob("*"))
+            if file.suffix.lower() in _READERS and file.is_file() and not file.name.startswith(".")
+        ]
     elif path.suffix.lower() in _READERS:
         files = [path]
     else:
