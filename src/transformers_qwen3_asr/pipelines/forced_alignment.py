@@ -1,18 +1,18 @@
 """`pipeline("forced-alignment", model=...)`: a recording and its text in, each word's start and end out."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 from transformers import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
 from ..alignment.results import AlignmentResult
-from ..audio import is_rated_pair, load_audio
+from ..audio import load_audio
 from ..modeling_qwen3_asr import Qwen3ASRForTokenClassification
+from .rows import as_row, as_rows, check_row, is_recording, undecoded, whole_number
 
 
 class ForcedAlignmentPipeline(Pipeline):
@@ -100,19 +100,19 @@ class ForcedAlignmentPipeline(Pipeline):
         one = language is None or isinstance(language, str)
         parameters, _, _ = self._sanitize_parameters(language=language if one else None, **kwargs)
         parameters = {**self._preprocess_params, **parameters}
-        batch_size = _count("batch_size", batch_size, self._batch_size, default=1, least=1)
-        num_workers = _count("num_workers", num_workers, self._num_workers, default=0, least=0)
+        batch_size = whole_number("batch_size", batch_size, self._batch_size, default=1, least=1)
+        num_workers = whole_number("num_workers", num_workers, self._num_workers, default=0, least=0)
 
-        if _is_recording(audio) or isinstance(audio, Mapping):
+        if is_recording(audio) or isinstance(audio, Mapping):
             if not one:
                 raise ValueError(f"one recording, but language={language!r}")
-            return self.run_single((None, _row(audio, text)), parameters, {}, {})
+            return self.run_single((None, as_row(audio, text)), parameters, {}, {})
         if isinstance(audio, Sequence):
-            rows = _rows(audio, text, None if one else language)
+            rows = as_rows(audio, text, None if one else language)
             return list(self.get_iterator(rows, num_workers, batch_size, parameters, {}, {}))
         if text is not None or not one:
             raise ValueError("lists of texts or languages go with a list of recordings; a dataset's rows hold theirs")
-        return self.get_iterator(_undecoded(audio), num_workers, batch_size, parameters, {}, {})
+        return self.get_iterator(undecoded(audio), num_workers, batch_size, parameters, {}, {})
 
     def run_single(self, inputs, preprocess_params, forward_params, postprocess_params):
         batch = _as_batch([self.preprocess(inputs, **preprocess_params)])
@@ -139,7 +139,7 @@ class ForcedAlignmentPipeline(Pipeline):
         """Decodes one (index, row) and cuts its text into words; index None stands for a recording by itself."""
         index, row = input_
         try:
-            _check_row(row)
+            check_row(row)
             language = row.get("language") or language
             words = self.processor.split_words_for_alignment(row["text"], language, korean_dictionary)
             audio = load_audio(row["audio"], self.processor.feature_extractor.sampling_rate)
@@ -208,78 +208,3 @@ class _Numbered(Dataset):
 
 def _as_batch(items: list[dict]) -> dict[str, list[dict]]:
     return {"items": items}
-
-
-def _is_recording(audio: Any) -> bool:
-    """Whether `audio` is one recording (not a row, a list or a dataset)."""
-    if isinstance(audio, (str, os.PathLike, bytes, bytearray, memoryview, np.ndarray, torch.Tensor)):
-        return True
-    if hasattr(audio, "read") or hasattr(audio, "get_all_samples") or is_rated_pair(audio):
-        return True
-    return isinstance(audio, Sequence) and len(audio) > 0 and isinstance(audio[0], (int, float))
-
-
-def _check_row(row: Any) -> None:
-    if not isinstance(row, Mapping):
-        raise ValueError(f"a row is a dict with 'audio' and 'text', not {type(row).__name__}")
-    missing = [repr(key) for key in ("audio", "text") if row.get(key) is None]
-    if missing:
-        raise ValueError(
-            f"no {' and no '.join(missing)}; given are {sorted(key for key in row if row[key] is not None)}"
-        )
-    text = row["text"]
-    if not isinstance(text, str) and not (isinstance(text, Sequence) and all(isinstance(word, str) for word in text)):
-        raise ValueError(f"'text' is a {type(text).__name__}; a string or a list of words is expected")
-
-
-def _row(audio: Any, text: Any) -> Mapping:
-    """One recording or row, and the text beside it, as a row."""
-    if isinstance(audio, Mapping) and ("audio" in audio or "text" in audio):
-        if text is None:
-            return audio
-        if audio.get("text") is not None:
-            raise ValueError("a row with a 'text' and text= were both given")
-        return {**audio, "text": text}
-    return {"audio": audio, "text": text}
-
-
-def _rows(audio: Sequence, text: Any, language: Sequence | None) -> list[Mapping]:
-    """A list of recordings or rows, with the lists of texts and languages beside it, as rows."""
-    columns = {}
-    for name, values in (("text", text), ("language", language)):
-        if values is not None:
-            if isinstance(values, str) or len(values) != len(audio):
-                count = "one string" if isinstance(values, str) else f"{len(values)} items"
-                raise ValueError(f"{len(audio)} recordings, but {name} is {count}")
-            columns[name] = values
-    rows = []
-    for index, item in enumerate(audio):
-        try:
-            row = _row(item, columns["text"][index] if "text" in columns else None)
-        except ValueError as error:
-            raise ValueError(f"item {index}: {error}") from error
-        if "language" in columns:
-            row = {**row, "language": row.get("language") or columns["language"][index]}
-        rows.append(row)
-    return rows
-
-
-def _undecoded(rows: Iterable) -> Iterable:
-    """A dataset of `datasets` with its Audio column left as bytes: its own decoding needs torchcodec, which needs CUDA
-    libraries in some builds; ours decodes the same bytes."""
-    features = getattr(rows, "features", None)
-    if features and hasattr(rows, "cast_column"):
-        from datasets import Audio
-
-        if isinstance(features.get("audio"), Audio):
-            return rows.cast_column("audio", Audio(decode=False))
-    if not isinstance(rows, Iterable) and not hasattr(rows, "__getitem__"):
-        raise ValueError(f"audio is of type {type(rows).__name__}: neither a recording nor rows of them")
-    return rows
-
-
-def _count(name: str, given: int | None, configured: int | None, default: int, least: int) -> int:
-    value = next(number for number in (given, configured, default) if number is not None)
-    if not isinstance(value, int) or value < least:
-        raise ValueError(f"{name}={value!r}: a whole number of at least {least} is expected")
-    return value

@@ -1,0 +1,87 @@
+"""What a pipeline is given, as rows: one recording, lists of recordings, datasets."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..audio import is_rated_pair
+
+
+def is_recording(audio: Any) -> bool:
+    """Whether `audio` is one recording (not a row, a list or a dataset)."""
+    if isinstance(audio, (str, os.PathLike, bytes, bytearray, memoryview, np.ndarray, torch.Tensor)):
+        return True
+    if hasattr(audio, "read") or hasattr(audio, "get_all_samples") or is_rated_pair(audio):
+        return True
+    return isinstance(audio, Sequence) and len(audio) > 0 and isinstance(audio[0], (int, float))
+
+
+def check_row(row: Any) -> None:
+    """Raises `ValueError` unless `row` is a mapping with audio and a text, a string or a list of words."""
+    if not isinstance(row, Mapping):
+        raise ValueError(f"a row is a dict with 'audio' and 'text', not {type(row).__name__}")
+    missing = [repr(key) for key in ("audio", "text") if row.get(key) is None]
+    if missing:
+        raise ValueError(
+            f"no {' and no '.join(missing)}; given are {sorted(key for key in row if row[key] is not None)}"
+        )
+    text = row["text"]
+    if not isinstance(text, str) and not (isinstance(text, Sequence) and all(isinstance(word, str) for word in text)):
+        raise ValueError(f"'text' is a {type(text).__name__}; a string or a list of words is expected")
+
+
+def as_row(audio: Any, text: Any) -> Mapping:
+    """One recording or row, and the text beside it, as a row."""
+    if isinstance(audio, Mapping) and ("audio" in audio or "text" in audio):
+        if text is None:
+            return audio
+        if audio.get("text") is not None:
+            raise ValueError("a row with a 'text' and text= were both given")
+        return {**audio, "text": text}
+    return {"audio": audio, "text": text}
+
+
+def as_rows(audio: Sequence, text: Any, language: Sequence | None) -> list[Mapping]:
+    """A list of recordings or rows, with the lists of texts and languages beside it, as rows."""
+    columns = {}
+    for name, values in (("text", text), ("language", language)):
+        if values is not None:
+            if isinstance(values, str) or len(values) != len(audio):
+                count = "one string" if isinstance(values, str) else f"{len(values)} items"
+                raise ValueError(f"{len(audio)} recordings, but {name} is {count}")
+            columns[name] = values
+    rows = []
+    for index, item in enumerate(audio):
+        try:
+            row = as_row(item, columns["text"][index] if "text" in columns else None)
+        except ValueError as error:
+            raise ValueError(f"item {index}: {error}") from error
+        if "language" in columns:
+            row = {**row, "language": row.get("language") or columns["language"][index]}
+        rows.append(row)
+    return rows
+
+
+def undecoded(rows: Iterable) -> Iterable:
+    """A dataset of `datasets` with its Audio column left as bytes: its own decoding needs torchcodec, which needs CUDA
+    libraries in some builds; ours decodes the same bytes."""
+    features = getattr(rows, "features", None)
+    if features and hasattr(rows, "cast_column"):
+        from datasets import Audio
+
+        if isinstance(features.get("audio"), Audio):
+            return rows.cast_column("audio", Audio(decode=False))
+    if not isinstance(rows, Iterable) and not hasattr(rows, "__getitem__"):
+        raise ValueError(f"audio is of type {type(rows).__name__}: neither a recording nor rows of them")
+    return rows
+
+
+def whole_number(name: str, given: int | None, configured: int | None, default: int, least: int) -> int:
+    """The number given, or else configured, or else the default; `ValueError` unless it is at least `least`."""
+    value = next(number for number in (given, configured, default) if number is not None)
+    if not isinstance(value, int) or value < least:
+        raise ValueError(f"{name}={value!r}: a whole number of at least {least} is expected")
+    return value
