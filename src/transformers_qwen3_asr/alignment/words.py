@@ -10,7 +10,7 @@ import os
 import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 KOREAN_DICTIONARY_VARIABLE = "QWEN3_ASR_KOREAN_DICTIONARY"
@@ -34,12 +34,14 @@ class Word:
 
     `text` holds letters, numbers, apostrophes and combining marks only. `start` and `end` are character offsets:
     `transcript[start:end]` begins with the word's first character and ends with its last, and holds whatever was
-    dropped between them (the hyphen of "rock-n-roll").
+    dropped between them (the hyphen of "rock-n-roll"). `origins` holds the span that each character of `text` came
+    from; in Japanese, several may come from one character, or one from several.
     """
 
     text: str
     start: int
     end: int
+    origins: tuple[tuple[int, int], ...] = field(default=(), compare=False, repr=False)
 
 
 def split_words(
@@ -90,7 +92,7 @@ class _Piece:
 
 def _collect(pieces: Iterable[_Piece], single=lambda character: False) -> Iterator[Word]:
     """Words from characters: what no word keeps is dropped; a word ends where a piece cuts or after a `single` one."""
-    text, start, end = "", 0, 0
+    kept: list[_Piece] = []
     base_kept = False  # whether the letter before was kept, so that its marks are
     cut = False  # whether the next letter begins another word
     for piece in pieces:
@@ -99,21 +101,24 @@ def _collect(pieces: Iterable[_Piece], single=lambda character: False) -> Iterat
         if category[0] == "M":
             # even where a tool cut between a letter and its mark
             if base_kept:
-                text, end = text + piece.character, piece.end
+                kept.append(piece)
             continue
         if category == "Cf":  # joiners and direction marks: gone, but a mark may follow
             continue
         base_kept = category[0] in "LN" or piece.character == "'"
         if base_kept:
-            if cut and text:
-                yield Word(text, start, end)
-                text = ""
-            if not text:
-                start = piece.start
-            text, end = text + piece.character, piece.end
+            if cut and kept:
+                yield _word(kept)
+                kept = []
+            kept.append(piece)
             cut = single(piece.character)
-    if text:
-        yield Word(text, start, end)
+    if kept:
+        yield _word(kept)
+
+
+def _word(pieces: list[_Piece]) -> Word:
+    text = "".join(piece.character for piece in pieces)
+    return Word(text, pieces[0].start, pieces[-1].end, tuple((piece.start, piece.end) for piece in pieces))
 
 
 def _is_cjk(character: str) -> bool:
