@@ -207,6 +207,7 @@ def test_augmented_batches_move_the_labels_with_the_sound(corpus_folder, tokeniz
     for step in range(4):
         batch = collator([(step, [1, 1, 1])])
         again = collator([(step, [1, 1, 1])])
+        assert batch.pop("row_names") == again.pop("row_names")
         assert all(torch.equal(batch[name], again[name]) for name in batch)  # a resumed training sees the same
         assert torch.isfinite(batch["input_features"]).all()
         for row in range(3):
@@ -218,6 +219,43 @@ def test_augmented_batches_move_the_labels_with_the_sound(corpus_folder, tokeniz
             assert int(labels[-1]) * 2 <= frames + 2
             seen.add(int(labels[0]))
     assert len(seen) > 4  # leading silence differs
+
+
+def test_words_that_are_not_said_have_no_labels(corpus_folder, tokenizer):
+    from corpus import Prompter, TrainingCollator, load_clips
+
+    clips = load_clips(corpus_folder)
+    prompter = Prompter(tokenizer, {w for clip in clips for w in clip.words})
+    collator = TrainingCollator(clips, prompter, lambda i: 0, lambda i: False, 1600, slips=1.0)
+    missing = added = 0
+    for step in range(40):
+        batch = collator([(step, [0, 1, 2, 3])])
+        slots, labelled = batch["input_ids"] == prompter.slot, batch["labels"] != -100
+        assert not (labelled & ~slots).any()
+        assert torch.equal(batch["pointer_targets"] >= 0, labelled)
+        assert (batch["labels"][labelled] - batch["places"]).abs().max() <= 0.5 + 1e-3
+        added += int((slots & ~labelled).sum()) // 2
+        missing += sum(len(clip.words) for clip in clips) - int(labelled.sum()) // 2
+        for row in batch["labels"]:
+            assert (row[row != -100].diff() >= 0).all()
+    assert 0 < added < missing  # a word that is another one is both
+
+
+def test_a_part_of_a_joined_recording_may_be_left_out_of_the_transcript(corpus_folder):
+    from corpus import LONGEST_JOINED, join_clips, load_clips
+
+    clips = load_clips(corpus_folder) * 20
+    rng = np.random.default_rng(0)
+    joined = [recording for _ in range(5) for recording in join_clips(clips, rng)]
+    assert all(recording.frames <= LONGEST_JOINED for recording in joined)
+    parts = {tuple(clip.words) for clip in clips}
+    out = [recording for recording in joined if recording.left_out]
+    assert 0 < len(out) < len(joined) / 2
+    for recording in out:
+        words = tuple(recording.words[i] for i in sorted(recording.left_out))
+        assert words in parts and len(words) < len(recording.words)
+    pauses = np.concatenate([recording.starts[1:] - recording.ends[:-1] for recording in joined])
+    assert pauses.max() > 3  # seconds
 
 
 def test_batches_are_planned_the_same_each_time(corpus_folder):
@@ -242,7 +280,7 @@ def test_guided_attention_falls_when_it_is_learned(tokenizer, corpus_folder):
     prompter = Prompter(tokenizer, {w for clip in clips for w in clip.words})
     batch = TrainingCollator(clips, prompter, lambda i: 0, lambda i: False, 1600, augment=False)([(0, [0, 1, 2, 3])])
     targets = batch.pop("pointer_targets")
-    for name in ("spoken", "places", "own_times"):
+    for name in ("spoken", "places", "own_times", "row_names"):
         batch.pop(name)
     model = Qwen3ASRForTokenClassification(build_config(tokenizer))
     pointer = Pointer(model.thinker.model, 1)

@@ -12,13 +12,10 @@ import hashlib
 import random
 import re
 import sys
-import wave
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tiny_en"))
-from features import to_16k
+from recordings import labelled_recording
 from speakers import EspeakSpeaker
 from texts import clean_word
 
@@ -68,19 +65,11 @@ def speak_part(folder: Path, part: str, paragraphs: list[str], count: int) -> li
         voice = f"de+{rng.choice(TEST_VOICES if part == 'test' else VOICES)}"
         pace = rng.triangular(110, 250, 165)
         spoken = speaker.speak(text, voice, pace, rng.uniform(15, 85), rng.uniform(20, 90), rng.choice([0, 0, 0, 2]))
-        if spoken is None:  # eSpeak joined or split words, so that it has no exact times for them
-            continue
-        samples = to_16k(spoken.samples, spoken.rate)
-        if not SHORTEST <= len(samples) / 16000 <= LONGEST:
-            continue
         path = folder / part / f"{len(rows):04d}.wav"
-        with wave.open(str(path), "wb") as sound:
-            sound.setnchannels(1)
-            sound.setsampwidth(2)
-            sound.setframerate(16000)
-            sound.writeframes((samples.clip(-1, 1) * 32767).astype(np.int16).tobytes())
-        words = [{"text": word, "start": round(start, 4), "end": round(end, 4)} for word, start, end in spoken.words]
-        rows.append({"audio": str(path), "text": text, "language": "German", "voice": voice, "words": words})
+        row = labelled_recording(spoken, path, text, "German", voice, (SHORTEST, LONGEST))
+        if row is not None:
+            del row["seconds"]
+            rows.append(row)
     return rows
 
 

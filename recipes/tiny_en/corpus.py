@@ -42,6 +42,7 @@ class Clip:
     ends: np.ndarray
     phones: list[list]
     voice: str = ""
+    left_out: frozenset[int] = frozenset()  # words that are said and not in the transcript
 
     @property
     def frames(self) -> int:
@@ -81,7 +82,10 @@ LONGEST_JOINED = 3100  # frames, below the last class
 
 
 def join_clips(clips: list[Clip], rng: np.random.Generator) -> list[Clip]:
-    """Recordings of 15 to 30 s, or the longest that can be had, out of `clips`, with pauses of 0 to 2 s between."""
+    """Recordings of 15 to 30 s, or the longest that can be had, out of `clips`, with pauses of 0 to 2 s between.
+
+    One pause in ten lasts up to 10 s, and one recording in ten has a clip that the transcript leaves out.
+    """
     # voices of one engine stand together, so that most recordings name their phonemes in one way
     left = sorted(clips, key=lambda clip: clip.engine)
     joined = []
@@ -89,14 +93,17 @@ def join_clips(clips: list[Clip], rng: np.random.Generator) -> list[Clip]:
         limit = rng.uniform(1500, LONGEST_JOINED - 200)  # a pause of 200 frames may come on top
         parts, words, starts, ends, phones = [], [], [], [], []
         begin = 0
-        taken = []
+        taken, firsts = [], []
         while left and (not taken or begin + left[0].frames < limit):
             clip = left.pop(0)
             if taken:
                 pause = int(rng.choice([0, 1, 1, 1]) * rng.uniform(10, 200))
+                if rng.random() < 0.1:
+                    pause = int(np.clip(LONGEST_JOINED - begin - clip.frames, pause, rng.uniform(200, 1000)))
                 parts.append(np.full((pause, clip.features.shape[1]), -10.0, dtype=np.float32))
                 begin += pause
             taken.append(clip)
+            firsts.append(len(words))
             parts.append(np.asarray(clip.features, dtype=np.float32))
             words += clip.words
             starts.append(clip.starts + begin / 100)
@@ -106,8 +113,12 @@ def join_clips(clips: list[Clip], rng: np.random.Generator) -> list[Clip]:
             phones.append(["", begin / 100])
         if len({clip.family for clip in taken}) > 1:
             phones = []
-        features = np.concatenate(parts)
-        joined.append(Clip(features, taken[0].engine, words, np.concatenate(starts), np.concatenate(ends), phones))
+        left_out = frozenset()
+        if len(taken) > 2 and rng.random() < 0.1:
+            out = int(rng.integers(len(taken)))
+            left_out = frozenset(range(firsts[out], [*firsts, len(words)][out + 1]))
+        times = np.concatenate(starts), np.concatenate(ends)
+        joined.append(Clip(np.concatenate(parts), taken[0].engine, words, *times, phones, left_out=left_out))
     return joined
 
 
@@ -156,6 +167,7 @@ class Prompter:
         encoded = tokenizer(ordered, add_special_tokens=False).input_ids if ordered else []
         self.ids = dict(zip(ordered, encoded, strict=True))
         # characters of each piece; a byte-level piece of English has as many as it has letters
+        self.words = ordered
         self.lengths = {
             word: [len(piece) for piece in tokenizer.convert_ids_to_tokens(ids)] for word, ids in self.ids.items()
         }
@@ -191,6 +203,7 @@ class TrainingCollator:
         classes: of the classifier; clips are laid out to end below the last one.
         augment: change speed, and in some batches voice, room and noise.
         joined: `joined(i)` says whether the clips of batch i are joined to long recordings.
+        slips: share of the clips whose transcript is wrong in some words; wrong words have no labels.
         noisy: `noisy(i)` gives their share; a small model learns faster from speech that it can also hear clearly.
         phonemes: phoneme names of each family in `objectives.FAMILIES`; given, the batch also holds their targets.
     """
@@ -207,17 +220,19 @@ class TrainingCollator:
         phonemes=None,
         noisy=lambda i: 0.5,
         joined=lambda i: False,
+        slips=0.0,
     ):
         self.phonemes = phonemes and [{name: i for i, name in enumerate(names)} for names in phonemes]
         self.clips, self.prompter, self.lead, self.frame_labels = clips, prompter, lead, frame_labels
         self.classes, self.augment, self.seed = classes, augment, seed
-        self.augmenter, self.noisy, self.joined = Augmenter(), noisy, joined
+        self.augmenter, self.noisy, self.joined, self.slips = Augmenter(), noisy, joined, slips
 
     def __call__(self, items) -> dict[str, torch.Tensor]:
         ((step, chosen),) = items
         rng = np.random.default_rng((self.seed, step, 1))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         clips = [self.clips[index] for index in chosen]
+        names = [f"clip {index} ({clip.voice})" for index, clip in zip(chosen, clips, strict=True)]
         if self.joined(step):
             clips = join_clips(clips, rng)
         blocks, leads, tempos = [], [], []
@@ -251,22 +266,26 @@ class TrainingCollator:
         for clip, lead, tempo, frames in zip(clips, leads, tempos, lengths.tolist(), strict=True):
             words = [w.lower() for w in clip.words] if rng.random() < 0.5 else clip.words
             positions = audio_token_lengths(frames)
-            ids = np.array(self.prompter.row(words, positions))
-            times = np.stack([clip.starts, clip.ends], 1).ravel() / tempo + lead
+            said = np.stack([clip.starts, clip.ends], 1).ravel() / tempo + lead
+            written, heard = self._transcript(words, clip.left_out, rng)
+            ids = np.array(self.prompter.row(written, positions))
+            right = np.repeat(heard >= 0, 2)
+            times = said.reshape(-1, 2)[heard].ravel()  # of wrong words, those of any word
             label = np.full(len(ids), -100)
             place = np.clip(times / SEGMENT, 0, self.classes - 1)
-            label[ids == self.prompter.slot] = np.rint(place)
-            places.append(place)
+            label[ids == self.prompter.slot] = np.where(right, np.rint(place), -100)
+            places.append(place[right])
             own = np.full(len(ids), -1.0)
             if self.frame_labels(step):
                 own[1 : 1 + positions] = np.minimum(position_times(positions) / SEGMENT, self.classes - 1)
             own_times.append(own)
             target = np.full(len(ids), -1)
             # An end lies in the position before it, so look a little earlier there.
-            inside = times - np.tile([0.0, 0.01], len(words))
-            target[ids == self.prompter.slot] = np.clip(position_of(np.maximum(inside, 0)), 0, positions - 1)
+            inside = times - np.tile([0.0, 0.01], len(written))
+            looks = np.clip(position_of(np.maximum(inside, 0)), 0, positions - 1)
+            target[ids == self.prompter.slot] = np.where(right, looks, -1)
             rows.append(ids)
-            spoken.append(self.prompter.spoken(words, times, positions))
+            spoken.append(self.prompter.spoken(words, said, positions))
             labels.append(label)
             targets.append(target)
         width = max(map(len, rows))
@@ -274,6 +293,7 @@ class TrainingCollator:
         def padded(values, fill):
             return torch.from_numpy(np.stack([np.pad(v, (0, width - len(v)), constant_values=fill) for v in values]))
 
+        batch["row_names"] = names  # which a loss that is not finite is told with
         batch["input_ids"] = padded(rows, self.prompter.pad)
         batch["attention_mask"] = padded([np.ones(len(r), np.int64) for r in rows], 0)
         batch["labels"] = padded(labels, -100)
@@ -288,6 +308,24 @@ class TrainingCollator:
         if self.phonemes:
             batch["phonemes"], batch["family"] = self._phoneme_targets(clips, leads, tempos, lengths.tolist())
         return batch
+
+    def _transcript(self, words, left_out, rng) -> tuple[list[str], np.ndarray]:
+        """The words that are written, and which of `words` each one is (-1 for a word that is not said)."""
+        written, heard = [], []
+        rate = rng.uniform(0.03, 0.1) if self.augment and rng.random() < self.slips else 0.0
+        for i, word in enumerate(words):
+            slip = rng.choice(["missing", "other", "added"]) if rng.random() < rate else None
+            if i in left_out or (slip == "missing" and len(words) > 1):
+                continue
+            if slip == "added":
+                written.append(self.prompter.words[rng.integers(len(self.prompter.words))])
+                heard.append(-1)
+            other = slip == "other"
+            written.append(self.prompter.words[rng.integers(len(self.prompter.words))] if other else word)
+            heard.append(-1 if other else i)
+        if max(heard, default=-1) < 0:  # nothing left that could be learned
+            return words, np.arange(len(words))
+        return written, np.array(heard)
 
     def _phoneme_targets(self, clips, leads, tempos, lengths):
         """Phoneme classes `(clips, positions, PHONES_A_POSITION)` and families `(clips,)`."""

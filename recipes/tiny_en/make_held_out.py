@@ -12,12 +12,10 @@ cut from a person's recordings. Texts keep their capitals and punctuation. The s
 
 import argparse
 import random
-import wave
 from pathlib import Path
 
-import numpy as np
-from features import to_16k
 from make_data import TEST_ACCENTS, TEST_VARIANTS
+from recordings import labelled_recording
 from speakers import EspeakSpeaker, FestivalSpeaker
 from texts import TextSource
 
@@ -63,24 +61,15 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = arguments.output
     folder.mkdir(parents=True, exist_ok=True)
-    rows, seconds, refused = [], [], 0
+    rows, refused = [], 0
     for i, (voice, text, spoken) in enumerate(utterances(random.Random(7), arguments.texts)):
-        if spoken is None:  # the engine joined or split words, so that it has no exact times for these
+        path = folder / f"{i:04d}.wav"
+        row = labelled_recording(spoken, path, text, "English", voice, (SHORTEST, LONGEST))
+        if row is None:
             refused += 1
-            continue
-        samples = to_16k(spoken.samples, spoken.rate)
-        if not SHORTEST <= len(samples) / 16000 <= LONGEST:
-            refused += 1
-            continue
-        name = f"{i:04d}.wav"
-        with wave.open(str(folder / name), "wb") as sound:
-            sound.setnchannels(1)
-            sound.setsampwidth(2)
-            sound.setframerate(16000)
-            sound.writeframes((samples.clip(-1, 1) * 32767).astype(np.int16).tobytes())
-        words = [{"text": word, "start": round(start, 4), "end": round(end, 4)} for word, start, end in spoken.words]
-        rows.append({"audio": str(folder / name), "text": text, "language": "English", "voice": voice, "words": words})
-        seconds.append(len(samples) / 16000)
+        else:
+            rows.append(row)
+    seconds = [row.pop("seconds") for row in rows]
     write_json_lines(rows, folder / "labels.jsonl")
     parts = {f"{low}-{high}s": [low <= length < high for length in seconds] for low, high in LENGTHS}
     parts["espeak"] = [row["voice"] != DIPHONES for row in rows]

@@ -25,11 +25,12 @@ from make_data import make_all
 from objectives import Lexicon, PhonemeHead, Pointer, smooth_cross_entropy
 from texts import TextSource
 from tokenizer import train_tokenizer
-from transformers import AutoTokenizer, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import AutoTokenizer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from transformers_qwen3_asr.modeling_qwen3_asr import Qwen3ASRAudioEncoder, Qwen3ASRForTokenClassification
 from transformers_qwen3_asr.training.metrics import AlignmentMetrics, slot_predictions
+from transformers_qwen3_asr.training.trainer import ROW_NAMES, AlignmentTrainer, NonFiniteLoss
 
 LONG = 1600  # frames of the longest training clip
 
@@ -99,8 +100,8 @@ def train_encoder(work: Path, clips, prompter, config, arguments) -> Path:
     return done
 
 
-class AlignerTrainer(Trainer):
-    """Trainer with guided attention (`Pointer`) and `Lexicon` beside the model's own loss, faded out over time."""
+class AlignerTrainer(AlignmentTrainer):
+    """The kit's trainer; `Pointer` (guided attention) and `Lexicon` come beside the model's loss and fade slowly."""
 
     def __init__(self, *args, pointers: list[Pointer], lexicon: Lexicon, fading, **kwargs):
         super().__init__(*args, **kwargs)
@@ -109,9 +110,9 @@ class AlignerTrainer(Trainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         if not model.training:
-            for key in ("pointer_targets", "spoken", "places", "own_times"):
-                inputs.pop(key)
-            return super().compute_loss(model, inputs, return_outputs, None)
+            inputs = {k: v for k, v in inputs.items() if k not in ("pointer_targets", "spoken", "places", "own_times")}
+            return super().compute_loss(model, inputs, return_outputs)
+        names = inputs.pop(ROW_NAMES)
         targets, spoken, places = inputs.pop("pointer_targets"), inputs.pop("spoken"), inputs.pop("places")
         own, phonemes, family = inputs.pop("own_times"), inputs.pop("phonemes"), inputs.pop("family")
         labels = inputs.pop("labels")
@@ -121,7 +122,7 @@ class AlignerTrainer(Trainer):
         loss = smooth_cross_entropy(outputs.logits[at_slots], places)
         self.notes.setdefault("at slots", []).append(loss.item())
         if not loss.isfinite():
-            raise ValueError(f"the loss is not finite in step {self.state.global_step}")
+            raise NonFiniteLoss("loss", self.state.global_step + 1, names)
         if not at_slots.all():
             loss = loss + 0.3 * smooth_cross_entropy(outputs.logits[~at_slots], own[~at_slots])
         audio = inputs["input_ids"] == unwrapped.config.thinker_config.audio_token_id
@@ -132,6 +133,7 @@ class AlignerTrainer(Trainer):
         for name, (aside, share) in asides.items():
             self.notes.setdefault(name, []).append(share)
             loss = loss + self.fading(self.state.global_step) * aside
+        self._step_rows += names
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs, *args, **kwargs):
@@ -186,7 +188,7 @@ def train_aligner(work: Path, clips, tests, prompter, config, arguments) -> Path
         return LONG if i // world % 8 == 0 else int(min(LONG, max(450, 450 + (LONG - 450) * share)))
 
     def joined(i):
-        often = 2 if i < 0.88 * items else 4  # half of the batches, at last three quarters
+        often = 2 if i < 0.6 * items else 4  # half of the batches, later three quarters
         return i // world % often != 0 and longest(i) == LONG
 
     plan = BatchPlan(weighted(clips), items, arguments.batch_frames // world, longest, together=world)
@@ -199,6 +201,7 @@ def train_aligner(work: Path, clips, tests, prompter, config, arguments) -> Path
         noisy=lambda i: 0.5 if i < 0.85 * items else 0.2,
         phonemes=names,
         joined=joined,
+        slips=0.2,
     )
     # A glance at the held-out part: 64 clips of all lengths, 16 alike in length at a time.
     order = sorted(range(len(tests)), key=lambda i: tests[i].frames)
