@@ -338,6 +338,24 @@ def test_a_frozen_encoder_stays(labels, tmp_path):
         assert torch.equal(base[name], tuned[name]) == ("audio_tower" in name or "norm" in name), name
 
 
+def test_what_trainer_is_handed_acts(labels, tmp_path, fails):
+    arguments = ["--model", ALIGNER, "--train", labels, *COMMON, "--max-steps", 3, "--warmup-steps", 0]
+    assert run(*arguments, "--output", tmp_path / "plain") == 0
+    handed = ["--lr-scheduler-type", "constant", "--weight-decay", "50", "--dataloader-num-workers", 1]
+    assert run(*arguments, *handed, "--output", tmp_path / "handed") == 0
+
+    def rates(name):
+        return [entry["learning_rate"] for entry in record_of(tmp_path / name)["log"] if "loss" in entry]
+
+    assert rates("plain") == pytest.approx([1e-3, 2e-3 / 3, 1e-3 / 3])
+    assert rates("handed") == [1e-3] * 3
+    plain, handed = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "handed"))
+    weight = "thinker.model.embed_tokens.weight"  # most rows are of tokens that were not met: nothing but decay acts
+    assert handed[weight].float().norm() < 0.95 * plain[weight].float().norm()
+    assert losses_of(tmp_path / "handed")[0] == losses_of(tmp_path / "plain")[0]  # a process of its own reads the same
+    assert "nowhere" in fails(*arguments, "--report-to", "nowhere", "--output", tmp_path / "reported")
+
+
 def test_token_budget_join_and_checkpointed_gradients(labels, tmp_path):
     folder = tmp_path / "run"
     arguments = ["--model", ALIGNER, "--train", labels, "--output", folder, "--use-cpu", "--token-budget", 160]
