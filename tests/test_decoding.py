@@ -105,7 +105,7 @@ def planted(classes, bins, margin=4.0):
 
 
 def test_planted_classes_become_seconds():
-    times, scores = decode_slots(planted(50, [1, 3, 3, 10]), 2, 80)
+    times, scores = decode_slots(planted(50, [1, 3, 3, 10]), 2, 80, decoding="argmax")
     assert times.tolist() == [[0.08, 0.24], [0.24, 0.8]]
     probability = float(torch.softmax(planted(50, [1], 4.0), -1)[0, 1])
     assert scores == pytest.approx([probability, probability])
@@ -113,7 +113,7 @@ def test_planted_classes_become_seconds():
 
 def test_score_is_of_the_classes_returned_not_of_the_predicted_ones():
     logits = planted(30, [2, 25, 4, 6])
-    times, scores = decode_slots(logits, 2, 100)
+    times, scores = decode_slots(logits, 2, 100, decoding="argmax")
     assert times.tolist() == [[0.2, 0.2], [0.4, 0.6]]  # 25 is snapped to its left neighbour
     probabilities = torch.softmax(logits, -1)
     assert scores[0] == pytest.approx(float(probabilities[0, 2] + probabilities[1, 2]) / 2)
@@ -122,7 +122,7 @@ def test_score_is_of_the_classes_returned_not_of_the_predicted_ones():
 
 def test_interpolated_times_are_whole_milliseconds_with_the_nearest_class():
     logits = planted(60, [10, 50, 40, 30, 11, 12])
-    times, scores = decode_slots(logits, 3, 80)
+    times, scores = decode_slots(logits, 3, 80, decoding="argmax")
     assert times.tolist() == [[0.8, 0.82], [0.84, 0.86], [0.88, 0.96]]
     probabilities = torch.softmax(logits, -1)
     assert scores[1] == pytest.approx(float(probabilities[2, 11] + probabilities[3, 11]) / 2)  # 840 and 860 ms
@@ -130,7 +130,7 @@ def test_interpolated_times_are_whole_milliseconds_with_the_nearest_class():
 
 def test_times_are_not_cut_at_the_recordings_end():
     # nothing here knows the recording: class 4999 is 400 s, as in qwen-asr
-    assert decode_slots(planted(5000, [4998, 4999]), 1, 80)[0].tolist() == [[399.84, 399.92]]
+    assert decode_slots(planted(5000, [4998, 4999]), 1, 80, decoding="argmax")[0].tolist() == [[399.84, 399.92]]
 
 
 def test_a_batch_is_its_clips_in_either_form_of_logits():

@@ -309,7 +309,8 @@ def by_hand(aligner, audio, text):
     inputs, word_lists = processor.prepare_forced_aligner_inputs(audio=audio, transcript=text, language="English")
     with torch.inference_mode():
         logits = model(**inputs).logits
-    (found,) = processor.decode_forced_alignment(logits, inputs["input_ids"], word_lists)
+    durations = [len(load_audio(audio)) / 16000]
+    (found,) = processor.decode_forced_alignment(logits, inputs["input_ids"], word_lists, durations=durations)
     return np.array([[word["start_time"], word["end_time"]] for word in found]) * 1000
 
 

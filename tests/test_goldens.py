@@ -129,7 +129,7 @@ def test_slot_logits_and_times(aligner, index, attention):
     torch.testing.assert_close(logits[slots], expected, atol=1e-3, rtol=0)
     torch.testing.assert_close(model(**inputs, logits_to_keep=slots).logits, expected, atol=1e-3, rtol=0)
     (items,) = aligner.processor.decode_forced_alignment(
-        logits, inputs["input_ids"], word_lists, model.config.timestamp_token_id
+        logits, inputs["input_ids"], word_lists, model.config.timestamp_token_id, decoding="argmax"
     )
     assert [[item["text"], item["start_time"], item["end_time"]] for item in items] == case["items"]
 
@@ -143,7 +143,7 @@ def test_batch_equals_single(aligner, order, attention):
     inputs, word_lists = aligner.prepare(order)
     logits = model(**inputs).logits
     decoded = aligner.processor.decode_forced_alignment(
-        logits, inputs["input_ids"], word_lists, model.config.timestamp_token_id
+        logits, inputs["input_ids"], word_lists, model.config.timestamp_token_id, decoding="argmax"
     )
     slots = inputs["input_ids"] == model.config.timestamp_token_id
     for row, index in enumerate(order):

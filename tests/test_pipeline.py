@@ -81,7 +81,12 @@ def test_equals_processor_and_model_called_by_hand(pipe, samples):
     with torch.no_grad():
         logits = model(**inputs).logits
     (expected,) = processor.decode_forced_alignment(
-        logits, inputs["input_ids"], words, model.config.timestamp_token_id, model.config.timestamp_segment_time
+        logits,
+        inputs["input_ids"],
+        words,
+        model.config.timestamp_token_id,
+        model.config.timestamp_segment_time,
+        durations=[len(samples) / 16000],
     )
     result = pipe(samples, text=TEXT, language="English")
     assert times(result) == [(word["start_time"], word["end_time"]) for word in expected]

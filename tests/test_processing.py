@@ -1,6 +1,7 @@
 """The processor: inputs, words, times, transcripts and files."""
 
 import base64
+import functools
 import json
 import warnings
 from types import SimpleNamespace
@@ -182,22 +183,23 @@ def test_an_asr_processor_says_what_it_lacks(asr):
 
 def test_decoding_equals_transformers_own(aligner, native):
     torch.manual_seed(3)
+    decode = functools.partial(aligner.decode_forced_alignment, decoding="argmax")
     inputs, words = aligner.prepare_forced_aligner_inputs(CLIPS, ["a b c d e f g", "h i j k"])
     logits = torch.randn(*inputs["input_ids"].shape, 30)
     token = aligner.timestamp_token_id
-    ours = aligner.decode_forced_alignment(logits, inputs["input_ids"], words, token)
+    ours = decode(logits, inputs["input_ids"], words, token)
     assert ours == native.decode_forced_alignment(logits, inputs["input_ids"], words, token)
     slots = logits[inputs["input_ids"] == token]
-    assert aligner.decode_forced_alignment(slots, inputs["input_ids"], words, token) == ours
-    assert aligner.decode_forced_alignment(slots, inputs["input_ids"], words) == ours
-    faster = aligner.decode_forced_alignment(logits, inputs["input_ids"], words, token, timestamp_segment_time=20)
+    assert decode(slots, inputs["input_ids"], words, token) == ours
+    assert decode(slots, inputs["input_ids"], words) == ours
+    faster = decode(logits, inputs["input_ids"], words, token, timestamp_segment_time=20)
     assert faster == native.decode_forced_alignment(logits, inputs["input_ids"], words, token, 20)
     assert faster != ours
-    scored = aligner.decode_forced_alignment(logits, inputs["input_ids"], words, token, return_scores=True)
+    scored = decode(logits, inputs["input_ids"], words, token, return_scores=True)
     assert [{key: item[key] for key in ("text", "start_time", "end_time")} for item in scored[0]] == ours[0]
     assert all(0 < item["score"] < 1 for clip in scored for item in clip)
     with pytest.raises(ValueError, match=r"clip 1 .*two for each of 3 words"):
-        aligner.decode_forced_alignment(logits, inputs["input_ids"], [words[0], ["x"] * 3], token)
+        decode(logits, inputs["input_ids"], [words[0], ["x"] * 3], token)
 
 
 def test_aligner_inputs_equal_transformers_own(aligner, goldens):

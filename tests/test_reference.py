@@ -87,7 +87,7 @@ def test_aligner(aligner, wav, attention):
     slots = inputs["input_ids"] == model.config.timestamp_token_id
     torch.testing.assert_close(logits[slots], expected["slot_logits"], atol=1e-3, rtol=0)
     (decoded,) = aligner.processor.decode_forced_alignment(
-        logits, inputs["input_ids"], word_lists, model.config.timestamp_token_id
+        logits, inputs["input_ids"], word_lists, model.config.timestamp_token_id, decoding="argmax"
     )
     assert as_items(decoded) == sample["items"]
 
@@ -100,7 +100,7 @@ def test_aligner_in_a_batch(aligner, order):
     inputs, word_lists = aligner.prepare(wavs)
     logits = model(**inputs).logits
     decoded = aligner.processor.decode_forced_alignment(
-        logits, inputs["input_ids"], word_lists, model.config.timestamp_token_id
+        logits, inputs["input_ids"], word_lists, model.config.timestamp_token_id, decoding="argmax"
     )
     for row, wav in enumerate(wavs):
         sample, expected = aligner.sample(wav)

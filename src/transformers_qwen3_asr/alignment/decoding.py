@@ -6,6 +6,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
+from .joint_decoding import joint_bins
+
+#: How slots become times: "joint", the most probable classes of all slots together, or "argmax", as qwen-asr does.
+DECODINGS = ("joint", "argmax")
+DEFAULT_DECODING = "joint"
+
 
 def repair_monotone(values: Iterable[float]) -> list[int]:
     """
@@ -96,7 +102,12 @@ def slot_logits(logits: torch.Tensor, input_ids: torch.Tensor, timestamp_token_i
 
 
 def decode_slots(
-    logits: torch.Tensor, words: int | None = None, timestamp_segment_time: float = 80, name: str = "the clip"
+    logits: torch.Tensor,
+    words: int | None = None,
+    timestamp_segment_time: float = 80,
+    name: str = "the clip",
+    decoding: str = DEFAULT_DECODING,
+    duration: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """
     Times and scores of a clip's words from its slots' scores.
@@ -106,13 +117,22 @@ def decode_slots(
         words: how many words are expected; other numbers of slots are an error.
         timestamp_segment_time: milliseconds a class.
         name: how messages call the clip.
+        decoding: "joint": the most probable classes of all slots together (`joint_decoding.joint_bins`), so that each
+            word lasts at least one class where that is possible. "argmax": the best class of each slot, and the order
+            repaired (`repair_monotone`), bit by bit what qwen-asr 0.0.6 returns.
+        duration: seconds of the recording, which "joint" keeps all times inside; "argmax" never cuts them, as in
+            qwen-asr.
 
     Returns: starts and ends in seconds, float64 `(words, 2)`, whole milliseconds and never falling; and scores,
         float64 `(words,)`, the mean of the softmax probabilities of the two classes nearest to the times returned.
-        Times are the classes' own: as in qwen-asr they are not cut at the recording's end.
 
-    Raises `ValueError` for NaN or +inf scores, or a number of slots that is not twice the number of words.
+    Raises `ValueError` for NaN or +inf scores, a number of slots that is not twice the number of words, an unknown
+    `decoding`, and a `duration` below 0.
     """
+    if decoding not in DECODINGS:
+        raise ValueError(f"decoding={decoding!r}: known are {', '.join(DECODINGS)}")
+    if duration is not None and not 0 <= duration < float("inf"):
+        raise ValueError(f"{name}: a duration of {duration!r} seconds")
     if logits.ndim != 2 or len(logits) % 2 or (words is not None and len(logits) != 2 * words):
         wanted = "an even number" if words is None else f"two for each of {words} words"
         raise ValueError(f"{name} has scores of the shape {tuple(logits.shape)}: its slots should be {wanted}")
@@ -124,9 +144,15 @@ def decode_slots(
         first = int((~torch.isfinite(best)).nonzero()[0])
         raise ValueError(f"{name}: the scores at slot {first} are not finite (NaN or inf)")
 
-    # float32 like qwen-asr's product, so that a fractional segment time is cut off at the same milliseconds
-    raw = (bins.float() * timestamp_segment_time).tolist()
-    milliseconds = torch.tensor(repair_monotone(raw), dtype=torch.float64)
+    if decoding == "joint":
+        limit = np.inf if duration is None else np.floor(duration * 1000 + 1e-6)
+        reach = None if duration is None else int(limit / timestamp_segment_time) + 1
+        path = joint_bins(logits, reach)
+        milliseconds = torch.from_numpy(np.minimum(np.floor(path * timestamp_segment_time + 0.5), limit))
+    else:
+        # float32 like qwen-asr's product, so that a fractional segment time is cut off at the same milliseconds
+        raw = (bins.float() * timestamp_segment_time).tolist()
+        milliseconds = torch.tensor(repair_monotone(raw), dtype=torch.float64)
     returned = (milliseconds / timestamp_segment_time + 0.5).long().clamp(max=logits.shape[-1] - 1)
     chosen = logits.gather(-1, returned.to(logits.device)[:, None])[:, 0]
     probabilities = torch.exp(chosen - logits.logsumexp(-1)).double().cpu()
@@ -140,13 +166,18 @@ def decode_batch(
     word_counts: Sequence[int],
     timestamp_token_id: int,
     timestamp_segment_time: float = 80,
+    decoding: str = DEFAULT_DECODING,
+    durations: Sequence[float | None] | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """`decode_slots` of each clip of a batch, from the model's `logits` in either form that `slot_logits` takes."""
+    """`decode_slots` of each clip of a batch, from the model's `logits` in either form that `slot_logits` takes;
+    `durations` holds the seconds of each recording, or `None` where they are not known."""
     clips = slot_logits(logits, input_ids, timestamp_token_id)
-    if len(clips) != len(word_counts):
-        raise ValueError(f"there are {len(word_counts)} word lists for {len(clips)} clips")
+    durations = [None] * len(clips) if durations is None else durations
+    for what, values in (("word lists", word_counts), ("durations", durations)):
+        if len(clips) != len(values):
+            raise ValueError(f"there are {len(values)} {what} for {len(clips)} clips")
     return [
         # a clip without words has had one pair of slots in native transformers' prompt
-        decode_slots(clip if words else clip[:0], words, timestamp_segment_time, f"clip {i}")
-        for i, (clip, words) in enumerate(zip(clips, word_counts))
+        decode_slots(clip if words else clip[:0], words, timestamp_segment_time, f"clip {i}", decoding, duration)
+        for i, (clip, words, duration) in enumerate(zip(clips, word_counts, durations))
     ]

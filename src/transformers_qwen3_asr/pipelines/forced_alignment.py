@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from transformers import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
+from ..alignment.decoding import DECODINGS, DEFAULT_DECODING
 from ..alignment.results import AlignmentResult
 from ..audio import load_audio
 from ..modeling_qwen3_asr import Qwen3ASRForTokenClassification
@@ -37,9 +38,9 @@ class ForcedAlignmentPipeline(Pipeline):
     chunks.
 
     Keywords, of the call or (as defaults) of `pipeline()`: `language` (name or code, one for all or, beside a list of
-    recordings, a list; a row's own goes first), `korean_dictionary` (see `split_words`), `batch_size` (recordings a
-    forward pass, 1 if not given; results do not depend on it) and `num_workers` (processes that decode audio, 0 if not
-    given).
+    recordings, a list; a row's own goes first), `korean_dictionary` (see `split_words`), `decoding` ("joint", or
+    "argmax" for qwen-asr's times; see `alignment.decoding.decode_slots`), `batch_size` (recordings a forward pass, 1
+    if not given; results do not depend on it) and `num_workers` (processes that decode audio, 0 if not given).
 
     Raises `ValueError`, naming the item's index in a list or dataset, for a recording that cannot be decoded or is
     longer than the model's time classes reach, a missing text, lists of different lengths; `TypeError` for an unknown
@@ -80,11 +81,14 @@ class ForcedAlignmentPipeline(Pipeline):
         self.model.save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory, **kwargs)
 
-    def _sanitize_parameters(self, language=None, korean_dictionary=None, **unknown):
+    def _sanitize_parameters(self, language=None, korean_dictionary=None, decoding=None, **unknown):
         if unknown:
             raise TypeError(f"forced alignment has no parameter {', '.join(sorted(unknown))}")
+        if decoding not in (None, *DECODINGS):
+            raise ValueError(f"decoding={decoding!r}: known are {', '.join(DECODINGS)}")
         given = {"language": language, "korean_dictionary": korean_dictionary}
-        return {name: value for name, value in given.items() if value is not None}, {}, {}
+        forward = {} if decoding is None else {"decoding": decoding}
+        return {name: value for name, value in given.items() if value is not None}, forward, {}
 
     def __call__(
         self,
@@ -98,21 +102,21 @@ class ForcedAlignmentPipeline(Pipeline):
     ) -> AlignmentResult | list[AlignmentResult] | Iterator[AlignmentResult]:
         """Aligns one recording, a list of them or a dataset; see the class for the forms and for what comes back."""
         one = language is None or isinstance(language, str)
-        parameters, _, _ = self._sanitize_parameters(language=language if one else None, **kwargs)
-        parameters = {**self._preprocess_params, **parameters}
+        parameters, forward, _ = self._sanitize_parameters(language=language if one else None, **kwargs)
+        parameters, forward = {**self._preprocess_params, **parameters}, {**self._forward_params, **forward}
         batch_size = whole_number("batch_size", batch_size, self._batch_size, default=1, least=1)
         num_workers = whole_number("num_workers", num_workers, self._num_workers, default=0, least=0)
 
         if is_recording(audio) or isinstance(audio, Mapping):
             if not one:
                 raise ValueError(f"one recording, but language={language!r}")
-            return self.run_single((None, as_row(audio, text)), parameters, {}, {})
+            return self.run_single((None, as_row(audio, text)), parameters, forward, {})
         if isinstance(audio, Sequence):
             rows = as_rows(audio, text, None if one else language)
-            return list(self.get_iterator(rows, num_workers, batch_size, parameters, {}, {}))
+            return list(self.get_iterator(rows, num_workers, batch_size, parameters, forward, {}))
         if text is not None or not one:
             raise ValueError("lists of texts or languages go with a list of recordings; a dataset's rows hold theirs")
-        return self.get_iterator(undecoded(audio), num_workers, batch_size, parameters, {}, {})
+        return self.get_iterator(undecoded(audio), num_workers, batch_size, parameters, forward, {})
 
     def run_single(self, inputs, preprocess_params, forward_params, postprocess_params):
         batch = _as_batch([self.preprocess(inputs, **preprocess_params)])
@@ -158,7 +162,7 @@ class ForcedAlignmentPipeline(Pipeline):
                 f"{config.timestamp_segment_time} ms reach {limit:g} s"
             )
 
-    def _forward(self, model_inputs: dict[str, list[dict]]) -> dict[str, list[dict]]:
+    def _forward(self, model_inputs: dict[str, list[dict]], decoding: str = DEFAULT_DECODING) -> dict[str, list[dict]]:
         # a text without words has no slots, and nothing to ask the model
         items = [item for item in model_inputs["items"] if item["words"]]
         if items:
@@ -180,6 +184,8 @@ class ForcedAlignmentPipeline(Pipeline):
                 config.timestamp_token_id,
                 config.timestamp_segment_time,
                 return_scores=True,
+                decoding=decoding,
+                durations=[len(item["audio"]) / self.processor.feature_extractor.sampling_rate for item in items],
             )
             for item, words in zip(items, aligned, strict=True):
                 item["aligned"] = words
