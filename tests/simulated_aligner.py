@@ -1,0 +1,79 @@
+"""An aligner that knows the truth and has the faults that aligners are known for, to try the window logic against."""
+
+import numpy as np
+
+from transformers_qwen3_asr.alignment.long_audio import Answer, Window
+
+GOOD, NULL = 0.35, 0.08  # median scores, as they are for a real aligner of 20 ms
+
+
+class SimulatedAligner:
+    """
+    Args:
+        truth: `(words, 2)` start and end in seconds, NaN for words that are not said.
+        duration: of the recording, in seconds.
+        reach: the most seconds of audio without text, and a fifth of it in words that are not said, that it gets over
+            at the beginning of a window; behind that it is lost.
+        lost: the share of windows that are lost for no reason.
+        plateau: "end", where words without audio all stand at the window's end, or "collapse", where they are spread
+            over its last seconds with middling scores.
+        scale: of all scores; what they are must not matter.
+    """
+
+    def __init__(self, truth, duration, *, reach=12.0, lost=0.0, plateau="end", scale=1.0, seed=0):
+        self.truth, self.duration, self.reach = np.asarray(truth, float), duration, reach
+        self.lost, self.plateau, self.scale = lost, plateau, scale
+        self.random = np.random.default_rng(seed)
+        self.windows: list[Window] = []
+
+    def answer(self, window):
+        assert 0 <= window.start < window.end and 0 <= window.first < window.last <= len(self.truth), window
+        self.windows.append(window)
+        end = max(min(window.end, self.duration), min(window.start, self.duration))
+        lost = self.random.random() < self.lost
+        seed = int(self.random.integers(2**32))
+
+        def decode(count):
+            assert 0 <= count <= window.last - window.first
+            return self._decode(window, end, count, lost, np.random.default_rng(seed))
+
+        return Answer(end=end, final=window.end >= self.duration, decode=decode)
+
+    def _scores(self, median, count, random):
+        return np.minimum(self.scale * median * np.exp(random.normal(0, 0.5, count)), 1.0)
+
+    def _decode(self, window, end, count, lost, random):
+        truth = self.truth[window.first : window.first + count]
+        inside = (truth[:, 0] >= window.start - 0.05) & (truth[:, 1] <= end + 0.05)
+        found = np.flatnonzero(inside)
+        if lost or not len(found) or truth[found[0], 0] - window.start > self.reach or found[0] > self.reach / 5:
+            times = np.sort(random.uniform(window.start, end, 2 * count)).reshape(-1, 2)
+            return times, self._scores(NULL, count, random)
+        times = np.full((count, 2), np.nan)
+        times[found] = truth[found] + random.normal(0, 0.01, (len(found), 2))
+        scores = np.where(inside, self._scores(GOOD, count, random), self._scores(NULL, count, random))
+        behind = np.arange(count) > found[-1]
+        if self.plateau == "end":
+            times[behind] = end
+            scores[behind] = self._scores(0.001, int(behind.sum()), random)
+        else:
+            last = truth[found[-1], 1]
+            spread = np.sort(random.uniform(min(max(last, end - 4), end), end, 2 * int(behind.sum())))
+            times[behind] = spread.reshape(-1, 2)
+        flat = times.reshape(-1)
+        known = np.flatnonzero(np.isfinite(flat))
+        flat = np.interp(np.arange(len(flat)), known, flat[known])
+        flat = np.clip(np.maximum.accumulate(flat), window.start, end)
+        return flat.reshape(-1, 2), scores
+
+
+def drive(generator, answer):
+    """Runs a generator of windows to its end; returns its result and how many rounds it took."""
+    rounds = 0
+    try:
+        windows = next(generator)
+        while True:
+            rounds += 1
+            windows = generator.send([answer(window) for window in windows])
+    except StopIteration as stop:
+        return stop.value, rounds
