@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .common import DEFAULT_MODEL, DTYPES, InputError, complain, load_aligner, one_line, positive
+from .common import DECODINGS, DEFAULT_MODEL, DTYPES, InputError, complain, load_aligner, one_line, positive
 
 EPILOG = """\
 texts:   one --text or --text-file for each recording, in the same order. Without any, the text of
@@ -46,6 +46,12 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--format", choices=("json", "srt", "vtt", "ass"), help="of files in a folder (default: json)")
     parser.add_argument("--cues", choices=("words", "lines"), help="a subtitle for each word (default) or line")
     parser.add_argument("--show", action="store_true", help="with --output, print the words as well")
+    parser.add_argument(
+        "--decoding",
+        choices=DECODINGS,
+        default=DECODINGS[0],
+        help="times of all words together (default), or each by itself and then repaired, as qwen-asr does",
+    )
     parser.add_argument("--device", help="such as cpu or cuda:0 (default: a GPU if there is one)")
     parser.add_argument("--dtype", choices=DTYPES, default="auto")
     parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="recordings at once (default: 1)")
@@ -111,7 +117,7 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
 
     from ..alignment.writers import write_alignment
 
-    pipe = load_aligner(arguments.model, arguments.dtype, arguments.device)
+    pipe = load_aligner(arguments.model, arguments.dtype, arguments.device, decoding=arguments.decoding)
     # a bar where a person looks on; a log file gets the results and the errors only
     with tqdm(total=len(jobs), unit="recording", file=sys.stderr, disable=None) as bar:
         for start in range(0, len(jobs), arguments.batch_size):

@@ -6,6 +6,7 @@ import sys
 
 DEFAULT_MODEL = "Qwen/Qwen3-ForcedAligner-0.6B"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+DECODINGS = ("joint", "argmax")  # alignment.decoding's, which is heavy; the first is its default
 
 
 class InputError(ValueError):
@@ -31,9 +32,9 @@ def complain(verb: str, message: str) -> int:
     return 2
 
 
-def load_aligner(name: str, dtype: str = "auto", device: str | None = None):
+def load_aligner(name: str, dtype: str = "auto", device: str | None = None, **parameters):
     """
-    The forced-alignment pipeline of `--model`, in `--dtype` and on `--device`.
+    The forced-alignment pipeline of `--model`, in `--dtype` and on `--device`; `parameters` are its defaults.
 
     Raises `InputError`, naming the option, for a checkpoint or a device that cannot be had.
     """
@@ -55,7 +56,7 @@ def load_aligner(name: str, dtype: str = "auto", device: str | None = None):
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"--model {name}: {one_line(error)}") from error
     try:
-        return pipeline("forced-alignment", model=model, processor=processor, device=device)
+        return pipeline("forced-alignment", model=model, processor=processor, device=device, **parameters)
     # torch answers an unknown device with RuntimeError, a missing CUDA with AssertionError
     except (ValueError, RuntimeError, AssertionError) as error:
         raise InputError(f"--device {device}: {one_line(error)}") from error

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ..alignment.decoding import DEFAULT_DECODING
 from ..audio import load_audio
 from ..label_files.recordings import audio_duration
 from ..label_files.rows import Entry
@@ -20,16 +21,24 @@ class Aligner:
             and in its dtype.
         batch_size: recordings a forward pass; results do not depend on it.
         progress: draw a bar on standard error, if that is a terminal.
+        decoding: "joint" or "argmax", see `alignment.decoding.decode_slots`.
     """
 
-    def __init__(self, model, processor, batch_size: int = 8, progress: bool = False):
+    def __init__(
+        self,
+        model,
+        processor,
+        batch_size: int = 8,
+        progress: bool = False,
+        decoding: str = DEFAULT_DECODING,
+    ):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         self.model, self.batch_size, self.progress = model, batch_size, progress
         was_training = model.training
         # a model that is spread over devices must not be moved
         device = None if getattr(model, "hf_device_map", None) else model.device
-        self.pipe = ForcedAlignmentPipeline(model=model, processor=processor, device=device)
+        self.pipe = ForcedAlignmentPipeline(model=model, processor=processor, device=device, decoding=decoding)
         model.train(was_training)
         self.sampling_rate = processor.feature_extractor.sampling_rate
 

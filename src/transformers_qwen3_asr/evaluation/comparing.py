@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..alignment.decoding import DEFAULT_DECODING
 from .aligning import Aligner
 from .predictions import Predictions
 from .results import AlignmentEvaluation, ClipTimes
@@ -19,6 +20,7 @@ def evaluate_aligner(
     resamples: int = 2000,
     seed: int = 0,
     progress: bool = False,
+    decoding: str = DEFAULT_DECODING,
 ) -> AlignmentEvaluation:
     """
     Aligns labelled recordings with their transcripts, as a user would, and compares the times with the labels.
@@ -33,11 +35,12 @@ def evaluate_aligner(
         on_bad_row: "fail" or "skip" (see `left_out` of the result).
         resamples, seed: of the bootstrap interval over clips.
         progress: draw a bar on standard error, if that is a terminal.
+        decoding: "joint" or "argmax", see `alignment.decoding.decode_slots`.
 
     Raises `ValueError`, naming the row, for labels that `label_files.check_row` refuses, audio that cannot be loaded,
     is not finite or is longer than the model reaches; and where no row is left.
     """
-    aligner = Aligner(model, processor, batch_size, progress)
+    aligner = Aligner(model, processor, batch_size, progress, decoding)
     return _compared(aligner, rows, on_bad_row, resamples, seed)
 
 

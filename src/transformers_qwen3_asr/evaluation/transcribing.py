@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..alignment.decoding import DEFAULT_DECODING
 from ..alignment.words import split_words, word_texts
 from ..audio import load_audio
 from .aligning import Aligner
@@ -40,6 +41,7 @@ def evaluate_by_transcription(
     resamples: int = 2000,
     seed: int = 0,
     progress: bool = False,
+    decoding: str | None = None,
 ) -> TranscriptionEvaluation:
     """
     The word error rate of single words, cut out where an aligner, or predictions, have them.
@@ -50,14 +52,18 @@ def evaluate_by_transcription(
         model, processor: an aligner, as for `evaluate_aligner`; or else
         predictions: the words' times.
         batch_size: recordings, and then pieces of them, at once.
-        on_bad_row, resamples, seed, progress: as for `evaluate_aligner`.
+        on_bad_row, resamples, seed, progress, decoding: as for `evaluate_aligner`; `decoding` is of the model alone.
 
     Raises `ValueError`, naming the row, for a transcript without words, audio that cannot be loaded or is not finite,
     and predictions that are missing or hold other words; and where not exactly one source of times is given.
     """
     if (model is None) == (predictions is None) or (model is None) != (processor is None):
         raise ValueError("give either a model with its processor, or predictions")
-    source = predictions if model is None else Aligner(model, processor, batch_size, progress)
+    if model is None and decoding is not None:
+        raise ValueError(f"decoding={decoding!r} is for a model's times, and predictions are made")
+    source = predictions
+    if model is not None:
+        source = Aligner(model, processor, batch_size, progress, decoding or DEFAULT_DECODING)
     bad = BadRows(on_bad_row)
     clips: dict[int, ClipTranscripts] = {}
     pending: list[tuple[Item, list[str], np.ndarray, np.ndarray]] = []
