@@ -69,7 +69,9 @@ def test_result(pipe, samples):
     flat = [time for pair in times(result) for time in pair]
     assert flat == sorted(flat) and all(type(time) is float for time in flat)
     assert all(isinstance(pair, tuple) for pair in times(result))
-    assert all(set(chunk) == {"text", "timestamp", "score"} for chunk in result["chunks"])
+    keys = {"text", "timestamp", "score", "char_start", "char_end"}
+    assert all(set(chunk) == keys for chunk in result["chunks"])
+    assert [TEXT[chunk["char_start"] : chunk["char_end"]] for chunk in result["chunks"]] == WORDS
     json.dumps(result)
 
 

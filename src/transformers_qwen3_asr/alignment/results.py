@@ -1,23 +1,36 @@
 """What an alignment is, once words have times: typed results, and their grouping into subtitle cues."""
 
 import unicodedata
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TypedDict
 
+from .sentences import sentence_ends
+from .spans import Span, pieces, whole_text
 
-class WordChunk(TypedDict):
-    """One aligned word: ``text``, ``timestamp`` (start, end) in seconds, ``score`` between 0 and 1."""
+
+class Chunk(TypedDict):
+    """
+    One piece of the text: ``text``, ``timestamp`` (start, end) in seconds, ``score`` between 0 and 1, and the offsets
+    of its first character and past its last one in the transcript. See `segments.make_chunks`.
+    """
 
     text: str
     timestamp: tuple[float, float]
     score: float
+    char_start: int
+    char_end: int
 
 
 class AlignmentResult(TypedDict):
-    """One aligned recording: ``text`` as it was given (a string or a list of words) and its ``chunks`` in order."""
+    """
+    One aligned recording: ``text`` as it was given (a string or a list of words) and its ``chunks`` in order. Where a
+    list was given, offsets count in its words joined by single spaces.
+    """
 
     text: str | list[str]
-    chunks: list[WordChunk]
+    chunks: list[Chunk]
 
 
 @dataclass(frozen=True)
@@ -30,8 +43,9 @@ class Cue:
 
 
 def word_cues(result: AlignmentResult) -> list[Cue]:
-    """One cue a word, with the word's own times."""
-    return [Cue(*chunk["timestamp"], chunk["text"]) for chunk in result["chunks"]]
+    """One cue a chunk (a word, or what the result was asked for), with its own times and no white space around it."""
+    cues = [Cue(*chunk["timestamp"], " ".join(chunk["text"].split())) for chunk in result["chunks"]]
+    return [cue for cue in cues if cue.text]
 
 
 def line_cues(
@@ -40,72 +54,60 @@ def line_cues(
     """
     Cues of a line each, with the punctuation of the original text.
 
-    A line ends after a sentence, before a pause longer than `max_pause` seconds, and before the word that would make
-    it wider than `max_width` columns (wide East Asian characters count two) or longer than `max_seconds`. 42 columns
-    and 7 seconds are what broadcasters' subtitle guides commonly ask for. A single word may exceed them.
+    A line ends after a sentence (`sentence_ends`), before a pause longer than `max_pause` seconds, and before the word
+    that would make it wider than `max_width` columns (wide East Asian characters count two) or longer than
+    `max_seconds`. 42 columns and 7 seconds are what broadcasters' subtitle guides commonly ask for. A single word may
+    exceed them.
     """
-    words = [chunk["text"] for chunk in result["chunks"]]
-    pieces = _pieces(result["text"], words)
+    chunks = result["chunks"]
+    whole, spans = _placed(result)
+    texts = [whole[slice(*span)] for span in pieces(whole, spans)]
+    ends = sentence_ends(whole)
     lines: list[list[int]] = []
-    for index, chunk in enumerate(result["chunks"]):
+    for index, chunk in enumerate(chunks):
         start, end = chunk["timestamp"]
         if lines:
             first, last = lines[-1][0], lines[-1][-1]
-            line_start = result["chunks"][first]["timestamp"][0]
-            text = "".join(pieces[first : index + 1]).strip()
+            text = "".join(texts[first : index + 1]).strip()
             if not (
-                _ends_sentence(pieces[last])
-                or start - result["chunks"][last]["timestamp"][1] > max_pause
+                bisect_right(ends, spans[last][0]) < bisect_right(ends, spans[index][0])
+                or start - chunks[last]["timestamp"][1] > max_pause
                 or _columns(text) > max_width
-                or end - line_start > max_seconds
+                or end - chunks[first]["timestamp"][0] > max_seconds
             ):
                 lines[-1].append(index)
                 continue
         lines.append([index])
     return [
         Cue(
-            result["chunks"][line[0]]["timestamp"][0],
-            result["chunks"][line[-1]]["timestamp"][1],
-            " ".join("".join(pieces[line[0] : line[-1] + 1]).split()),
+            chunks[line[0]]["timestamp"][0],
+            chunks[line[-1]]["timestamp"][1],
+            " ".join("".join(texts[line[0] : line[-1] + 1]).split()),
         )
         for line in lines
     ]
 
 
-def _pieces(text: str | list[str], words: list[str]) -> list[str]:
+def _placed(result: AlignmentResult) -> tuple[str, list[Span]]:
     """
-    The original text cut into one piece a word, each piece with the characters up to the next word's beginning.
-
-    Splitting only leaves characters out, so the words' characters stand in the text in order, and the leftmost places
-    where they stand are looked for. Where a splitter rewrote some (nagisa widens spaces), the words are used as they
-    are.
+    The text, and where its chunks stand in it. In a result of other hands, without offsets, the leftmost places are
+    looked for; where its chunks are not in the text in this order, the text is the chunks joined by spaces.
     """
-    plain = [word + " " for word in words]
-    if not isinstance(text, str) or not words:
-        return plain
-    starts, ends, place = [], [], 0
-    for word in words:
-        for number, character in enumerate(word):
-            place = text.find(character, place)
-            if place < 0:
-                return plain
-            if number == 0:
-                starts.append(place)
-            place += 1
-        ends.append(place)
-    cuts = [0]
-    for end, start in zip(ends[:-1], starts[1:], strict=True):
-        # opening quotes and brackets belong to the word that follows them
-        cut = start
-        while cut > end and unicodedata.category(text[cut - 1]) in ("Ps", "Pi"):
-            cut -= 1
-        cuts.append(cut)
-    return [text[begin:end] for begin, end in zip(cuts, [*cuts[1:], len(text)], strict=True)]
-
-
-def _ends_sentence(piece: str) -> bool:
-    closing = piece.rstrip().rstrip("\"'”’»)]」』")
-    return closing.endswith((".", "!", "?", "…", "。", "！", "？"))
+    chunks, whole = result["chunks"], whole_text(result["text"])
+    if all("char_start" in chunk for chunk in chunks):
+        return whole, [(chunk["char_start"], chunk["char_end"]) for chunk in chunks]
+    spans, end = [], 0
+    for chunk in chunks:
+        places = []
+        for character in chunk["text"]:
+            places.append(whole.find(character, end))
+            if places[-1] < 0:
+                texts = [chunk["text"] for chunk in chunks]
+                starts = accumulate((len(text) + 1 for text in texts), initial=0)
+                return " ".join(texts), [(start, start + len(text)) for start, text in zip(starts, texts)]
+            end = places[-1] + 1
+        spans.append((places[0] if places else end, end))
+    return whole, spans
 
 
 def _columns(text: str) -> int:

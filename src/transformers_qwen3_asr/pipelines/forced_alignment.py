@@ -10,7 +10,10 @@ from transformers import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
 from ..alignment.decoding import DECODINGS, DEFAULT_DECODING
+from ..alignment.languages import aligner_language
 from ..alignment.results import AlignmentResult
+from ..alignment.segments import check_choices, make_chunks
+from ..alignment.words import split_words, word_texts
 from ..audio import load_audio
 from ..modeling_qwen3_asr import Qwen3ASRForTokenClassification
 from .rows import as_row, as_rows, check_row, is_recording, undecoded, whole_number
@@ -33,14 +36,18 @@ class ForcedAlignmentPipeline(Pipeline):
       returns an iterator of results in the same order. Further columns are left alone. A dataset's `Audio` column is
       decoded here, by PyAV.
 
-    A result is `{"text": text as given, "chunks": [{"text": word, "timestamp": (start, end), "score": score}, ...]}`
-    with times in seconds and the mean probability of the two time classes as the score. A text without words has no
-    chunks.
+    A result is `{"text": text as given, "chunks": [{"text": word, "timestamp": (start, end), "score": score,
+    "char_start": first, "char_end": past the last}, ...]}` with times in seconds, the mean probability of the two time
+    classes as the score, and offsets into the text (of a list: its words joined by single spaces). A text without
+    words, such as an empty one, has no chunks.
 
     Keywords, of the call or (as defaults) of `pipeline()`: `language` (name or code, one for all or, beside a list of
     recordings, a list; a row's own goes first), `korean_dictionary` (see `split_words`), `decoding` ("joint", or
-    "argmax" for qwen-asr's times; see `alignment.decoding.decode_slots`), `batch_size` (recordings a forward pass, 1
-    if not given; results do not depend on it) and `num_workers` (processes that decode audio, 0 if not given).
+    "argmax" for qwen-asr's times; see `alignment.decoding.decode_slots`), `return_timestamps` ("word" if not given;
+    "char", "sentence" or "line" make other chunks) and `original_text` (False if not given; True gives chunks their
+    punctuation and white space, so that their texts joined are the text; see `alignment.segments.make_chunks` for
+    both), `batch_size` (recordings a forward pass, 1 if not given; results do not depend on it) and `num_workers`
+    (processes that decode audio, 0 if not given).
 
     Raises `ValueError`, naming the item's index in a list or dataset, for a recording that cannot be decoded or is
     longer than the model's time classes reach, a missing text, lists of different lengths; `TypeError` for an unknown
@@ -81,14 +88,17 @@ class ForcedAlignmentPipeline(Pipeline):
         self.model.save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory, **kwargs)
 
-    def _sanitize_parameters(self, language=None, korean_dictionary=None, decoding=None, **unknown):
-        if unknown:
+    def _sanitize_parameters(self, language=None, korean_dictionary=None, decoding=None, **others):
+        units = {name: others.pop(name, None) for name in ("return_timestamps", "original_text")}
+        units = {name: value for name, value in units.items() if value is not None}
+        check_choices(**units)
+        if unknown := others:
             raise TypeError(f"forced alignment has no parameter {', '.join(sorted(unknown))}")
         if decoding not in (None, *DECODINGS):
             raise ValueError(f"decoding={decoding!r}: known are {', '.join(DECODINGS)}")
         given = {"language": language, "korean_dictionary": korean_dictionary}
         forward = {} if decoding is None else {"decoding": decoding}
-        return {name: value for name, value in given.items() if value is not None}, forward, {}
+        return {name: value for name, value in given.items() if value is not None}, forward, units
 
     def __call__(
         self,
@@ -102,21 +112,22 @@ class ForcedAlignmentPipeline(Pipeline):
     ) -> AlignmentResult | list[AlignmentResult] | Iterator[AlignmentResult]:
         """Aligns one recording, a list of them or a dataset; see the class for the forms and for what comes back."""
         one = language is None or isinstance(language, str)
-        parameters, forward, _ = self._sanitize_parameters(language=language if one else None, **kwargs)
+        parameters, forward, after = self._sanitize_parameters(language=language if one else None, **kwargs)
         parameters, forward = {**self._preprocess_params, **parameters}, {**self._forward_params, **forward}
+        after = {**self._postprocess_params, **after}
         batch_size = whole_number("batch_size", batch_size, self._batch_size, default=1, least=1)
         num_workers = whole_number("num_workers", num_workers, self._num_workers, default=0, least=0)
 
         if is_recording(audio) or isinstance(audio, Mapping):
             if not one:
                 raise ValueError(f"one recording, but language={language!r}")
-            return self.run_single((None, as_row(audio, text)), parameters, forward, {})
+            return self.run_single((None, as_row(audio, text)), parameters, forward, after)
         if isinstance(audio, Sequence):
             rows = as_rows(audio, text, None if one else language)
-            return list(self.get_iterator(rows, num_workers, batch_size, parameters, forward, {}))
+            return list(self.get_iterator(rows, num_workers, batch_size, parameters, forward, after))
         if text is not None or not one:
             raise ValueError("lists of texts or languages go with a list of recordings; a dataset's rows hold theirs")
-        return self.get_iterator(undecoded(audio), num_workers, batch_size, parameters, forward, {})
+        return self.get_iterator(undecoded(audio), num_workers, batch_size, parameters, forward, after)
 
     def run_single(self, inputs, preprocess_params, forward_params, postprocess_params):
         batch = _as_batch([self.preprocess(inputs, **preprocess_params)])
@@ -145,12 +156,13 @@ class ForcedAlignmentPipeline(Pipeline):
         try:
             check_row(row)
             language = row.get("language") or language
-            words = self.processor.split_words_for_alignment(row["text"], language, korean_dictionary)
+            words = split_words(row["text"], aligner_language(language)[0], korean_dictionary)
             audio = load_audio(row["audio"], self.processor.feature_extractor.sampling_rate)
             self._check_length(audio)
         except ValueError as error:
             raise error if index is None else ValueError(f"item {index}: {error}") from error
-        return {"audio": audio, "text": row["text"], "words": words, "language": language}
+        item = {"audio": audio, "text": row["text"], "language": language}
+        return {**item, "words": word_texts(words), "spans": words}
 
     def _check_length(self, audio: np.ndarray) -> None:
         config = self.model.config
@@ -191,12 +203,12 @@ class ForcedAlignmentPipeline(Pipeline):
                 item["aligned"] = words
         return model_inputs
 
-    def postprocess(self, model_outputs: dict[str, Any]) -> AlignmentResult:
-        chunks = [
-            {"text": word["text"], "timestamp": (word["start_time"], word["end_time"]), "score": word["score"]}
-            for word in model_outputs.get("aligned", ())
-        ]
-        return {"text": model_outputs["text"], "chunks": chunks}
+    def postprocess(
+        self, model_outputs: dict[str, Any], return_timestamps: str = "word", original_text: bool = False
+    ) -> AlignmentResult:
+        text, words = model_outputs["text"], model_outputs["spans"]
+        chunks = make_chunks(text, words, model_outputs.get("aligned", ()), return_timestamps, original_text)
+        return {"text": text, "chunks": chunks}
 
 
 class _Numbered(Dataset):
