@@ -93,6 +93,8 @@ def to_hf_config(raw: dict[str, Any], stop_ids: list[int]) -> dict[str, Any]:
         output["id2label"] = {i: f"LABEL_{i}" for i in range(config.classify_num)}
         output["label2id"] = {f"LABEL_{i}": i for i in range(config.classify_num)}
         output["timestamp_segment_time"] = config.timestamp_segment_time
+        if config.max_align_seconds is not None:
+            output["max_align_seconds"] = config.max_align_seconds  # not a field there, either
     if config.support_languages not in (None, languages_of(aligner)):
         output["support_languages"] = config.support_languages  # not a field there, but kept for the way back
     return output

@@ -67,7 +67,10 @@ THINKER_DEFAULTS = {
         (Qwen3ASRThinkerConfig, THINKER_DEFAULTS),
         (
             Qwen3ASRConfig,
-            {"support_languages": None, "timestamp_token_id": None, "timestamp_segment_time": None},
+            {
+                **{"support_languages": None, "timestamp_token_id": None, "timestamp_segment_time": None},
+                "max_align_seconds": None,
+            },
         ),
     ],
 )
@@ -210,12 +213,29 @@ def test_bad_text_config_is_named(text, named):
         ({"classes": 1}, "classify_num"),
         ({"timestamp_segment_time": 0}, "timestamp_segment_time"),
         ({"timestamp_token_id": 100}, "timestamp_token_id"),
+        ({"max_align_seconds": 0}, "max_align_seconds"),
+        ({"max_align_seconds": float("inf")}, "max_align_seconds"),
         ({"token_classification_bias": True, "audio_config": {}, "text_config": {}}, "token_classification_bias"),
     ],
 )
 def test_bad_top_config_is_named(top, named):
     with pytest.raises(ValueError, match=named):
         Qwen3ASRConfig(**top) if "audio_config" in top else tiny_config(**top)
+
+
+def test_seconds_that_are_aligned_in_one_piece(tmp_path):
+    published = Qwen3ASRConfig(**published_config("Qwen/Qwen3-ForcedAligner-0.6B"))
+    assert published.max_align_seconds is None and published.align_seconds == 180
+    assert "max_align_seconds" not in published.to_dict()
+    fine = tiny_config(classes=1600, timestamp_segment_time=20)
+    assert fine.align_seconds == 32
+    fine.max_align_seconds = 30
+    fine.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))["max_align_seconds"] == 30
+    assert Qwen3ASRConfig.from_pretrained(tmp_path).align_seconds == 30
+    fine.max_align_seconds = 100  # classes do not reach so far
+    assert fine.align_seconds == 32
+    assert Qwen3ASRConfig(**published_config("Qwen/Qwen3-ASR-0.6B")).align_seconds is None
 
 
 def test_shrunk_default_config_runs():

@@ -75,6 +75,17 @@ def test_there_and_back_is_the_same_checkpoint(round_trip):
         assert json_of(back / "chat_template.json") == json_of(source / "chat_template.json")
 
 
+def test_how_long_a_recording_is_aligned_in_one_piece_is_kept(tmp_path):
+    source = golden("aligner", tmp_path / "source")
+    config = json_of(source / "config.json")
+    (source / "config.json").write_text(json.dumps({**config, "max_align_seconds": 12.5}), encoding="utf-8")
+    to_hf(source, tmp_path / "hf")
+    to_published(tmp_path / "hf", tmp_path / "back")
+    for folder in ("hf", "back"):
+        assert json_of(tmp_path / folder / "config.json")["max_align_seconds"] == 12.5
+        assert Qwen3ASRConfig.from_pretrained(tmp_path / folder).align_seconds == 12.5
+
+
 def test_the_native_class_takes_the_hf_folder_whole(round_trip):
     kind, hf, _ = round_trip
     name = "Qwen3ASRForTokenClassification" if kind == "aligner" else "Qwen3ASRForConditionalGeneration"

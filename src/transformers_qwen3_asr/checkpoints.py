@@ -146,7 +146,7 @@ def nest_hf_config(config: dict[str, Any]) -> dict[str, Any]:
     if "Qwen3ASRForTokenClassification" in architectures or (labels is not None and len(labels) > 2):
         thinker["classify_num"] = config.pop("classify_num", None) or (len(labels) if labels else None)
     else:
-        for key in ("timestamp_token_id", "timestamp_segment_time"):
+        for key in ("timestamp_token_id", "timestamp_segment_time", "max_align_seconds"):
             config.pop(key, None)
     # generation defaults and the tie stand in generation_config.json and in the text config of the published layout
     for key in ("eos_token_id", "pad_token_id", "tie_word_embeddings"):

@@ -338,6 +338,8 @@ class Qwen3ASRConfig(FamilyConfig):
         timestamp_token_id (`int`, *optional*): the token of a slot; aligners only.
         timestamp_segment_time (`int`, *optional*): milliseconds of a class, so that class k means k times this;
             aligners only.
+        max_align_seconds (`float`, *optional*): the longest recording, in seconds, that the model aligns in one piece;
+            aligners only. Left out, it is `align_seconds` that tells.
         classify_num (`int`, *optional*): the thinker's `classify_num`, accepted here too; `num_labels` is the same.
 
     The flat -hf configuration (`audio_config` and `text_config` at the top) is accepted and becomes the nested one.
@@ -351,11 +353,13 @@ class Qwen3ASRConfig(FamilyConfig):
     support_languages: list[str] | None = None
     timestamp_token_id: int | None = None
     timestamp_segment_time: int | float | None = None
+    max_align_seconds: int | float | None = None
 
     def __init__(self, **kwargs):
         if checkpoints.is_hf_config(kwargs):
             kwargs = checkpoints.nest_hf_config(kwargs)
-        for field in ("thinker_config", "support_languages", "timestamp_token_id", "timestamp_segment_time"):
+        for field in ("thinker_config", "support_languages", "timestamp_token_id", "timestamp_segment_time",
+                      "max_align_seconds"):  # fmt: skip
             setattr(self, field, kwargs.pop(field, None))
         for field in ("transformers_version", "dtype", "architectures", "output_hidden_states", "return_dict",
                       "chunk_size_feed_forward", "is_encoder_decoder", "problem_type"):  # fmt: skip
@@ -389,6 +393,11 @@ class Qwen3ASRConfig(FamilyConfig):
                 self.timestamp_segment_time > 0,
                 f"timestamp_segment_time must be positive milliseconds, got {self.timestamp_segment_time}",
             )
+        if self.max_align_seconds is not None:
+            require(
+                isinstance(self.max_align_seconds, (int, float)) and 1 <= self.max_align_seconds < float("inf"),
+                f"max_align_seconds must be at least 1 (second), got {self.max_align_seconds!r}",
+            )
         if self.timestamp_token_id is not None:
             require(
                 0 <= self.timestamp_token_id < self.thinker_config.text_config.vocab_size,
@@ -410,6 +419,22 @@ class Qwen3ASRConfig(FamilyConfig):
         self.thinker_config.classify_num = value
 
     @property
+    def align_seconds(self) -> float | None:
+        """
+        Seconds of the longest recording that is aligned in one piece; `None` for ASR models.
+
+        `max_align_seconds`, where the config has it. The published aligner's has not: it was trained on up to 300 s
+        and is seen to lose the end of recordings from 270 s, so classes that reach 300 s give 180 s. Classes that
+        reach less far were chosen for recordings as long as that.
+        """
+        if self.classify_num is None or not self.timestamp_segment_time:
+            return None
+        reach = self.classify_num * self.timestamp_segment_time / 1000
+        if self.max_align_seconds is not None:
+            return min(float(self.max_align_seconds), reach)
+        return 180.0 if reach >= 300 else reach
+
+    @property
     def audio_token_id(self) -> int:
         """The token that audio takes the place of."""
         return self.thinker_config.audio_token_id
@@ -426,7 +451,7 @@ class Qwen3ASRConfig(FamilyConfig):
 
     def to_dict(self) -> dict[str, Any]:
         output = super().to_dict()
-        for key in ("support_languages", "timestamp_token_id", "timestamp_segment_time"):
+        for key in ("support_languages", "timestamp_token_id", "timestamp_segment_time", "max_align_seconds"):
             if output.get(key) is None:
                 output.pop(key, None)
         thinker = output["thinker_config"]
