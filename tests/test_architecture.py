@@ -16,7 +16,7 @@ PARTS = {
     "tables": ("checkpoints", "chat_templates", "rope_validation"),
     "configuration": ("configuration_qwen3_asr", "configuration_base"),
     "modeling": ("modeling_qwen3_asr", "audio_encoder_qwen3_asr", "loading"),
-    "audio": ("audio",),
+    "audio": ("audio", "audio_streams"),
     "alignment": ("alignment.",),
     "processing": (
         "feature_extraction_qwen3_asr",

@@ -13,7 +13,8 @@ import re
 import shutil
 import tempfile
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http.client import HTTPException
 from typing import Any
 
@@ -45,19 +46,31 @@ def load_audio(source: Any, sampling_rate: int = 16000) -> np.ndarray:
 
     Raises `ValueError`, naming the source, where nothing can be decoded, or the recording is empty or not finite.
     """
+    source = unwrapped(source)
+    if is_encoded(source):
+        with opened(source) as (file, name):
+            parts = list(decoded_parts(file, name, sampling_rate))
+        return checked(np.concatenate(parts) if parts else np.zeros(0, np.float32), name)
+    rate: Any = sampling_rate
+    if is_rated_pair(source):
+        source, rate = source
+    name = f"the samples ({type(source).__name__})"
+    return checked(_resampled(_one_channel(source, name), rate, sampling_rate, name), name)
+
+
+def unwrapped(source: Any) -> Any:
+    """What a mapping or an audio decoder of `datasets` holds; anything else as it is."""
     if isinstance(source, dict):
         source = _from_mapping(source)
     if hasattr(source, "get_all_samples"):
         decoded = source.get_all_samples()
         source = (decoded.data, decoded.sample_rate)
-    if isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(source, "read"):
-        samples, name = _decode(source, sampling_rate)
-        return _checked(samples, name)
-    rate: Any = sampling_rate
-    if is_rated_pair(source):
-        source, rate = source
-    name = f"the samples ({type(source).__name__})"
-    return _checked(_resampled(_one_channel(source, name), rate, sampling_rate, name), name)
+    return source
+
+
+def is_encoded(source: Any) -> bool:
+    """Whether an unwrapped source has to be decoded: a file, its path, URL, bytes or base64."""
+    return isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(source, "read")
 
 
 def load_audios(audio: Any, sampling_rate: int = 16000) -> list[np.ndarray]:
@@ -126,20 +139,24 @@ def _from_mapping(row: dict) -> Any:
     )
 
 
-def _decode(source: Any, rate: int) -> tuple[np.ndarray, str]:
-    """The samples of an encoded recording, and how to call it in a message."""
+@contextmanager
+def opened(source: Any) -> Iterator[tuple[Any, str]]:
+    """
+    An encoded recording as a path or an open file that PyAV can read, and how to call it in a message. A download or
+    decoded base64 lives until the context is left.
+    """
     if hasattr(source, "read"):
-        name = f"the file {getattr(source, 'name', type(source).__name__)!r}"
-        return _decode_file(source, name, rate), name
+        yield source, f"the file {getattr(source, 'name', type(source).__name__)!r}"
+        return
     if isinstance(source, (bytes, bytearray, memoryview)):
-        name = f"the audio given as {len(source)} bytes"
-        return _decode_file(io.BytesIO(source), name, rate), name
+        yield io.BytesIO(source), f"the audio given as {len(source)} bytes"
+        return
 
     text = os.fspath(source)
     name = repr(text if len(text) <= 120 else text[:80] + "…")
     if text.startswith("data:"):
-        return _decode_file(io.BytesIO(_base64_bytes(text, name)), name, rate), name
-    if _URL.match(text):
+        yield io.BytesIO(_base64_bytes(text, name)), name
+    elif _URL.match(text):
         with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as file:
             try:
                 # copied first: containers such as m4a keep their index at the end, and not every server can seek
@@ -149,14 +166,15 @@ def _decode(source: Any, rate: int) -> tuple[np.ndarray, str]:
             except (OSError, ValueError, HTTPException) as error:
                 raise ValueError(f"{name} cannot be read: {type(error).__name__}: {error}") from error
             file.seek(0)
-            return _decode_file(file, name, rate), name
-    if isinstance(source, os.PathLike) or _is_file(text):
-        return _decode_file(text, name, rate), name
-    try:
-        content = _base64_bytes(text, name)
-    except ValueError:
-        raise ValueError(f"{name} is no existing file, no URL and no base64") from None
-    return _decode_file(io.BytesIO(content), name, rate), name
+            yield file, name
+    elif isinstance(source, os.PathLike) or _is_file(text):
+        yield text, name
+    else:
+        try:
+            content = _base64_bytes(text, name)
+        except ValueError:
+            raise ValueError(f"{name} is no existing file, no URL and no base64") from None
+        yield io.BytesIO(content), name
 
 
 def _is_file(text: str) -> bool:
@@ -177,22 +195,29 @@ def _base64_bytes(text: str, name: str) -> bytes:
         raise ValueError(f"{name} is not valid base64: {error}") from error
 
 
-def _decode_file(file: Any, name: str, rate: int) -> np.ndarray:
-    parts: list[np.ndarray] = []
+def decoded_parts(file: Any, name: str, rate: int) -> Iterator[np.ndarray]:
+    """
+    The samples of a path or an open file, part by part, one channel at `rate` hertz, as they come from the decoder.
+
+    Raises `ValueError`, with `name`, where nothing can be decoded.
+    """
     try:
         with av.open(file, "r") as container:
             if not container.streams.audio:
                 raise ValueError("it holds no audio")
             # no layout: FFmpeg's own mix-down is 3 dB louder for float formats than for integer ones
             resampler = av.AudioResampler(format="fltp", rate=rate)
+            frames = 0
             for frame in container.decode(container.streams.audio[0]):
-                parts.extend(out.to_ndarray().mean(axis=0) for out in resampler.resample(frame))
-            if parts:
-                parts.extend(out.to_ndarray().mean(axis=0) for out in resampler.resample(None))
+                frames += 1
+                for out in resampler.resample(frame):
+                    yield out.to_ndarray().mean(axis=0)
+            if frames:
+                for out in resampler.resample(None):
+                    yield out.to_ndarray().mean(axis=0)
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise ValueError(f"{name} cannot be decoded: {reason}") from error
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 
 def _one_channel(samples: Any, name: str) -> np.ndarray:
@@ -229,7 +254,8 @@ def _resampled(samples: np.ndarray, rate: Any, wanted: int, name: str) -> np.nda
     return np.concatenate([out.to_ndarray()[0] for out in (*resampler.resample(frame), *resampler.resample(None))])
 
 
-def _checked(samples: np.ndarray, name: str) -> np.ndarray:
+def checked(samples: np.ndarray, name: str) -> np.ndarray:
+    """Samples brought into [-1, 1]; `ValueError`, with `name`, where there are none or some are not finite."""
     if len(samples) == 0:
         raise ValueError(f"{name}: the recording is empty")
     peak = float(np.abs(samples).max())
