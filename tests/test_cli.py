@@ -117,27 +117,72 @@ def test_good_recordings_are_written_and_all_bad_ones_named(folder, fails, batch
     (folder / "noise.wav").write_bytes(b"this is no recording")
     (folder / "noise.txt").write_text("x", encoding="utf-8")
     (folder / "silent.flac").write_bytes(RECORDING.read_bytes())
-    (folder / "empty.flac").write_bytes(RECORDING.read_bytes())
-    (folder / "empty.txt").write_text(" \n", encoding="utf-8")
     (folder / "latin.flac").write_bytes(RECORDING.read_bytes())
     (folder / "latin.txt").write_bytes("für".encode("latin-1"))
-    names = ["a", "noise", "missing", "b", "silent", "empty", "latin", "c"]
+    names = ["a", "noise", "missing", "b", "silent", "latin", "c"]
     recordings = [folder / (f"{name}.wav" if name == "noise" else f"{name}.flac") for name in names]
     line = fails(*recordings, "--output", folder / "out", "--batch-size", batch_size)
     assert {path.stem for path in (folder / "out").iterdir()} == {"a", "b", "c"}
     assert words_of(folder / "out" / "b.json") == WORDS
-    assert "5 of 8 recordings not aligned" in line
+    assert "4 of 7 recordings not aligned" in line
     for name, reason in {
         "noise.wav": "cannot be decoded",
         "missing.flac": "no such file",
         "silent.flac": "silent.txt cannot be read",
-        "empty.flac": "its text is empty",
         "latin.flac": "is not UTF-8",
     }.items():
         assert re.search(rf"{re.escape(str(folder / name))}: [^;]*{reason}", line), name
     assert "a.flac" not in line and "item 0" not in line
-    places = [line.index(str(recordings[index])) for index in (1, 2, 4, 5, 6)]
+    places = [line.index(str(recordings[index])) for index in (1, 2, 4, 5)]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("text", ["", " \n", "*** …"])
+@pytest.mark.parametrize("unit", ["word", "sentence"])
+def test_a_text_without_words_gives_an_empty_result(folder, capsys, text, unit):
+    (folder / "b.txt").write_text(text, encoding="utf-8")
+    recordings = [folder / f"{name}.flac" for name in "abc"]
+    note = f"qwen3-asr align: note: there are no words in the text of {folder / 'b.flac'}\n"
+    for suffix in ("json", "srt"):
+        assert run(*recordings, "--output", folder / "out", "--format", suffix, "--unit", unit, "--batch-size", 2) == 0
+        captured = capsys.readouterr()
+        assert (captured.out, captured.err) == ("", note)
+    assert json.loads((folder / "out" / "b.json").read_text(encoding="utf-8"))["chunks"] == []
+    assert (folder / "out" / "b.srt").read_text(encoding="utf-8").strip() == ""
+    assert words_of(folder / "out" / "c.json") == ["three"]
+    assert run(recordings[1], "--unit", unit) == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", note)
+
+
+def test_units_and_the_original_text(folder, capsys):
+    a, text = folder / "a.flac", "  “One,” she said. Mr. Two:\nthree-four…\n***\n五六\n"
+    (folder / "a.txt").write_text(text, encoding="utf-8")
+    expected = {
+        "word": ["One", "she", "said", "Mr", "Two", "threefour", "五", "六"],
+        "char": [*"OneshesaidMrTwothreefour五六"],
+        "sentence": ["“One,” she said.", "Mr. Two:\nthree-four…", "***\n五六"],
+        "line": ["“One,” she said. Mr. Two:", "three-four…", "五六"],
+    }
+    for unit, texts in expected.items():
+        assert run(a, "--unit", unit, "--output", folder / "a.json") == 0
+        stored = json.loads((folder / "a.json").read_text(encoding="utf-8"))
+        # white space at the end is left out; offsets count in the file from its beginning
+        assert stored["text"] == text.rstrip() and words_of(folder / "a.json") == texts
+        for chunk in stored["chunks"]:
+            assert text[chunk["char_start"] : chunk["char_end"]].replace("-", "") == chunk["text"].replace("-", "")
+        assert run(a, "--unit", unit, "--original-text", "--output", folder / "a.json") == 0
+        assert "".join(words_of(folder / "a.json")) == text.rstrip()
+        # by line "***" has no line of its own, and goes with the one before
+        assert len(words_of(folder / "a.json")) == len(texts)
+        assert run(a, "--unit", unit) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split(maxsplit=3)[-1] for line in lines] == [" ".join(text.split()) for text in texts]
+    assert run(a, "--unit", "line", "--output", folder / "a.srt") == 0
+    assert [event.plaintext for event in pysubs2.load(str(folder / "a.srt")).events] == expected["line"]
+    assert run(a, "--original-text", "--output", folder / "a.srt") == 0
+    cues = [event.plaintext for event in pysubs2.load(str(folder / "a.srt")).events]
+    assert cues == ["“One,”", "she", "said.", "Mr.", "Two:", "three-four… ***", "五", "六"]
 
 
 def test_recordings_longer_than_the_model_reaches(folder, fails):
@@ -166,6 +211,10 @@ def test_calls_that_make_no_sense(folder, fails):
     assert "--show needs --output" in fails(a, "--show")
     assert "--cues needs --output" in fails(a, "--cues", "lines")
     assert "the output is JSON" in fails(a, "--output", folder / "out", "--cues", "lines")
+    assert "by --unit line there is one cue for each" in fails(
+        a, "--output", folder / "out.srt", "--cues", "lines", "--unit", "line"
+    )
+    assert "--unit" in fails(a, "--unit", "syllable")
     assert "several recordings would be written to" in fails(a, a, "--output", folder / "out")
     assert "AUDIO" in fails()
     assert "--batch-size" in fails(a, "--batch-size", "0")

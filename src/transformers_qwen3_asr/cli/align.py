@@ -11,7 +11,7 @@ from .common import DECODINGS, DEFAULT_MODEL, DTYPES, InputError, complain, load
 
 EPILOG = """\
 texts:   one --text or --text-file for each recording, in the same order. Without any, the text of
-         speech.wav is read from speech.txt beside it.
+         speech.wav is read from speech.txt beside it. A text without words gives an empty result.
 output:  FILE.json, .srt, .vtt or .ass for one recording; otherwise a folder, which gets one file a
          recording, named after it, in the --format. Without --output the words go to standard output.
 errors:  a recording that cannot be aligned does not stop the others; what failed is named in one
@@ -45,6 +45,10 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--output", metavar="FILE|FOLDER", help="where the result goes (see below)")
     parser.add_argument("--format", choices=("json", "srt", "vtt", "ass"), help="of files in a folder (default: json)")
     parser.add_argument("--cues", choices=("words", "lines"), help="a subtitle for each word (default) or line")
+    parser.add_argument(
+        "--unit", choices=("word", "char", "sentence", "line"), default="word", help="what gets times (default: word)"
+    )
+    parser.add_argument("--original-text", action="store_true", help="with the text's own punctuation and white space")
     parser.add_argument("--show", action="store_true", help="with --output, print the words as well")
     parser.add_argument(
         "--decoding",
@@ -104,10 +108,8 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
             except UnicodeDecodeError:
                 failures.append((audio, f"its text {file} is not UTF-8"))
                 continue
-        if text.strip():
-            jobs.append(Job(audio, text.strip(), output))
-        else:
-            failures.append((audio, "its text is empty"))
+        # from the left nothing is taken off, because offsets count from there
+        jobs.append(Job(audio, text.rstrip(), output))
     return jobs
 
 
@@ -117,12 +119,20 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
 
     from ..alignment.writers import write_alignment
 
-    pipe = load_aligner(arguments.model, arguments.dtype, arguments.device, decoding=arguments.decoding)
+    parameters = {
+        "decoding": arguments.decoding,
+        "return_timestamps": arguments.unit,
+        "original_text": arguments.original_text,
+    }
+    pipe = load_aligner(arguments.model, arguments.dtype, arguments.device, **parameters)
+    wordless = []
     # a bar where a person looks on; a log file gets the results and the errors only
     with tqdm(total=len(jobs), unit="recording", file=sys.stderr, disable=None) as bar:
         for start in range(0, len(jobs), arguments.batch_size):
             batch = jobs[start : start + arguments.batch_size]
             for job, result in _align_batch(pipe, batch, arguments.language, failures):
+                if not result["chunks"]:
+                    wordless.append(job.audio)
                 if job.output is None or arguments.show:
                     _print_words(job.audio if len(arguments.audio) > 1 else None, result)
                 if job.output is not None:
@@ -131,6 +141,8 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
                     except OSError as error:
                         failures.append((job.audio, f"{job.output} cannot be written ({error.strerror})"))
             bar.update(len(batch))
+    if wordless:
+        print(f"qwen3-asr align: note: there are no words in the text of {', '.join(wordless)}", file=sys.stderr)
 
 
 def _align_batch(pipe, batch: list[Job], language: str | None, failures: list[tuple[str, str]]):
@@ -181,17 +193,19 @@ def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
         outputs = [output]
     if suffix == ".json" and arguments.cues:
         raise InputError("--cues is for subtitles, and the output is JSON")
+    if arguments.cues and arguments.unit != "word":
+        raise InputError(f"--cues is for words; by --unit {arguments.unit} there is one cue for each")
     return outputs
 
 
 def _print_words(name: str | None, result: dict) -> None:
-    """A line a word: start and end in seconds, score, word. With a name, a line "# name" before them."""
+    """A line a chunk: start and end in seconds, score, text. With a name, a line "# name" before them."""
     from tqdm import tqdm
 
     lines = [] if name is None else [f"# {name}"]
     for chunk in result["chunks"]:
         start, end = chunk["timestamp"]
-        lines.append(f"{start:9.3f} {end:9.3f}  {chunk['score']:5.3f}  {chunk['text']}")
+        lines.append(f"{start:9.3f} {end:9.3f}  {chunk['score']:5.3f}  {' '.join(chunk['text'].split())}")
     if lines:
         tqdm.write("\n".join(lines), file=sys.stdout)  # not across the bar, where both are on a terminal
     sys.stdout.flush()
