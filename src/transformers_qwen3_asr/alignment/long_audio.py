@@ -70,12 +70,12 @@ Requests = Generator[list[Window], list[Answer], LongAlignment]
 
 
 def align_long(
-    words: Sequence[str], seconds: float, progress: Callable[[float], None] = lambda position: None
+    words: Sequence[str], seconds: float, progress: Callable[[float, int], None] = lambda seconds, words: None
 ) -> Requests:
     """
     Yields the windows to be aligned, none longer than `seconds`; returns the alignment of all `words`.
 
-    `progress` is called with the position (seconds) that has been reached. Words for which no audio is left stand at
+    `progress` is called with the seconds and the words that are done. Words for which no audio is left stand at
     the recording's end with score 0. Raises `ValueError` unless `seconds` is at least 1.
     """
     if not seconds >= 1:
@@ -113,14 +113,14 @@ class _Walk:
         self.asked = self.taken = self.vain = 0
         self.others: list[tuple[float, int]] = []  # anchors that the present window might have had instead
 
-    def run(self, progress: Callable[[float], None]) -> Requests:
+    def run(self, progress: Callable[[float, int], None]) -> Requests:
         look = yield from self._first_look()
         while look is not None:
             lost = self._worth(look) < self._needed(look)
             if lost:
                 look, lost = yield from self._recovered(look)
             yield from self._take(look, lost)
-            progress(self.time)
+            progress(self.time, self.word)
             look = None
             if self.word < self.count:
                 (look,) = yield from self._looks([self._window(self.time, self.word)])

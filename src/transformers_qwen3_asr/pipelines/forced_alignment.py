@@ -4,18 +4,18 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 from transformers import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
-from ..alignment.decoding import DECODINGS, DEFAULT_DECODING
+from ..alignment.decoding import DECODINGS, DEFAULT_DECODING, slot_logits
 from ..alignment.languages import aligner_language
 from ..alignment.results import AlignmentResult
 from ..alignment.segments import check_choices, make_chunks
 from ..alignment.words import split_words, word_texts
-from ..audio import load_audio
 from ..modeling_qwen3_asr import Qwen3ASRForTokenClassification
+from .long_recordings import align_recordings, decoder, open_long, window_limit
 from .rows import as_row, as_rows, check_row, is_recording, undecoded, whole_number
 
 
@@ -49,9 +49,14 @@ class ForcedAlignmentPipeline(Pipeline):
     both), `batch_size` (recordings a forward pass, 1 if not given; results do not depend on it) and `num_workers`
     (processes that decode audio, 0 if not given).
 
-    Raises `ValueError`, naming the item's index in a list or dataset, for a recording that cannot be decoded or is
-    longer than the model's time classes reach, a missing text, lists of different lengths; `TypeError` for an unknown
-    keyword.
+    A recording may be of any length. One that is longer than `max_align_seconds` (a keyword; if not given, what the
+    model's config says: `Qwen3ASRConfig.align_seconds`) is decoded as it is needed and aligned window by window (see
+    `alignment.long_audio`); `batch_size` then counts windows. `progress=True` draws a bar for each such recording on
+    standard error, if that is a terminal.
+
+    Raises `ValueError`, naming the item's index in a list or dataset, for a recording that cannot be decoded, a
+    missing text, lists of different lengths, `max_align_seconds` beyond the reach of the model's time classes;
+    `TypeError` for an unknown keyword.
     """
 
     _load_processor = True
@@ -92,11 +97,12 @@ class ForcedAlignmentPipeline(Pipeline):
         units = {name: others.pop(name, None) for name in ("return_timestamps", "original_text")}
         units = {name: value for name, value in units.items() if value is not None}
         check_choices(**units)
-        if unknown := others:
+        if unknown := set(others) - {"max_align_seconds", "progress"}:
             raise TypeError(f"forced alignment has no parameter {', '.join(sorted(unknown))}")
         if decoding not in (None, *DECODINGS):
             raise ValueError(f"decoding={decoding!r}: known are {', '.join(DECODINGS)}")
-        given = {"language": language, "korean_dictionary": korean_dictionary}
+        limits = {name: others[name] for name in ("max_align_seconds", "progress") if name in others}
+        given = {"language": language, "korean_dictionary": korean_dictionary, **limits}
         forward = {} if decoding is None else {"decoding": decoding}
         return {name: value for name, value in given.items() if value is not None}, forward, units
 
@@ -121,7 +127,7 @@ class ForcedAlignmentPipeline(Pipeline):
         if is_recording(audio) or isinstance(audio, Mapping):
             if not one:
                 raise ValueError(f"one recording, but language={language!r}")
-            return self.run_single((None, as_row(audio, text)), parameters, forward, after)
+            return self.run_single((None, as_row(audio, text)), parameters, forward, after, batch_size)
         if isinstance(audio, Sequence):
             rows = as_rows(audio, text, None if one else language)
             return list(self.get_iterator(rows, num_workers, batch_size, parameters, forward, after))
@@ -129,9 +135,9 @@ class ForcedAlignmentPipeline(Pipeline):
             raise ValueError("lists of texts or languages go with a list of recordings; a dataset's rows hold theirs")
         return self.get_iterator(undecoded(audio), num_workers, batch_size, parameters, forward, after)
 
-    def run_single(self, inputs, preprocess_params, forward_params, postprocess_params):
-        batch = _as_batch([self.preprocess(inputs, **preprocess_params)])
-        return self.postprocess(self.forward(batch, **forward_params)["items"][0], **postprocess_params)
+    def run_single(self, inputs, preprocess_params, forward_params, postprocess_params, batch_size=1):
+        (item,) = self._aligned([self.preprocess(inputs, **preprocess_params)], batch_size, forward_params)
+        return self.postprocess(item, **postprocess_params)
 
     def get_iterator(self, inputs, num_workers, batch_size, preprocess_params, forward_params, postprocess_params):
         """
@@ -147,54 +153,61 @@ class ForcedAlignmentPipeline(Pipeline):
             dataset = PipelineIterator(enumerate(inputs), self.preprocess, preprocess_params)
         batches = DataLoader(dataset, num_workers=num_workers, batch_size=batch_size, collate_fn=_as_batch)
         for batch in batches:
-            for item in self.forward(batch, **forward_params)["items"]:
+            for item in self._aligned(batch["items"], batch_size, forward_params):
                 yield self.postprocess(item, **postprocess_params)
 
-    def preprocess(self, input_, language=None, korean_dictionary=None) -> dict[str, Any]:
-        """Decodes one (index, row) and cuts its text into words; index None stands for a recording by itself."""
+    def _aligned(self, items: list[dict], batch_size: int, forward_params: dict) -> list[dict]:
+        """Preprocessed items with their words' times; windows of long recordings share batches among themselves."""
+        long = [item for item in items if "stream" in item]
+        if not long:
+            return self.forward(_as_batch(items), **forward_params)["items"]
+        short = [item for item in items if "stream" not in item]
+        done = iter(self.forward(_as_batch(short), **forward_params)["items"] if short else [])
+        segment_time = self.model.config.timestamp_segment_time
+        decode = decoder(segment_time, forward_params.get("decoding", DEFAULT_DECODING))
+        align_recordings(long, self._window_logits, decode, batch_size)
+        return [item if "stream" in item else next(done) for item in items]
+
+    def _window_logits(self, windows: list[dict]) -> list[torch.Tensor]:
+        return [clip.logits for clip in self.forward({"windows": windows})["logits"]]
+
+    def preprocess(
+        self, input_, language=None, korean_dictionary=None, max_align_seconds=None, progress=False
+    ) -> dict[str, Any]:
+        """
+        Decodes one (index, row) and cuts its text into words; index None stands for a recording by itself. A long
+        recording is opened only.
+        """
         index, row = input_
         try:
             check_row(row)
             language = row.get("language") or language
             words = split_words(row["text"], aligner_language(language)[0], korean_dictionary)
-            audio = load_audio(row["audio"], self.processor.feature_extractor.sampling_rate)
-            self._check_length(audio)
+            seconds = window_limit(max_align_seconds, self.model.config)
+            audio, stream = open_long(row["audio"], self.processor.feature_extractor.sampling_rate, seconds)
         except ValueError as error:
             raise error if index is None else ValueError(f"item {index}: {error}") from error
-        item = {"audio": audio, "text": row["text"], "language": language}
-        return {**item, "words": word_texts(words), "spans": words}
+        item = {"text": row["text"], "language": language, "words": word_texts(words), "spans": words}
+        if stream is None:
+            return {**item, "audio": audio}
+        return {**item, "stream": stream, "seconds": seconds, "progress": progress, "index": index}
 
-    def _check_length(self, audio: np.ndarray) -> None:
-        config = self.model.config
-        seconds = len(audio) / self.processor.feature_extractor.sampling_rate
-        limit = config.num_labels * config.timestamp_segment_time / 1000
-        if seconds > limit:
-            raise ValueError(
-                f"the recording is {seconds:.1f} s long, and the model's {config.num_labels} time classes of "
-                f"{config.timestamp_segment_time} ms reach {limit:g} s"
-            )
-
-    def _forward(self, model_inputs: dict[str, list[dict]], decoding: str = DEFAULT_DECODING) -> dict[str, list[dict]]:
+    def _forward(self, model_inputs: dict[str, list[dict]], decoding: str = DEFAULT_DECODING) -> dict[str, list]:
+        if "windows" in model_inputs:  # decoded later, and with fewer words than the window was given
+            logits, input_ids, _ = self._slot_scores(model_inputs["windows"])
+            clips = slot_logits(logits, input_ids, self.model.config.timestamp_token_id)
+            return {"logits": [_OnDevice(clip) for clip in clips]}
         # a text without words has no slots, and nothing to ask the model
         items = [item for item in model_inputs["items"] if item["words"]]
         if items:
-            inputs, word_lists = self.processor.prepare_forced_aligner_inputs(
-                audio=[item["audio"] for item in items],
-                transcript=[item["words"] for item in items],
-                language=[item["language"] for item in items],
-                device=self.device,
-            )
-            inputs = inputs.to(self.device, self.dtype)
-            config = self.model.config
-            slots = inputs["input_ids"] == config.timestamp_token_id
-            logits = self.model(**inputs, logits_to_keep=slots).logits
+            logits, input_ids, word_lists = self._slot_scores(items)
             # decoded where the scores are, so that thousands of scores a slot never leave the device
             aligned = self.processor.decode_forced_alignment(
                 logits,
-                inputs["input_ids"],
+                input_ids,
                 word_lists,
-                config.timestamp_token_id,
-                config.timestamp_segment_time,
+                self.model.config.timestamp_token_id,
+                self.model.config.timestamp_segment_time,
                 return_scores=True,
                 decoding=decoding,
                 durations=[len(item["audio"]) / self.processor.feature_extractor.sampling_rate for item in items],
@@ -202,6 +215,19 @@ class ForcedAlignmentPipeline(Pipeline):
             for item, words in zip(items, aligned, strict=True):
                 item["aligned"] = words
         return model_inputs
+
+    def _slot_scores(self, items: list[dict]) -> tuple[torch.Tensor, torch.Tensor, list[list[str]]]:
+        """Scores at the slots of items with "audio", "words" and "language", `(slots of all, classes)`; the input_ids
+        that they belong to; the words."""
+        inputs, word_lists = self.processor.prepare_forced_aligner_inputs(
+            audio=[item["audio"] for item in items],
+            transcript=[item["words"] for item in items],
+            language=[item["language"] for item in items],
+            device=self.device,
+        )
+        inputs = inputs.to(self.device, self.dtype)
+        slots = inputs["input_ids"] == self.model.config.timestamp_token_id
+        return self.model(**inputs, logits_to_keep=slots).logits, inputs["input_ids"], word_lists
 
     def postprocess(
         self, model_outputs: dict[str, Any], return_timestamps: str = "word", original_text: bool = False
@@ -222,6 +248,13 @@ class _Numbered(Dataset):
 
     def __getitem__(self, index: int) -> tuple[int, Any]:
         return index, self.rows[index]
+
+
+class _OnDevice:
+    """Scores that the pipeline's moving of outputs to the CPU passes by."""
+
+    def __init__(self, logits: torch.Tensor):
+        self.logits = logits
 
 
 def _as_batch(items: list[dict]) -> dict[str, list[dict]]:

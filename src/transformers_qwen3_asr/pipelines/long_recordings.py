@@ -1,0 +1,207 @@
+"""Recordings that are longer than what the model takes: their windows cut, batched with those of others, and put
+together by `alignment.long_audio`."""
+
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..alignment.decoding import decode_slots
+from ..alignment.long_audio import Answer, LongAlignment, Window, align_long
+from ..audio_streams import AudioStream
+
+#: Audio that a stream keeps behind it, in windows: a search for words looks some windows ahead and comes back.
+KEPT_WINDOWS = 4
+
+
+def open_long(source: Any, rate: int, seconds: float) -> tuple[np.ndarray | None, AudioStream | None]:
+    """
+    A recording of at most `seconds` as its samples at `rate` hertz, as `load_audio` gives them; a longer one as a
+    stream.
+
+    Raises `ValueError`, naming the source, where it cannot be decoded.
+    """
+    stream = AudioStream(source, rate, KEPT_WINDOWS * seconds)
+    samples = stream.read(0, int(seconds * rate) + 1)
+    if len(samples) > int(seconds * rate):
+        return None, stream
+    stream.close()
+    return samples, None
+
+
+def window_limit(given: float | None, config: Any) -> float:
+    """
+    Seconds of the longest recording that is aligned in one piece: `given`, or what the config says.
+
+    Raises `ValueError` where the model's time classes do not reach so far, or it is less than a second.
+    """
+    if given is None:
+        return config.align_seconds
+    reach = config.num_labels * config.timestamp_segment_time / 1000
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 1 <= given <= reach:
+        raise ValueError(
+            f"max_align_seconds={given!r}: from 1 to {reach:g} seconds are possible, as far as the model's "
+            f"{config.num_labels} time classes of {config.timestamp_segment_time:g} ms reach"
+        )
+    return float(given)
+
+
+class LongRecording:
+    """
+    One recording on its way through its windows.
+
+    Args:
+        item: what the pipeline's `preprocess` made, with "stream", "words", "language", "seconds" (a window's) and
+            "progress" (whether to draw a bar).
+        decode: `decode(logits, words, name, duration)` gives times and scores.
+    """
+
+    def __init__(self, item: dict[str, Any], decode: Callable):
+        self.item, self.decode = item, decode
+        self.stream: AudioStream = item["stream"]
+        self.words: Sequence[str] = item["words"]
+        self.result: LongAlignment | None = None
+        self._bar = _bar(len(self.words)) if item.get("progress") else None
+        self._steps = align_long(self.words, item["seconds"], self._show)
+        self._windows: list[Window] = []
+        self._answers: list[Answer | None] = []
+
+    def _show(self, seconds: float, words: int) -> None:
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"{int(seconds) // 60}:{int(seconds) % 60:02d} of audio", refresh=False)
+            self._bar.update(words - self._bar.n)
+
+    def begin(self) -> list[int]:
+        """The first windows that are wanted."""
+        return self._want(lambda: next(self._steps))
+
+    def _want(self, step: Callable[[], list[Window]]) -> list[int]:
+        try:
+            self._windows = step()
+        except StopIteration as stop:
+            self.result = stop.value
+            self.close()
+            return []
+        self._answers = [None] * len(self._windows)
+        return list(range(len(self._windows)))
+
+    def cut(self, place: int) -> dict[str, Any] | None:
+        """A wanted window as an item for the model; `None`, and answered already, where it has no audio."""
+        window, rate = self._windows[place], self.stream.sampling_rate
+        first, stop = round(window.start * rate), round(window.end * rate)
+        samples = self.stream.read(first, min(stop, first + int(self.item["seconds"] * rate)))
+        end = (first + len(samples)) / rate
+        final = self.stream.samples is not None and first + len(samples) >= self.stream.samples
+        if not len(samples):
+            self._answers[place] = Answer(end=window.start, final=True, decode=lambda count: _no_words())
+            return None
+        self._answers[place] = Answer(end=end, final=final, decode=lambda count: _no_words())
+        return {
+            "audio": samples,
+            "words": self.words[window.first : window.last],
+            "language": self.item["language"],
+        }
+
+    def take(self, place: int, logits: torch.Tensor) -> None:
+        """What the model said to a window: `(slots, classes)`."""
+        window, answer = self._windows[place], self._answers[place]
+        start = round(window.start * self.stream.sampling_rate) / self.stream.sampling_rate
+        decode = partial(self._decoded, logits, start, answer.end - start)
+        self._answers[place] = Answer(end=answer.end, final=answer.final, decode=decode)
+
+    def _decoded(self, logits: torch.Tensor, start: float, duration: float, count: int):
+        if not count:
+            return _no_words()
+        times, scores = self.decode(logits[: 2 * count], count, f"the audio from {start:.1f} s", duration)
+        return np.minimum(times, duration) + start, scores
+
+    def go_on(self) -> list[int]:
+        """Once all windows are answered: the next that are wanted. None when the recording is done."""
+        return self._want(lambda: self._steps.send(self._answers))
+
+    def aligned(self) -> list[dict[str, Any]]:
+        """Words with times, as `decode_forced_alignment` gives them."""
+        times = np.round(self.result.times, 3).tolist()
+        return [
+            {"text": word, "start_time": start, "end_time": end, "score": score}
+            for word, (start, end), score in zip(self.words, times, self.result.scores.tolist(), strict=True)
+        ]
+
+    def close(self) -> None:
+        """Lets go of files and of the bar."""
+        self.stream.close()
+        if self._bar is not None:
+            self._bar.close()
+
+
+def align_recordings(
+    items: Sequence[dict[str, Any]],
+    score: Callable[[list[dict[str, Any]]], list[torch.Tensor]],
+    decode: Callable,
+    batch_size: int,
+) -> None:
+    """
+    Gives each long item its "aligned" words. Windows that are wanted at the same time, of one recording or of several,
+    share forward passes of up to `batch_size`.
+
+    `score` takes items with "audio", "words" and "language" and returns each one's `(slots, classes)` logits; `decode`
+    is `LongRecording`'s. Raises `ValueError`, naming the item by its "index", where audio cannot be read.
+    """
+    recordings = [LongRecording(item, decode) for item in items]
+    try:
+        wanted = deque((recording, place) for recording in recordings for place in recording.begin())
+        left = {id(recording): len(recording._windows) for recording in recordings}
+        while wanted:
+            batch = []
+            while wanted and len(batch) < batch_size:
+                recording, place = wanted.popleft()
+                window = _cut(recording, place)
+                if window is not None:
+                    batch.append((recording, place, window))
+                left[id(recording)] -= 1
+            if batch:
+                logits = score([window for _, _, window in batch])
+                for (recording, place, _), values in zip(batch, logits, strict=True):
+                    recording.take(place, values)
+            for recording in recordings:
+                if not left[id(recording)] and recording.result is None:
+                    places = recording.go_on()
+                    left[id(recording)] = len(places)
+                    wanted.extend((recording, place) for place in places)
+        for recording in recordings:
+            recording.item["aligned"] = recording.aligned()
+    finally:
+        for recording in recordings:
+            recording.close()
+
+
+def _cut(recording: LongRecording, place: int) -> dict[str, Any] | None:
+    try:
+        return recording.cut(place)
+    except ValueError as error:
+        index = recording.item.get("index")
+        raise error if index is None else ValueError(f"item {index}: {error}") from error
+
+
+def decoder(segment_time: float, decoding: str) -> Callable:
+    """`LongRecording`'s `decode` for a model's milliseconds a class."""
+
+    def decode(logits: torch.Tensor, words: int, name: str, duration: float) -> tuple[np.ndarray, np.ndarray]:
+        return decode_slots(logits, words, segment_time, name, decoding=decoding, duration=duration)
+
+    return decode
+
+
+def _no_words() -> tuple[np.ndarray, np.ndarray]:
+    return np.zeros((0, 2)), np.zeros(0)
+
+
+def _bar(words: int):
+    from tqdm import tqdm
+
+    # where a person looks on; below the bar of recordings that the command draws
+    return tqdm(total=words, unit="word", file=sys.stderr, disable=None, leave=False)
