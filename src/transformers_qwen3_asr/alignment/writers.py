@@ -18,8 +18,9 @@ def write_alignment(result: AlignmentResult, path: str | Path, cues: str = "word
     Args:
         result: what the pipeline returns for one recording.
         path: ends in .json, .srt, .vtt or .ass; missing folders are made, an existing file is replaced.
-        cues: for subtitles, ``"words"`` gives one cue a word, ``"lines"`` groups them (see `line_cues`).
-            A JSON file always holds the words, so ``"lines"`` is refused there.
+        cues: for subtitles, ``"words"`` gives one cue a chunk: a word, or the sentence or line of the transcript that
+            the result was asked for. ``"lines"`` groups chunks into lines of a subtitle's size (see `line_cues`). A
+            JSON file always holds the chunks, so ``"lines"`` is refused there.
 
     Raises:
         ValueError: unknown extension or unknown `cues`.

@@ -8,7 +8,7 @@ from typing import Any
 
 from .checking import entries_of
 from .recordings import is_path, read_lines
-from .rows import Draft, shown
+from .rows import Draft, join_texts, shown
 
 
 def read_json_lines(path: Path) -> Iterator[Draft]:
@@ -50,7 +50,8 @@ def draft_of(row: Any, place: str, file: Path | None = None, name: str | None = 
     except ValueError as error:
         draft.errors.append(str(error))
     if isinstance(draft.text, list) and all(isinstance(word, str) for word in draft.text):
-        draft.text = None  # words that were given as a list: the same words stand in the chunks
+        # words that were given as a list: the same words stand in the chunks, unless these are characters or sentences
+        draft.text = join_texts(draft.text) if len(draft.entries or draft.text) != len(draft.text) else None
     return draft
 
 
