@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from label_samples import labels, problems_of, recording, triples, write
 
+from transformers_qwen3_asr.alignment.segments import make_chunks
+from transformers_qwen3_asr.alignment.words import split_words
 from transformers_qwen3_asr.alignment.writers import write_alignment
 from transformers_qwen3_asr.label_files import read_labels
 
@@ -171,6 +173,40 @@ def test_what_the_aligner_writes_is_read(speech, suffix):
 def test_words_that_were_given_as_a_list(speech):
     path = write_alignment({**ALIGNED, "text": ["So,", "it's", "well-known", "{Go}", "7"]}, speech / "speech.json")
     assert len(read_labels(path)[0]["words"]) == 5
+
+
+def aligned(text, **options):
+    """The result of a text, half a second a word."""
+    words = split_words(text)
+    times = [{"start_time": 0.5 * i, "end_time": 0.5 * i + 0.4, "score": 0.9} for i in range(len(words))]
+    return {"text": text, "chunks": make_chunks(text, words, times, **options)}
+
+
+@pytest.mark.parametrize("text", ["So, it’s “well-known”.\n7 (go)!", ["So,", "it’s", "“well-known”.", "7", "(go)!"]])
+@pytest.mark.parametrize("suffix", ["json", "srt", "vtt"])
+def test_the_original_text_is_read_as_its_words(speech, text, suffix):
+    path = write_alignment(aligned(text, original_text=True), speech / f"speech.{suffix}")
+    [row] = read_labels(path)
+    assert triples(row) == [(c["text"], *c["timestamp"]) for c in aligned(text)["chunks"]]
+    assert row["text"].split() == "So, it’s “well-known”. 7 (go)!".split()
+
+
+@pytest.mark.parametrize("text", ["So, it’s “well-known”.\n7 (go)!", ["So,", "it’s", "“well-known”.", "7", "(go)!"]])
+@pytest.mark.parametrize("original_text", [False, True])
+def test_characters_are_joined_to_words_again(speech, text, original_text):
+    result = aligned(text, unit="char", original_text=original_text)
+    [row] = read_labels(write_alignment(result, speech / "speech.json"))
+    assert triples(row) == [(c["text"], *c["timestamp"]) for c in aligned(text)["chunks"]]
+
+
+@pytest.mark.parametrize("text", ["So it is. Go on", ["So", "it", "is.", "Go", "on"]])
+@pytest.mark.parametrize("unit", ["sentence", "line"])
+def test_sentences_and_lines_are_refused(speech, text, unit):
+    path = write_alignment(aligned(text, unit=unit), speech / "speech.json")
+    with pytest.raises(ValueError, match=r"word 0 \('So it is.*'\) is [35] words to the aligner"):
+        read_labels(path)
+    [row] = read_labels(path, share_times=True)  # asked for, their times are shared out
+    assert [word["text"] for word in row["words"]] == ["So", "it", "is", "Go", "on"]
 
 
 def test_the_pipelines_results_are_rows(speech):

@@ -241,6 +241,53 @@ def test_text_without_words(pipe, samples):
     assert pipe([]) == []
 
 
+def test_units_and_the_original_text(pipe, samples):
+    text = "“The Dashwoods,” she said.\nIt's well-known: 你好…\n"
+    words = pipe(samples, text=text)["chunks"]
+    assert [chunk["text"] for chunk in words] == ["The", "Dashwoods", "she", "said", "It's", "wellknown", "你", "好"]
+    for unit, count in (("word", 8), ("sentence", 2), ("line", 2), ("char", 34)):
+        result = pipe(samples, text=text, return_timestamps=unit, original_text=True)
+        assert result["text"] == "".join(chunk["text"] for chunk in result["chunks"]) == text
+        assert len(result["chunks"]) == count
+        assert result["chunks"][0]["timestamp"][0] == words[0]["timestamp"][0]
+        assert result["chunks"][-1]["timestamp"][1] == words[-1]["timestamp"][1]
+        configured = pipeline(
+            "forced-alignment",
+            model=pipe.model,
+            processor=pipe.processor,
+            return_timestamps=unit,
+            original_text=True,
+        )
+        assert configured(samples, text=text) == result
+        # a call's own choice goes first, and lists and datasets know it, too
+        assert configured(samples, text=text, return_timestamps="word", original_text=False)["chunks"] == words
+        row = {"audio": samples, "text": text}
+        for many in ([row, row], iter([row, row])):
+            for again in pipe(many, return_timestamps=unit, original_text=True, batch_size=2):
+                assert_same(again, result)
+    sentence = pipe(samples, text=text, return_timestamps="sentence")["chunks"][0]
+    assert sentence["text"] == "“The Dashwoods,” she said." and (sentence["char_start"], sentence["char_end"]) == (
+        0,
+        26,
+    )
+    assert sentence["timestamp"] == (words[0]["timestamp"][0], words[3]["timestamp"][1])
+    assert sentence["score"] == pytest.approx(sum(word["score"] for word in words[:4]) / 4)
+    for wrong in ({"return_timestamps": "phrase"}, {"original_text": 1}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))}="):
+            pipe(samples, text=text, **wrong)
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))}="):
+            pipeline("forced-alignment", model=pipe.model, processor=pipe.processor, **wrong)
+
+
+@pytest.mark.parametrize("text", ["a" * 200, "字" * 200, "n\u0303" * 200, "ÿ" * 1000])
+def test_a_very_long_word(pipe, samples, text):
+    for unit in ("word", "char"):
+        result = pipe(samples, text=text, return_timestamps=unit, original_text=True)
+        assert "".join(chunk["text"] for chunk in result["chunks"]) == text
+        flat = [time for pair in times(result) for time in pair]
+        assert flat == sorted(flat) and all(0 <= score <= 1 for score in scores(result))
+
+
 def test_limit_of_the_time_classes(pipe):
     """What is longer is aligned in windows (see test_long_recordings.py), and no window may be longer."""
     config = pipe.model.config

@@ -6,6 +6,8 @@ import pysubs2
 import pytest
 
 from transformers_qwen3_asr.alignment.results import line_cues, word_cues
+from transformers_qwen3_asr.alignment.segments import make_chunks
+from transformers_qwen3_asr.alignment.words import split_words
 from transformers_qwen3_asr.alignment.writers import SUFFIXES, write_alignment
 
 
@@ -80,6 +82,58 @@ def test_words_that_are_not_in_the_text_are_kept_as_they_are():
     cues = line_cues(make_result("ｈａｌｌｏ　ｄａ", ["hallo", "da"]))
     assert [cue.text for cue in cues] == ["hallo da"]
     assert [cue.text for cue in line_cues(make_result(["hallo", "da"], ["hallo", "da"]))] == ["hallo da"]
+
+
+def aligned(text, original_text=False, unit="word", language=None):
+    """A result as the pipeline gives it, half a second a word."""
+    words = split_words(text, language)
+    times = [{"start_time": 0.5 * i, "end_time": 0.5 * i + 0.5, "score": 0.5} for i in range(len(words))]
+    return {"text": text, "chunks": make_chunks(text, words, times, unit, original_text)}
+
+
+@pytest.mark.parametrize("original_text", [False, True])
+@pytest.mark.parametrize("unit", ["word", "char"])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("It’s ‘here’. «Now», Mr. Bo\n— go!", ["It’s ‘here’.", "«Now», Mr. Bo — go!"]),
+        (["It’s", "‘here’.", "«Now», Mr.", "Bo", "— go!"], ["It’s ‘here’.", "«Now», Mr. Bo — go!"]),
+        ("他说：“你好。”（笑）真的？", ["他说：“你好。”", "（笑）真的？"]),
+        ("cafe\u0301 नमस्ते। ya", ["cafe\u0301 नमस्ते।", "ya"]),
+        ("2,5 e-mails — 3.14!", ["2,5 e-mails — 3.14!"]),
+    ],
+)
+def test_lines_are_cut_by_offsets(text, expected, unit, original_text):
+    assert [cue.text for cue in line_cues(aligned(text, original_text, unit))] == expected
+
+
+def test_offsets_find_words_that_searching_would_not():
+    pytest.importorskip("nagisa", reason="Japanese words need the extra [ja]")
+    result = aligned("ﾊﾞﾅﾅと㌔。ＡＢ！", language="Japanese")
+    assert [chunk["text"] for chunk in result["chunks"]] == ["バナナ", "と", "キロ", "AB"]
+    assert [cue.text for cue in line_cues(result)] == ["ﾊﾞﾅﾅと㌔。", "ＡＢ！"]
+
+
+def test_a_cue_a_sentence_or_line(tmp_path):
+    text = "  One, “two”.\n***\nThree\nfour."
+    for unit, original_text, expected in (
+        ("sentence", False, ["One, “two”.", "*** Three four."]),
+        ("sentence", True, ["One, “two”.", "*** Three four."]),
+        ("line", False, ["One, “two”.", "Three", "four."]),
+        ("line", True, ["One, “two”. ***", "Three", "four."]),
+    ):
+        path = write_alignment(aligned(text, original_text, unit), tmp_path / "a.srt")
+        events = pysubs2.load(str(path)).events
+        assert [event.plaintext for event in events] == expected
+        assert (events[0].start, events[0].end) == (0, 1000) and events[-1].end == 2000
+
+
+def test_json_of_any_unit_gives_the_text_back(tmp_path):
+    text = "\ufeff “One”, it’s\n\n***\n👍🏽 二三… "
+    for unit in ("word", "char", "sentence", "line"):
+        path = write_alignment(aligned(text, True, unit), tmp_path / "a.json")
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        assert "".join(chunk["text"] for chunk in stored["chunks"]) == stored["text"] == text
 
 
 def test_braces_survive(tmp_path):
