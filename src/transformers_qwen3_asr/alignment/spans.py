@@ -24,7 +24,7 @@ def opens(text: str, index: int) -> bool:
     Unicode's categories do not say it: “ opens in English and Chinese and closes in German, » the other way round in
     Danish. So a quote opens where white space or another opening mark is before it and none behind, and closes in the
     opposite case. Between two spaces, as in French, and between two letters, as in Chinese, the category counts; a
-    straight double quote between two letters opens if it is the first, third, … of the text.
+    straight double quote between two letters opens if it is the first, third, … of its line.
     """
     mark = text[index]
     category = unicodedata.category(mark)
@@ -38,7 +38,7 @@ def opens(text: str, index: int) -> bool:
     if open_before != open_behind:
         return open_before
     if mark == '"' and not open_before:
-        return text.count('"', 0, index) % 2 == 0
+        return text.count('"', text.rfind("\n", 0, index) + 1, index) % 2 == 0
     return category == "Pi"
 
 
