@@ -25,6 +25,8 @@ from .window_fit import Levels, fitting_runs, pause_anchor, words_within
 _GENEROUS = 1.3  # times the words that fluent speech would bring
 _LEAST_WORDS = 12  # in a window
 _ENOUGH = 5.0  # evidence, in words that fit like any other, that a window is not lost
+_STEPS = 0.25  # of that is the most that stepping over words costs, and over audio
+_SURE = 1.2  # times that is asked of a window further on
 _LEAD = 0.5  # seconds of a pause that go before the next window's first word, or half the pause
 _HOPS = (4, 8, 16, 32)  # shifts by half a window that each round of a search adds
 _WORD_HOPS = 12  # of them also shift the words; passages without text may be longer than passages without speech
@@ -184,7 +186,8 @@ class _Walk:
         first = look.runs[0][0]
         words = max(0, look.window.first + first - self.word)
         audio = max(0.0, float(look.times[first, 0]) - self.time) * self.levels.pace / 6
-        return float(total) - min(3.0, 0.1 * words) - min(3.0, 0.1 * max(0.0, audio - words))
+        most = _STEPS * self._needed(look)
+        return float(total) - min(most, 0.1 * words) - min(most, 0.1 * max(0.0, audio - words))
 
     # lost windows
 
@@ -207,7 +210,7 @@ class _Walk:
                 if k <= _WORD_HOPS and word < self.count:
                     windows += [self._window(self.time, word), self._window(self.time + k * hop, word)]
             best, heard = yield from self._better(best, windows)
-            if self._worth(best) >= self._needed(best) + 1:
+            if self._worth(best) >= _SURE * self._needed(best):
                 return best, False
             self.vain += heard
             tried += size
@@ -228,8 +231,9 @@ class _Walk:
         before, since = self.word, self.time
         past, moment = self._lost_anchor(look) if lost else self._anchor(look)
         first, kept = window.first, past - window.first
-        times, scores = answer.decode(kept) if kept else (np.zeros((0, 2)), np.zeros(0))
-        times = np.clip(times, min(since, window.start), max(answer.end, since))
+        # with all the words that fit, and no others: those behind the anchor hold those before it in their places
+        times, scores = answer.decode(max(kept, 0 if lost else look.past))
+        times, scores = np.clip(times[:kept], min(since, window.start), max(moment, since)), scores[:kept]
         units = self.units[first:past]
         runs = []
         if not lost:

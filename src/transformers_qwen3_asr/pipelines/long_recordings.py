@@ -13,6 +13,7 @@ import torch
 from ..alignment.decoding import decode_slots
 from ..alignment.long_audio import Answer, LongAlignment, Window, align_long
 from ..audio_streams import AudioStream
+from .silences import Shortened, without_long_silences
 
 #: Audio that a stream keeps behind it, in windows: a search for words looks some windows ahead and comes back.
 KEPT_WINDOWS = 4
@@ -69,6 +70,7 @@ class LongRecording:
         self._steps = align_long(self.words, item["seconds"], self._show)
         self._windows: list[Window] = []
         self._answers: list[Answer | None] = []
+        self._heard: dict[int, Shortened] = {}
 
     def _show(self, seconds: float, words: int) -> None:
         if self._bar is not None:
@@ -100,8 +102,9 @@ class LongRecording:
             self._answers[place] = Answer(end=window.start, final=True, decode=lambda count: _no_words())
             return None
         self._answers[place] = Answer(end=end, final=final, decode=lambda count: _no_words())
+        self._heard[place] = without_long_silences(samples, rate)
         return {
-            "audio": samples,
+            "audio": self._heard[place].samples,
             "words": self.words[window.first : window.last],
             "language": self.item["language"],
         }
@@ -110,14 +113,15 @@ class LongRecording:
         """What the model said to a window: `(slots, classes)`."""
         window, answer = self._windows[place], self._answers[place]
         start = round(window.start * self.stream.sampling_rate) / self.stream.sampling_rate
-        decode = partial(self._decoded, logits, start, answer.end - start)
+        decode = partial(self._decoded, logits, self._heard.pop(place), start, answer.end - start)
         self._answers[place] = Answer(end=answer.end, final=answer.final, decode=decode)
 
-    def _decoded(self, logits: torch.Tensor, start: float, duration: float, count: int):
+    def _decoded(self, logits: torch.Tensor, heard: Shortened, start: float, duration: float, count: int):
         if not count:
             return _no_words()
-        times, scores = self.decode(logits[: 2 * count], count, f"the audio from {start:.1f} s", duration)
-        return np.minimum(times, duration) + start, scores
+        seconds = len(heard.samples) / self.stream.sampling_rate
+        times, scores = self.decode(logits[: 2 * count], count, f"the audio from {start:.1f} s", seconds)
+        return np.minimum(heard.put_back(np.minimum(times, seconds)), duration) + start, scores
 
     def go_on(self) -> list[int]:
         """Once all windows are answered: the next that are wanted. None when the recording is done."""
