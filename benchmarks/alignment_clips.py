@@ -116,7 +116,7 @@ def scored(
     order = sorted(range(len(clips)), key=lambda i: clips[i].seconds)
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
-        inputs, words = processor.prepare_forced_aligner_inputs(
+        inputs, _ = processor.prepare_forced_aligner_inputs(
             audio=[clips[i].samples for i in chosen],
             transcript=[clips[i].words for i in chosen],
             language=[clips[i].language for i in chosen],

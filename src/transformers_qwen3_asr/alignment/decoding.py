@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
-from .joint_decoding import joint_bins
+from .confidence import word_scores
+from .joint_decoding import classes_within, joint_bins, joint_times
 
 #: How slots become times: "joint", the most probable classes of all slots together, or "argmax", as qwen-asr does.
 DECODINGS = ("joint", "argmax")
@@ -118,13 +119,14 @@ def decode_slots(
         timestamp_segment_time: milliseconds a class.
         name: how messages call the clip.
         decoding: "joint": the most probable classes of all slots together (`joint_decoding.joint_bins`), so that each
-            word lasts at least one class where that is possible. "argmax": the best class of each slot, and the order
-            repaired (`repair_monotone`), bit by bit what qwen-asr 0.0.6 returns.
+            word lasts at least one class where that is possible, and times read around them (`joint_times`).
+            "argmax": the best class of each slot, and the order repaired (`repair_monotone`), bit by bit what
+            qwen-asr 0.0.6 returns.
         duration: seconds of the recording, which "joint" keeps all times inside; "argmax" never cuts them, as in
             qwen-asr.
 
     Returns: starts and ends in seconds, float64 `(words, 2)`, whole milliseconds and never falling; and scores,
-        float64 `(words,)`, the mean of the softmax probabilities of the two classes nearest to the times returned.
+        float64 `(words,)` from 0 to 1 (`confidence.word_scores`).
 
     Raises `ValueError` for NaN or +inf scores, a number of slots that is not twice the number of words, an unknown
     `decoding`, and a `duration` below 0.
@@ -138,26 +140,22 @@ def decode_slots(
         raise ValueError(f"{name} has scores of the shape {tuple(logits.shape)}: its slots should be {wanted}")
     if len(logits) == 0:
         return np.zeros((0, 2)), np.zeros(0)
-    logits = logits.detach().float()
-    best, bins = logits.max(dim=-1)  # max finds NaN wherever it stands
-    if not torch.isfinite(best).all():
-        first = int((~torch.isfinite(best)).nonzero()[0])
-        raise ValueError(f"{name}: the scores at slot {first} are not finite (NaN or inf)")
+    logits = logits.detach()
+    log_probabilities = logits.log_softmax(dim=-1, dtype=torch.float32)
+    if (bad := log_probabilities[:, 0].isnan()).any():  # the whole row is, where one score is NaN or +inf, or all -inf
+        raise ValueError(f"{name}: the scores at slot {int(bad.nonzero()[0])} are not finite (NaN or inf)")
 
     if decoding == "joint":
         limit = np.inf if duration is None else np.floor(duration * 1000 + 1e-6)
-        reach = None if duration is None else int(limit / timestamp_segment_time) + 1
-        path = joint_bins(logits, reach)
-        milliseconds = torch.from_numpy(np.minimum(np.floor(path * timestamp_segment_time + 0.5), limit))
+        bins = joint_bins(log_probabilities, classes_within(limit, timestamp_segment_time, len(logits) // 2))
+        milliseconds = joint_times(log_probabilities, bins, timestamp_segment_time, limit)
     else:
         # float32 like qwen-asr's product, so that a fractional segment time is cut off at the same milliseconds
-        raw = (bins.float() * timestamp_segment_time).tolist()
-        milliseconds = torch.tensor(repair_monotone(raw), dtype=torch.float64)
-    returned = (milliseconds / timestamp_segment_time + 0.5).long().clamp(max=logits.shape[-1] - 1)
-    chosen = logits.gather(-1, returned.to(logits.device)[:, None])[:, 0]
-    probabilities = torch.exp(chosen - logits.logsumexp(-1)).double().cpu()
-    times = np.round(milliseconds.numpy() / 1000.0, 3).reshape(-1, 2)
-    return times, probabilities.reshape(-1, 2).mean(-1).numpy()
+        raw = logits.float().argmax(dim=-1).float() * timestamp_segment_time
+        milliseconds = np.array(repair_monotone(raw.tolist()), dtype=np.float64)
+        bins = (milliseconds / timestamp_segment_time + 0.5).astype(np.int64).clip(max=logits.shape[-1] - 1)
+    times = np.round(milliseconds / 1000.0, 3).reshape(-1, 2)
+    return times, word_scores(log_probabilities, bins, timestamp_segment_time)
 
 
 def decode_batch(

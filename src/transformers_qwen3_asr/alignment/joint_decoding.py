@@ -1,7 +1,14 @@
 """The most probable classes of all of a clip's slots together, under the order that words have."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+
+from .confidence import window
+
+#: Milliseconds around a class that its time is read from.
+FINE = 60.0
 
 
 def joint_bins(logits: torch.Tensor, bins: int | None = None) -> np.ndarray:
@@ -36,6 +43,46 @@ def joint_bins(logits: torch.Tensor, bins: int | None = None) -> np.ndarray:
     return _sheared_path(_floored(logits[:, :bins]), bins) if chosen.isneginf().any() else path
 
 
+def classes_within(limit: float, segment_time: float, words: int) -> int | None:
+    """How many classes there are up to `limit` milliseconds (the next beyond it too, if it is nearer, and if there is
+    room for `words` words without it); `None` where there is no limit."""
+    if limit == np.inf:
+        return None
+    return int(limit / segment_time + (0.5 if limit >= words * segment_time else 0.0)) + 1
+
+
+def joint_times(
+    log_probabilities: torch.Tensor, bins: np.ndarray, segment_time: float, limit: float = np.inf
+) -> np.ndarray:
+    """
+    Times finer than a class, read around the classes of `joint_bins`: the mean of the classes within `FINE`
+    milliseconds (at least one on each side) by their probabilities, at most half a class away from the one chosen.
+
+    Order is kept, and so is a class's length for each word: where the means contradict it, all are moved by as little
+    as puts the time between the largest so far and the smallest to come (the middle of the two monotone bounds).
+
+    Args:
+        log_probabilities: `(2 * words, classes)`.
+        bins: `(2 * words,)`, as `joint_bins` gives them.
+        segment_time: milliseconds a class.
+        limit: milliseconds, a whole number, that no time exceeds.
+
+    Returns: milliseconds, float64 `(2 * words,)`, whole numbers.
+    """
+    words = len(bins) // 2
+    steps = (np.arange(len(bins)) + 1) // 2
+    if (bins[1::2] == bins[::2]).any() or limit < words * segment_time:  # crowded: there is nothing to move
+        return np.minimum(np.floor(bins * segment_time + 0.5), limit)
+    radius = max(1, round(FINE / segment_time))
+    near = window(log_probabilities, bins, radius)
+    total = near.sum(-1)
+    offset = (near @ np.arange(-radius, radius + 1.0)) / np.where(total > 0, total, 1.0)
+    moved = bins - steps + offset.clip(-0.5, 0.5)
+    moved = (np.maximum.accumulate(moved) + np.minimum.accumulate(moved[::-1])[::-1]) / 2
+    moved = moved.clip(0, limit / segment_time - words)
+    return np.floor((moved + steps) * segment_time + 0.5)
+
+
 def _sheared_path(logits: torch.Tensor, bins: int) -> np.ndarray:
     """`joint_bins` where there is room for all words; the path may hold -inf."""
     slots, classes = logits.shape
@@ -43,53 +90,99 @@ def _sheared_path(logits: torch.Tensor, bins: int) -> np.ndarray:
     # row s from class (s + 1) // 2 on, without a copy
     shape, strides = (words, 2, bins - words), (2 * classes + 1, classes + 1, 1)
     sheared = logits.contiguous().as_strided(shape, strides)
-    path = sheared.argmax(dim=-1).reshape(-1).cpu().numpy()
-    return _ordered(sheared, path.copy()) + (np.arange(slots) + 1) // 2
-
-
-def _ordered(sheared: torch.Tensor, path: np.ndarray) -> np.ndarray:
-    """From the best class of each slot alone, in `(words, 2, room)` shifted scores, to the best path of all."""
-    slots = len(path)
+    path = sheared.max(dim=-1).indices.reshape(-1).cpu().numpy().copy()
     joined = np.zeros(slots - 1, dtype=bool)  # at [s], whether slots s and s + 1 are solved together
     solved = 0
     while (missed := np.flatnonzero(path[1:] < path[:-1])).size:
-        begins = np.flatnonzero(np.r_[True, ~joined])
-        ends = np.r_[begins[1:], slots]
-        left = np.searchsorted(begins, missed, side="right") - 1  # the block that ends at each missed constraint
-        grown = np.minimum(slots, ends[left + 1] - begins[left] - 2)
-        touched = joined.copy()
-        joined[missed] = True
-        for place, more in zip(missed, grown):
-            joined[max(0, place - more) : place + more + 1] = True
-        begins = np.flatnonzero(np.r_[True, ~joined])
-        ends = np.r_[begins[1:], slots]
-        changed = np.flatnonzero(joined & ~touched)
-        blocks = np.unique(np.searchsorted(begins, changed, side="right") - 1)
-        solved += int((ends[blocks] - begins[blocks]).sum())
-        if solved > slots:
-            begins, ends, blocks = np.array([0]), np.array([slots]), np.array([0])
-        rows = np.concatenate([np.arange(begins[b], ends[b]) for b in blocks])
-        scores = sheared[torch.from_numpy(rows // 2), torch.from_numpy(rows % 2)].float().cpu()
-        at = 0
-        for b in blocks:
-            size = ends[b] - begins[b]
-            path[begins[b] : ends[b]] = _never_falling(scores[at : at + size])
-            at += size
-    return path
+        begins, ends = _grown(joined, missed)
+        size = int((ends - begins).sum())
+        solved += size
+        if size > slots // 2 or solved > slots:
+            path = _never_falling_at_once(sheared)
+            break
+        rows, firsts = _in_step(begins, ends)
+        scores = sheared[torch.from_numpy(rows // 2), torch.from_numpy(rows % 2)]
+        path[rows] = _never_falling(scores.tensor_split(firsts)).cpu().numpy()
+    return path + (np.arange(slots) + 1) // 2
 
 
-def _never_falling(scores: torch.Tensor) -> list[int]:
-    """The path with the largest sum of `scores` `(rows, columns)` that never goes back, a column for each row."""
-    best = scores[0].double()
-    origins = []
-    for row in scores[1:]:
-        best, origin = best.cummax(0)
+def _grown(joined: np.ndarray, missed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Puts constraints between the slots `missed` and their followers, and around them as many more as there are already
+    in the blocks that they join. Returns where the blocks that changed begin and end.
+    """
+    slots = len(joined) + 1
+    begins = np.flatnonzero(np.r_[True, ~joined])
+    ends = np.r_[begins[1:], slots]
+    left = np.searchsorted(begins, missed, side="right") - 1  # the block that ends at each missed constraint
+    more = ends[left + 1] - begins[left] - 2
+    change = np.zeros(slots, dtype=np.int64)
+    np.add.at(change, np.maximum(0, missed - more), 1)
+    np.add.at(change, np.minimum(slots - 1, missed + more + 1), -1)
+    joined |= np.cumsum(change)[:-1] > 0
+    begins = np.flatnonzero(np.r_[True, ~joined])
+    ends = np.r_[begins[1:], slots]
+    blocks = np.unique(np.searchsorted(begins, missed, side="right") - 1)
+    return begins[blocks], ends[blocks]
+
+
+def _in_step(begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """
+    The slots of all blocks, first those that are first in their block, then the second ones and so on, the longest
+    block always in front; and where the second of these steps, the third and so on begin.
+    """
+    order = np.argsort(begins - ends, kind="stable")
+    begins, sizes = begins[order], (ends - begins)[order]
+    active = np.searchsorted(-sizes, -np.arange(sizes[0]))  # blocks that are longer than 0, 1, 2, ...
+    rows = np.concatenate([begins[:n] + t for t, n in enumerate(active)])
+    return rows, np.cumsum(active)[:-1].tolist()
+
+
+def _never_falling(steps: Sequence[torch.Tensor]) -> torch.Tensor:
+    """
+    The paths with the largest sum of scores that never go back, block by block.
+
+    `steps` are `(blocks, columns)` scores, a row for each block that has so many, the longest blocks in front. Returns
+    the columns in the same order, int64 `(rows,)`.
+    """
+    best = steps[0].double()
+    origins, ended = [], []
+    for number, step in enumerate(steps[1:], start=1):
+        if len(step) < len(best):
+            ended.append((number, best[len(step) :].argmax(dim=-1)))  # of the blocks that have no further row
+            best = best[: len(step)]
+        best, origin = best.cummax(dim=-1)
         origins.append(origin)
-        best = best + row
-    path = [int(best.argmax())]
-    for origin in reversed(origins):
-        path.append(int(origin[path[-1]]))
-    return path[::-1]
+        best = best.add_(step)
+    place = best.argmax(dim=-1)
+    path = [place]
+    for number in range(len(origins), 0, -1):
+        place = origins[number - 1].gather(-1, place[:, None])[:, 0]
+        if ended and ended[-1][0] == number:
+            place = torch.cat([place, ended.pop()[1]])
+        path.append(place)
+    return torch.cat(path[::-1])
+
+
+def _never_falling_at_once(scores: torch.Tensor) -> np.ndarray:
+    """
+    The same for all rows `(words, 2, columns)` as one block. A step is too short for a device then, and where the
+    maximum moved is kept as a bit instead of its place, from which the way back is a search for the last one.
+    """
+    rows = scores.float().cpu().numpy() if scores.dtype != torch.float64 else scores.cpu().numpy()
+    rows = rows.reshape(-1, rows.shape[-1]) if rows.flags.c_contiguous else [row for word in rows for row in word]
+    best = rows[0].astype(np.float64)
+    top = np.empty_like(best)
+    moved = np.empty((len(rows), len(best)), dtype=bool)
+    for row, moves in zip(rows[1:], moved):
+        np.maximum.accumulate(best, out=top)
+        np.equal(best, top, out=moves)
+        np.add(top, row, out=best)
+    path = np.empty(len(rows), dtype=np.int64)
+    path[-1] = best.argmax()
+    for s in range(len(rows) - 2, -1, -1):
+        path[s] = path[s + 1] - moved[s, path[s + 1] :: -1].argmax()
+    return path
 
 
 def _crowded(logits: torch.Tensor) -> np.ndarray:

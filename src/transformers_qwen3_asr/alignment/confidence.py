@@ -1,0 +1,108 @@
+"""How far an aligned word, and an alignment as a whole, can be believed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+#: Milliseconds around a time that count for it, and at least one class.
+TOLERANCE = 40.0
+#: What a word's start, its end and the next word's start count for in its score.
+_WEIGHTS = (1.0, 2.0, 2.0)
+#: Mean score of a recording's words from which on its text is taken to belong to it.
+FITS = 0.65
+#: Words below this score speak against the text, those above for it,
+_WORD_FITS = 0.6
+#: and so much together, without as much to the contrary, make a passage that does not fit.
+_UNFIT = 1.5
+
+
+@dataclass(frozen=True)
+class RecordingFit:
+    """
+    Whether a text belongs to a recording.
+
+    Attributes:
+        score: the mean of the words' scores, 0 to 1; 0 without words.
+        fits: whether it reaches `FITS`.
+        unfit: passages `(first word, word after the last)` that do not fit, in order.
+    """
+
+    score: float
+    fits: bool
+    unfit: list[tuple[int, int]]
+
+
+def word_scores(log_probabilities: torch.Tensor, bins: np.ndarray, segment_time: float) -> np.ndarray:
+    """
+    A score between 0 and 1 for each word of a clip.
+
+    The model's probability that a time is within `TOLERANCE` milliseconds of the class chosen is taken for the word's
+    start, its end and the next word's start, and the score is their geometric mean with the weights 1, 2 and 2. A word
+    that is not said gives itself away by where it ends and the next begins, which the model says after reading it;
+    where it starts is mostly where the word before ended.
+
+    Args:
+        log_probabilities: `(2 * words, classes)`, log-softmax of the slots' scores.
+        bins: the classes chosen, int `(2 * words,)`.
+        segment_time: milliseconds a class.
+
+    Returns: float64 `(words,)`.
+    """
+    near = window(log_probabilities, bins, max(1, round(TOLERANCE / segment_time)))
+    start, end = near.sum(-1).clip(1e-9, 1.0).reshape(-1, 2).T
+    following = np.append(start[1:], end[-1:])
+    evidence = np.log([start, end, following])
+    return np.exp(np.average(evidence, axis=0, weights=_WEIGHTS))
+
+
+def window(log_probabilities: torch.Tensor, bins: np.ndarray, radius: int) -> np.ndarray:
+    """Probabilities of the classes around `bins`, float64 `(slots, 2 * radius + 1)`, 0 where there is no class."""
+    classes = log_probabilities.shape[-1]
+    places = bins[:, None] + np.arange(-radius, radius + 1)
+    inside = torch.from_numpy(places.clip(0, classes - 1)).to(log_probabilities.device)
+    found = log_probabilities.gather(-1, inside).exp().double().cpu().numpy()
+    return np.where((places >= 0) & (places < classes), found, 0.0)
+
+
+def recording_fit(scores: np.ndarray, times: np.ndarray) -> RecordingFit:
+    """
+    Whether a text belongs to a recording, and where it does not.
+
+    A passage that does not fit is a run of words whose scores are below what is expected by as much in sum as counts
+    (the maximal sums of Ruzzo and Tompa 1999). A single word rarely is one; look at its own score.
+
+    Args:
+        scores: `(words,)`, as `word_scores` gives them.
+        times: `(words, 2)` seconds. A word that does not last counts as one with the score 0.
+
+    Raises `ValueError` where they do not fit each other.
+    """
+    scores, times = np.asarray(scores, dtype=np.float64), np.asarray(times, dtype=np.float64)
+    if scores.ndim != 1 or times.shape != (len(scores), 2):
+        raise ValueError(f"scores of the shape {scores.shape} do not fit times of the shape {times.shape}")
+    if len(scores) == 0:
+        return RecordingFit(0.0, False, [])
+    scores = np.where(times[:, 1] > times[:, 0], scores, 0.0)
+    mean = float(scores.mean())
+    return RecordingFit(mean, mean >= FITS, _runs(_WORD_FITS - scores, _UNFIT))
+
+
+def _runs(values: np.ndarray, least: float) -> list[tuple[int, int]]:
+    """All maximal runs of `values` with a sum of at least `least`: (first, past-last), in order."""
+    found: list[tuple[int, int, float, float]] = []  # first, past-last, the sum before it and up to its end
+    total = 0.0
+    for place, value in enumerate(values.tolist()):
+        before, total = total, total + value
+        if value <= 0:
+            continue
+        run = (place, place + 1, before, total)
+        while True:
+            # the last run that begins lower; joined with it where that one ends lower than this one
+            k = next((i for i in reversed(range(len(found))) if found[i][2] < run[2]), None)
+            if k is None or found[k][3] >= run[3]:
+                found.append(run)
+                break
+            run = (found[k][0], run[1], found[k][2], run[3])
+            del found[k:]
+    return [(first, last) for first, last, before, after in found if after - before >= least]
