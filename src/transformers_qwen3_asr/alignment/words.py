@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 KOREAN_DICTIONARY_VARIABLE = "QWEN3_ASR_KOREAN_DICTIONARY"
 
@@ -80,8 +81,7 @@ def word_texts(words: Iterable[Word]) -> list[str]:
     return [word.text for word in words]
 
 
-@dataclass(frozen=True)
-class _Piece:
+class _Piece(NamedTuple):
     """A character, the span of the transcript it came from, and whether a word may not reach across its beginning."""
 
     character: str
@@ -117,8 +117,8 @@ def _collect(pieces: Iterable[_Piece], single=lambda character: False) -> Iterat
 
 
 def _word(pieces: list[_Piece]) -> Word:
-    text = "".join(piece.character for piece in pieces)
-    return Word(text, pieces[0].start, pieces[-1].end, tuple((piece.start, piece.end) for piece in pieces))
+    characters, starts, ends, _ = zip(*pieces)
+    return Word("".join(characters), starts[0], ends[-1], tuple(zip(starts, ends)))
 
 
 def _is_cjk(character: str) -> bool:
