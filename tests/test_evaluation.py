@@ -12,6 +12,9 @@ from tiny import tiny_config
 from transformers import AutoModelForTokenClassification, AutoProcessor
 
 from transformers_qwen3_asr import Qwen3ASRForConditionalGeneration, bundled_model, evaluation
+from transformers_qwen3_asr.alignment.segments import make_chunks
+from transformers_qwen3_asr.alignment.words import split_words
+from transformers_qwen3_asr.alignment.writers import write_alignment
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.evaluation import plots
 
@@ -227,6 +230,27 @@ def test_predictions_of_a_folder_are_read_as_labels_are(tmp_path):
     assert len(evaluation.read_predictions(tmp_path)) == 2
     with pytest.raises(ValueError, match="there is no such file or folder"):
         evaluation.read_predictions("x" * 300 + ".json")
+
+
+@pytest.mark.parametrize("original_text", [False, True])
+@pytest.mark.parametrize("unit", ["word", "char", "sentence"])
+def test_predictions_of_other_units(tmp_path, unit, original_text):
+    """Characters make up words; a sentence does not say where its words meet."""
+    text = "It’s “well-known”, no? So…"
+    labels = [row("a", text, (0, 400), (500, 900), (1000, 1400), (1500, 1900))]
+    split = split_words(text)
+    times = [{"start_time": 0.5 * i, "end_time": 0.5 * i + 0.44, "score": 0.9} for i in range(len(split))]
+    write_alignment(
+        {"text": text, "chunks": make_chunks(text, split, times, unit, original_text)}, tmp_path / "a.json"
+    )
+    predictions = evaluation.read_predictions(tmp_path)
+    if unit == "sentence":
+        with pytest.raises(ValueError, match=r"is 3 words to the aligner"):
+            evaluation.evaluate_predictions(predictions, labels)
+        return
+    (clip,) = evaluation.evaluate_predictions(predictions, labels).clips
+    assert clip.words == ["Its", "wellknown", "no", "So"]
+    np.testing.assert_allclose(clip.errors, [[0, 40]] * 4, atol=1e-6)
 
 
 @pytest.mark.parametrize(
