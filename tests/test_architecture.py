@@ -15,7 +15,10 @@ PACKAGE = "transformers_qwen3_asr"
 PARTS = {
     "tables": ("checkpoints", "chat_templates", "rope_validation"),
     "configuration": ("configuration_qwen3_asr", "configuration_base"),
-    "modeling": ("modeling_qwen3_asr", "audio_encoder_qwen3_asr", "loading"),
+    "modeling": (
+        *("modeling_qwen3_asr", "text_model_qwen3_asr", "audio_encoder_qwen3_asr"),
+        *("packing", "block_attention", "loading"),
+    ),
     "audio": ("audio", "audio_streams"),
     "alignment": ("alignment.",),
     "processing": (

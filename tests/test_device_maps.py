@@ -71,7 +71,7 @@ def test_two_imagined_gpus_split_no_layer(name):
     layers = [
         name
         for name, module in model.named_modules()
-        if type(module).__name__ in ("Qwen3ASRAudioEncoderLayer", "Qwen3DecoderLayer")
+        if type(module).__name__ in ("Qwen3ASRAudioEncoderLayer", "Qwen3ASRTextLayer")
     ]
     text, audio = config.thinker_config.text_config, config.thinker_config.audio_config
     assert len(layers) == text.num_hidden_layers + audio.encoder_layers

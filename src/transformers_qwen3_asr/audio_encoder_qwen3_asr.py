@@ -169,6 +169,13 @@ def build_encoder_modules(encoder: nn.Module, config: Qwen3ASRAudioEncoderConfig
     encoder.proj2 = nn.Linear(config.d_model, config.output_dim)
 
 
+def _channels_last(chunks: torch.Tensor) -> torch.Tensor:
+    """`(chunks, mel, frames)` as images of one channel, `(chunks, 1, mel, frames)`, in channels-last strides."""
+    chunks = chunks.contiguous()
+    count, mel, frames = chunks.shape
+    return chunks.as_strided((count, 1, mel, frames), (mel * frames, 1, frames, 1))
+
+
 class AudioEncoderForward:
     """The forward pass; a mixin so that the model class shows only what a model class is expected to."""
 
@@ -179,9 +186,11 @@ class AudioEncoderForward:
 
         Past the `heard` frames `(chunks,)`, where they are given, each convolution meets zeros, as at a chunk's end.
         """
-        hidden = chunks.unsqueeze(1)
+        # Channels last: with one channel the strides alone say so, and the convolutions go on as they begin.
+        hidden = _channels_last(chunks)
         for convolution in (self.conv2d1, self.conv2d2, self.conv2d3):
-            hidden = F.gelu(convolution(hidden))
+            # elementwise work is faster on what looks contiguous
+            hidden = F.gelu(convolution(hidden).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
             if heard is not None:
                 heard = (heard - 1) // 2 + 1
                 inside = torch.arange(hidden.shape[-1], device=hidden.device) < heard[:, None]

@@ -12,7 +12,6 @@ from transformers import GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast, TokenClassifierOutput
-from transformers.models.qwen3.modeling_qwen3 import Qwen3Model
 from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import SinusoidsPositionEmbedding
 from transformers.utils import can_return_tuple
 
@@ -21,11 +20,12 @@ from .checkpoints import SKIPPED_PREFIXES
 from .configuration_qwen3_asr import (
     Qwen3ASRAudioEncoderConfig,
     Qwen3ASRConfig,
-    Qwen3ASRTextConfig,
     Qwen3ASRThinkerConfig,
     audio_token_lengths,
 )
 from .loading import StrictCheckpointMixin
+from .packing import Packing
+from .text_model_qwen3_asr import Qwen3ASRTextModel
 
 _SKIPPED_KEYS = ["^" + prefix.replace(".", r"\.") for prefix in SKIPPED_PREFIXES]
 
@@ -39,8 +39,8 @@ class Qwen3ASRPreTrainedModel(StrictCheckpointMixin, PreTrainedModel):
     main_input_name = "input_ids"
     input_modalities = ("audio", "text")
     supports_gradient_checkpointing = True
-    _no_split_modules = ["Qwen3ASRAudioEncoderLayer", "Qwen3DecoderLayer"]
-    _skip_keys_device_placement = ["past_key_values", "windows"]
+    _no_split_modules = ["Qwen3ASRAudioEncoderLayer", "Qwen3ASRTextLayer"]
+    _skip_keys_device_placement = ["past_key_values", "windows", "packing"]
     _keys_to_ignore_on_load_unexpected = _SKIPPED_KEYS
     _supports_flash_attn = True
     _supports_sdpa = True
@@ -74,17 +74,6 @@ class Qwen3ASRAudioEncoder(AudioEncoderForward, Qwen3ASRPreTrainedModel):
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.conv2d1 = value
-
-
-class Qwen3ASRTextModel(StrictCheckpointMixin, Qwen3Model):
-    """The text model: transformers' Qwen3, as it is."""
-
-    config_class = Qwen3ASRTextConfig
-    config: Qwen3ASRTextConfig
-
-    def __init__(self, config: Qwen3ASRTextConfig):
-        config.check()
-        super().__init__(config)
 
 
 def _one_mask(mask: torch.Tensor | None, alias: torch.Tensor | None) -> torch.Tensor | None:
@@ -176,6 +165,7 @@ class Qwen3ASRThinkerModel(Qwen3ASRPreTrainedModel):
         inputs_embeds: torch.Tensor | None = None,
         use_cache: bool | None = None,
         feature_attention_mask: torch.Tensor | None = None,
+        positions_to_keep: torch.BoolTensor | None = None,
         **kwargs,
     ) -> BaseModelOutputWithPast:
         r"""
@@ -186,10 +176,13 @@ class Qwen3ASRThinkerModel(Qwen3ASRPreTrainedModel):
             attention_mask (`(batch, length)`, *optional*): 1 for tokens, 0 for padding on either side.
             position_ids (`(batch, length)`, *optional*): counted from the mask when left out.
             inputs_embeds (`(batch, length, hidden_size)`, *optional*): instead of `input_ids` and audio.
+            use_cache: `False` lets padding be left out of the computation; its states are then zeros.
             feature_attention_mask: another name of `input_features_mask`.
+            positions_to_keep (`(batch, length)` boolean, *optional*): positions whose last states are wanted.
 
         Returns:
-            `BaseModelOutputWithPast` with `last_hidden_state` of shape `(batch, length, hidden_size)`.
+            `BaseModelOutputWithPast` with `last_hidden_state` of shape `(batch, length, hidden_size)`, or
+            `(kept, hidden_size)` in row-major order of `positions_to_keep`.
 
         Raises:
             ValueError: audio tokens and audio do not match; the row is named.
@@ -204,6 +197,11 @@ class Qwen3ASRThinkerModel(Qwen3ASRPreTrainedModel):
         for name in ("output_hidden_states", "output_attentions"):
             if kwargs.get(name) is None:
                 kwargs[name] = getattr(self.config, name)
+        if use_cache is False and past_key_values is None and self._can_pack(attention_mask, kwargs):
+            states = self._run_packed(inputs_embeds, attention_mask, position_ids, positions_to_keep)
+            return BaseModelOutputWithPast(last_hidden_state=states)
+        if use_cache is False:
+            attention_mask = _needed_mask(attention_mask)
         if (
             position_ids is None
             and past_key_values is None
@@ -212,7 +210,7 @@ class Qwen3ASRThinkerModel(Qwen3ASRPreTrainedModel):
         ):
             # the same positions wherever the padding is
             position_ids = (attention_mask.long().cumsum(-1) - 1).clamp(min=0)
-        return self.model(
+        outputs = self.model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
@@ -220,6 +218,41 @@ class Qwen3ASRThinkerModel(Qwen3ASRPreTrainedModel):
             use_cache=use_cache,
             **kwargs,
         )
+        if positions_to_keep is not None:
+            outputs.last_hidden_state = outputs.last_hidden_state[positions_to_keep.to(outputs[0].device)]
+        return outputs
+
+    def _can_pack(self, attention_mask: torch.Tensor | None, options: dict) -> bool:
+        """Whether the text model can be given this batch packed: states of inner layers are asked of padded ones."""
+        plain = attention_mask is None or attention_mask.dim() == 2
+        return plain and self.model.packs and all(value is None or value is False for value in options.values())
+
+    def _run_packed(self, inputs_embeds, attention_mask, position_ids, positions_to_keep) -> torch.Tensor:
+        """Last hidden states as `forward` returns them, zeros at padding, from a batch without its padding."""
+        shape = inputs_embeds.shape[:2]
+        mask = torch.ones(shape, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
+        keep = positions_to_keep
+        if keep is not None:
+            # one copy to the host, which is where a batch is taken apart
+            mask, keep = torch.stack((mask, keep.to(mask.device))).cpu()
+        packing = Packing.of_mask(mask.cpu(), keep)
+        if position_ids is not None:
+            packing.positions = position_ids.expand(shape).flatten().cpu()[packing.index]
+        device = inputs_embeds.device
+        whole = len(packing.index) == mask.numel()
+        packed = inputs_embeds.flatten(0, 1)
+        if len(packing.index):
+            packed = self.model.forward_packed(packed if whole else packed[packing.on("index", device)], packing)
+        else:
+            packed = packed[:0]
+        size, places = len(mask.flatten()), packing.index
+        if keep is not None:
+            # a padded position may be asked for; it gets zeros like all padding
+            size = int(keep.sum())
+            places = keep.flatten().cumsum(0)[packing.index[packing.kept]] - 1
+        if len(packed) != size:
+            packed = packed.new_zeros(size, packed.shape[-1]).index_copy(0, places.to(packed.device), packed)
+        return packed if keep is not None else packed.unflatten(0, shape)
 
 
 class _Qwen3ASRWithHead(Qwen3ASRPreTrainedModel):
@@ -393,17 +426,16 @@ class Qwen3ASRForTokenClassification(_Qwen3ASRWithHead):
             input_ids=input_ids,
             input_features=input_features,
             input_features_mask=_one_mask(input_features_mask, feature_attention_mask),
-            attention_mask=_needed_mask(attention_mask),
+            attention_mask=attention_mask,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
             use_cache=False,
+            positions_to_keep=logits_to_keep,
             **kwargs,
         )
         hidden = outputs.last_hidden_state
-        if logits_to_keep is not None:
-            keep = logits_to_keep.to(hidden.device)
-            hidden = hidden[keep]
-            labels = None if labels is None else labels.to(hidden.device)[keep]
+        if labels is not None and logits_to_keep is not None:
+            labels = labels[logits_to_keep.to(labels.device)]
         logits = self.thinker.lm_head(hidden)
         loss = None if labels is None else self._loss(logits, labels.to(logits.device), num_items_in_batch)
         return TokenClassifierOutput(
