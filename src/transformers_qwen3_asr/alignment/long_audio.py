@@ -25,13 +25,15 @@ from .window_fit import Levels, fitting_runs, pause_anchor, words_within
 _GENEROUS = 1.3  # times the words that fluent speech would bring
 _LEAST_WORDS = 12  # in a window
 _ENOUGH = 5.0  # evidence, in words that fit like any other, that a window is not lost
+_FEW = 2.0  # the same, where they are the very words that should come next
 _STEPS = 0.25  # of that is the most that stepping over words costs, and over audio
 _SURE = 1.2  # times that is asked of a window further on
 _LEAD = 0.5  # seconds of a pause that go before the next window's first word, or half the pause
-_HOPS = (4, 8, 16, 32)  # shifts by half a window that each round of a search adds
-_WORD_HOPS = 12  # of them also shift the words; passages without text may be longer than passages without speech
+_HOP = 1 / 3  # of a window
+_HOPS = (6, 12, 24, 48)  # shifts that each round of a search adds
+_WORD_HOPS = 18  # of them also shift the words; passages without text may be longer than passages without speech
 _NOTHING = 0.05  # seconds of audio that are none
-_SEARCHES = 120, 2.0  # windows that searches may cost in vain, and so many more for each window that was taken
+_SEARCHES = 180, 2.0  # windows that searches may cost in vain, and so many more for each window that was taken
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,10 @@ class _Walk:
         return look
 
     def _needed(self, look: _Look) -> float:
-        return min(_ENOUGH, 0.4 * (look.window.last - look.window.first))
+        """Evidence without which a window is lost; less for the very words that should come next."""
+        follows = look.window.first + (look.runs[0][0] if look.runs else 0) == self.word
+        near = follows and look.window.start <= self.time
+        return min(_FEW if near else _ENOUGH, 0.4 * (look.window.last - look.window.first))
 
     def _worth(self, look: _Look | None) -> float:
         """Evidence of new words in a window, less a little for the words and the audio that it would step over."""
@@ -199,7 +204,7 @@ class _Walk:
         if self._worth(best) >= self._needed(best):
             return best, False
         allowed, more = _SEARCHES
-        hop, tried = self.seconds / 2, 0
+        hop, tried = self.seconds * _HOP, 0
         for size in _HOPS:
             if self.vain >= allowed + more * self.taken:
                 break
@@ -303,29 +308,37 @@ class _Walk:
             return
         answers = yield windows
         self.asked += len(windows)
-        best: dict[int, float] = {}
         for window, answer in zip(windows, answers, strict=True):
             if answer.end - window.start <= _NOTHING:
                 continue
             place = slice(window.first, window.last)
-            if window.first not in best:
-                best[window.first] = self._weight(self.times[place], self.scores[place], place, np.inf)
             times, scores = answer.decode(window.last - window.first)
-            weight = self._weight(times, scores, place, answer.end)
-            if weight > best[window.first] + 0.5:
-                best[window.first] = weight
+            found = self._weight(times, scores, place, answer.end)
+            if found > self._weight(self.times[place], self.scores[place], place, np.inf) + 0.5:
                 self.times[place], self.scores[place] = np.clip(times, window.start, window.end), scores
+                # words of the stretch that another window has placed give way
+                self.times[before : window.first] = np.minimum(self.times[before : window.first], times[0, 0])
+                self.times[window.last : self.word] = np.maximum(self.times[window.last : self.word], times[-1, 1])
 
     def _stretch(self, first: int, past: int, start: float, end: float) -> list[Window]:
-        """Windows for words between two places that are sure: with all the audio, and with its beginning and end."""
-        need = min(self.seconds, 1.0 + 2 * float(self.units[first:past].sum()) / self.levels.pace)
+        """Windows for words between two places that are sure: with all the audio, and with its beginning and end. Of
+        words that are more than can be said there, the first and the last are tried by themselves, too."""
+        pace = self.levels.pace
+        need = min(self.seconds, 1.0 + 2 * float(self.units[first:past].sum()) / pace)
         if end - start < 0.1 or (past - first < 2 and end - start < need):
             return []
         spans = {(start, min(end, start + need)), (max(start, end - need), end)}
         if end - start <= self.seconds:
             spans.add((start, end))
-        past = min(past, words_within(self.units, first, 2 * self.levels.pace * self.seconds, _LEAST_WORDS))
-        return [Window(*span, first, past) for span in sorted(spans)]
+        most = words_within(self.units, first, 2 * pace * self.seconds, _LEAST_WORDS)
+        windows = [Window(*span, first, min(past, most)) for span in sorted(spans)]
+        room = min(end - start, self.seconds)
+        if self.units[first:past].sum() > 1.5 * pace * room:
+            head = words_within(self.units, first, pace * room, 1)
+            tail = past - (words_within(self.units[:past][::-1], 0, pace * room, 1))
+            windows += [Window(start, start + room, first, min(head, past)), Window(end - room, end, tail, past)]
+            windows.append(Window(end - room, end, past - (past - tail + 1) // 2, past))
+        return windows
 
     def _weight(self, times: np.ndarray, scores: np.ndarray, place: slice, end: float) -> float:
         return float(self.levels.evidence(times, scores, self.units[place], end).sum())
