@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from transformers_qwen3_asr.alignment.decoding import decode_batch, decode_slots, repair_monotone, slot_logits
+from transformers_qwen3_asr.alignment.decoding import (
+    DECODINGS,
+    decode_batch,
+    decode_slots,
+    repair_monotone,
+    slot_logits,
+)
 
 GOLDEN = json.loads((Path(__file__).parent / "goldens" / "repair.json").read_text())
 SLOT = 9  # the slot token's id here
@@ -105,27 +111,35 @@ def planted(classes, bins, margin=4.0):
 
 
 def test_planted_classes_become_seconds():
-    times, scores = decode_slots(planted(50, [1, 3, 3, 10]), 2, 80, decoding="argmax")
-    assert times.tolist() == [[0.08, 0.24], [0.24, 0.8]]
-    probability = float(torch.softmax(planted(50, [1], 4.0), -1)[0, 1])
-    assert scores == pytest.approx([probability, probability])
+    for decoding in DECODINGS:
+        times, scores = decode_slots(planted(50, [1, 3, 3, 10]), 2, 80, decoding=decoding)
+        assert times.tolist() == [[0.08, 0.24], [0.24, 0.8]]
+        near = float(torch.softmax(planted(50, [5]), -1)[0, 4:7].sum())
+        assert scores == pytest.approx([near, near])
+
+
+def near(logits, slot, place):
+    """The probability that a slot's class is at most one from `place`."""
+    return float(torch.softmax(logits, -1)[slot, place - 1 : place + 2].sum())
 
 
 def test_score_is_of_the_classes_returned_not_of_the_predicted_ones():
     logits = planted(30, [2, 25, 4, 6])
     times, scores = decode_slots(logits, 2, 100, decoding="argmax")
     assert times.tolist() == [[0.2, 0.2], [0.4, 0.6]]  # 25 is snapped to its left neighbour
-    probabilities = torch.softmax(logits, -1)
-    assert scores[0] == pytest.approx(float(probabilities[0, 2] + probabilities[1, 2]) / 2)
-    assert scores[1] == pytest.approx(float(probabilities[2, 4] + probabilities[3, 6]) / 2)
+    # a fifth of the start, two of the end and two of the next start, or where there is none of the end again
+    start, end, following, last = near(logits, 0, 2), near(logits, 1, 2), near(logits, 2, 4), near(logits, 3, 6)
+    assert scores == pytest.approx([(start * end**2 * following**2) ** 0.2, (following * last**4) ** 0.2])
+    assert end < 0.2 < following
 
 
 def test_interpolated_times_are_whole_milliseconds_with_the_nearest_class():
     logits = planted(60, [10, 50, 40, 30, 11, 12])
     times, scores = decode_slots(logits, 3, 80, decoding="argmax")
     assert times.tolist() == [[0.8, 0.82], [0.84, 0.86], [0.88, 0.96]]
-    probabilities = torch.softmax(logits, -1)
-    assert scores[1] == pytest.approx(float(probabilities[2, 11] + probabilities[3, 11]) / 2)  # 840 and 860 ms
+    # 840 and 860 ms are class 11
+    score = (near(logits, 2, 11) * near(logits, 3, 11) ** 2 * near(logits, 4, 11) ** 2) ** 0.2
+    assert scores[1] == pytest.approx(score)
 
 
 def test_times_are_not_cut_at_the_recordings_end():

@@ -64,7 +64,7 @@ def assert_same(left, right):
 
 def test_result(pipe, samples):
     result = pipe(samples, text=TEXT, language="English")
-    assert set(result) == {"text", "chunks"} and result["text"] == TEXT
+    assert set(result) == {"text", "chunks", "score", "fits", "unfit"} and result["text"] == TEXT
     assert [chunk["text"] for chunk in result["chunks"]] == WORDS
     flat = [time for pair in times(result) for time in pair]
     assert flat == sorted(flat) and all(type(time) is float for time in flat)
@@ -76,7 +76,7 @@ def test_result(pipe, samples):
 
 
 def test_equals_processor_and_model_called_by_hand(pipe, samples):
-    """The score is the mean probability at the two classes returned, here from full logits."""
+    """Times and scores, here from full logits."""
     processor = AutoProcessor.from_pretrained(ALIGNER)
     model = AutoModelForTokenClassification.from_pretrained(ALIGNER, dtype=torch.float32)
     inputs, words = processor.prepare_forced_aligner_inputs(audio=samples, transcript=TEXT, language="English")
@@ -88,16 +88,13 @@ def test_equals_processor_and_model_called_by_hand(pipe, samples):
         words,
         model.config.timestamp_token_id,
         model.config.timestamp_segment_time,
+        return_scores=True,
         durations=[len(samples) / 16000],
     )
     result = pipe(samples, text=TEXT, language="English")
     assert times(result) == [(word["start_time"], word["end_time"]) for word in expected]
-
-    at_slots = logits[inputs["input_ids"] == model.config.timestamp_token_id].softmax(-1)
-    segment = model.config.timestamp_segment_time / 1000
-    bins = [round(time / segment) for pair in times(result) for time in pair]
-    probabilities = at_slots[torch.arange(len(bins)), bins].reshape(-1, 2).mean(-1)
-    assert scores(result) == pytest.approx(probabilities.tolist(), abs=1e-5)
+    assert scores(result) == pytest.approx([word["score"] for word in expected], abs=1e-5)
+    assert result["score"] == pytest.approx(np.mean(scores(result)))
 
 
 def test_only_slots_are_scored(pipe, samples, monkeypatch):
@@ -235,9 +232,10 @@ def test_dataset_with_an_audio_column(pipe, samples):
 
 
 def test_text_without_words(pipe, samples):
-    assert pipe(samples, text="") == {"text": "", "chunks": []}
-    assert pipe(samples, text=" … ") == {"text": " … ", "chunks": []}
-    assert pipe(samples, text=[]) == {"text": [], "chunks": []}
+    nothing = {"chunks": [], "score": 0.0, "fits": False, "unfit": []}
+    assert pipe(samples, text="") == {"text": "", **nothing}
+    assert pipe(samples, text=" … ") == {"text": " … ", **nothing}
+    assert pipe(samples, text=[]) == {"text": [], **nothing}
     assert pipe([]) == []
 
 

@@ -181,7 +181,7 @@ class ForcedAlignmentProcessing:
             word_lists: as `prepare_forced_aligner_inputs` returned them.
             timestamp_token_id: the slot token's id; default: the tokenizer's.
             timestamp_segment_time: milliseconds a class; default: the processor's.
-            return_scores: adds "score", the mean probability of the two classes returned.
+            return_scores: adds "score", from 0 to 1, see `alignment.confidence.word_scores`.
             decoding: "joint" or "argmax", see `decode_slots`; "argmax" gives qwen-asr's times.
             durations: seconds of each recording, which "joint" keeps all times inside. By default what the audio
                 tokens in `input_ids` stand for at most (80 ms each), which is up to 4 % more.

@@ -23,14 +23,28 @@ class Chunk(TypedDict):
     char_end: int
 
 
+class Passage(TypedDict):
+    """A part of the text: where it stands in the transcript, as for a chunk, and where it was put (seconds)."""
+
+    timestamp: tuple[float, float]
+    char_start: int
+    char_end: int
+
+
 class AlignmentResult(TypedDict):
     """
     One aligned recording: ``text`` as it was given (a string or a list of words) and its ``chunks`` in order. Where a
     list was given, offsets count in its words joined by single spaces.
+
+    ``score`` (0 to 1) and ``fits`` say whether the text belongs to the recording, ``unfit`` where it does not:
+    passages of words that are not said there, or stand where others are said. See `confidence.recording_fit`.
     """
 
     text: str | list[str]
     chunks: list[Chunk]
+    score: float
+    fits: bool
+    unfit: list[Passage]
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,16 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 from transformers import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
+from ..alignment.confidence import recording_fit
 from ..alignment.decoding import DECODINGS, DEFAULT_DECODING, slot_logits
 from ..alignment.languages import aligner_language
-from ..alignment.results import AlignmentResult
+from ..alignment.results import AlignmentResult, Passage
 from ..alignment.segments import check_choices, make_chunks
 from ..alignment.words import split_words, word_texts
 from ..modeling_qwen3_asr import Qwen3ASRForTokenClassification
@@ -37,9 +39,10 @@ class ForcedAlignmentPipeline(Pipeline):
       decoded here, by PyAV.
 
     A result is `{"text": text as given, "chunks": [{"text": word, "timestamp": (start, end), "score": score,
-    "char_start": first, "char_end": past the last}, ...]}` with times in seconds, the mean probability of the two time
-    classes as the score, and offsets into the text (of a list: its words joined by single spaces). A text without
-    words, such as an empty one, has no chunks.
+    "char_start": first, "char_end": past the last}, ...], "score": score, "fits": whether text and recording belong
+    together, "unfit": [passage, ...]}` with times in seconds, scores from 0 to 1 (`alignment.confidence`), offsets
+    into the text (of a list: its words joined by single spaces), and passages of the text that do not fit, which are
+    like chunks without text and score. A text without words, such as an empty one, has no chunks, and does not fit.
 
     Keywords, of the call or (as defaults) of `pipeline()`: `language` (name or code, one for all or, beside a list of
     recordings, a list; a row's own goes first), `korean_dictionary` (see `split_words`), `decoding` ("joint", or
@@ -233,8 +236,19 @@ class ForcedAlignmentPipeline(Pipeline):
         self, model_outputs: dict[str, Any], return_timestamps: str = "word", original_text: bool = False
     ) -> AlignmentResult:
         text, words = model_outputs["text"], model_outputs["spans"]
-        chunks = make_chunks(text, words, model_outputs.get("aligned", ()), return_timestamps, original_text)
-        return {"text": text, "chunks": chunks}
+        aligned = model_outputs.get("aligned", ())
+        chunks = make_chunks(text, words, aligned, return_timestamps, original_text)
+        times = np.array([(word["start_time"], word["end_time"]) for word in aligned]).reshape(-1, 2)
+        fit = recording_fit([word["score"] for word in aligned], times)
+        unfit: list[Passage] = [
+            {
+                "timestamp": (aligned[first]["start_time"], aligned[last - 1]["end_time"]),
+                "char_start": words[first].start,
+                "char_end": words[last - 1].end,
+            }
+            for first, last in fit.unfit
+        ]
+        return {"text": text, "chunks": chunks, "score": fit.score, "fits": fit.fits, "unfit": unfit}
 
 
 class _Numbered(Dataset):
