@@ -1,0 +1,85 @@
+"""What joint decoding costs against one log-softmax over the same scores: 1,500 slots, 5,000 classes, 300 seconds."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from transformers_qwen3_asr.alignment.decoding import decode_slots
+from transformers_qwen3_asr.alignment.joint_decoding import joint_bins
+
+SLOTS, CLASSES, SEGMENT_TIME, SECONDS = 1500, 5000, 80, 300.0
+
+
+def seconds(call: Callable, device: str, repeats: int = 15) -> float:
+    """The quickest of some calls: others are disturbed by what else runs."""
+    best = float("inf")
+    for _ in range(repeats):
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        call()
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def long_scores(clips: Sequence, segment_time: float) -> torch.Tensor:
+    """
+    Scores of `SLOTS` slots over `CLASSES` classes of 80 ms: clips one behind the other, the fastest speech first, so
+    that the slots fit into 300 seconds. At its own time each has its scores, merged to 80 ms, and elsewhere noise
+    about the least of them.
+    """
+    merge = max(1, round(SEGMENT_TIME / segment_time))
+    order = sorted(clips, key=lambda clip: len(clip.clip.words) / clip.clip.seconds, reverse=True)
+    total = torch.empty(SLOTS, CLASSES)
+    slot = number = place = 0
+    while slot < SLOTS:
+        clip = order[number % len(order)]
+        number += 1
+        scores = clip.logits.log_softmax(-1)
+        scores = scores[:, : scores.shape[-1] // merge * merge].unflatten(-1, (-1, merge)).logsumexp(-1)
+        scores = scores[: SLOTS - slot, : int(clip.clip.seconds * 1000 / SEGMENT_TIME)]
+        scores = scores[:, : int(SECONDS * 1000 / SEGMENT_TIME) - place]
+        rows = slice(slot, slot + len(scores))
+        total[rows] = scores.min(-1, keepdim=True).values + torch.randn(len(scores), CLASSES)
+        total[rows, place : place + scores.shape[-1]] = scores
+        slot, place = rows.stop, place + scores.shape[-1]
+    return total
+
+
+def cost_table(clips: Sequence, segment_time: float, device: str) -> str:
+    """Milliseconds, and as multiples of the log-softmax, for scores of real clips and for scores of no sense."""
+    torch.manual_seed(0)
+    lines = [
+        "| scores | threads | log-softmax | joint path | decode, joint | decode, argmax |",
+        "| --- |" + " ---: |" * 5,
+    ]
+    threads = torch.get_num_threads()
+    for name, scores in (
+        ("of speech", long_scores(clips, segment_time)),
+        ("random", torch.randn(SLOTS, CLASSES)),
+    ):
+        scores = scores.to(device)
+        for count in sorted({1, threads}):
+            torch.set_num_threads(count)
+            calls = {
+                "log_softmax": lambda scores=scores: scores.log_softmax(-1),
+                "path": lambda scores=scores: joint_bins(scores, int(SECONDS * 1000 / SEGMENT_TIME) + 1),
+                "joint": lambda scores=scores: decode_slots(scores, None, SEGMENT_TIME, duration=SECONDS),
+                "argmax": lambda scores=scores: decode_slots(scores, None, SEGMENT_TIME, decoding="argmax"),
+            }
+            for call in calls.values():
+                call()
+            # in turns, so that a slow moment meets all
+            taken = dict.fromkeys(calls, np.inf)
+            for _ in range(5):
+                for key, call in calls.items():
+                    taken[key] = min(taken[key], seconds(call, device, 3))
+            once = taken["log_softmax"]
+            cells = [f"{1000 * taken[key]:.1f} ms ({taken[key] / once:.1f})" for key in ("path", "joint", "argmax")]
+            lines.append(f"| {name} | {count} | {1000 * once:.1f} ms | " + " | ".join(cells) + " |")
+        torch.set_num_threads(threads)
+    return "\n".join(lines)
