@@ -377,7 +377,6 @@ def test_the_model_stays_as_it_was(aligner):
 @pytest.mark.parametrize("batch_size", [1, 8])
 def test_recordings_that_cannot_be_aligned_name_the_row(aligner, tmp_path, batch_size):
     good = labelled_clips()
-    silence = np.zeros(16000 * 33, np.float32)
     poisoned = np.append(good[0]["audio"], np.float32("nan"))
     (tmp_path / "noise.wav").write_bytes(b"this is no recording")
     for number, (audio, message) in enumerate(
@@ -385,7 +384,6 @@ def test_recordings_that_cannot_be_aligned_name_the_row(aligner, tmp_path, batch
             (poisoned, "NaN"),
             (tmp_path / "nowhere.wav", "no such file"),
             (tmp_path / "noise.wav", "noise.wav"),
-            (np.tile(silence, 2), "66.0 s long"),
         ]
     ):
         bad = {**good[0], "id": f"labels.jsonl:{number}", "audio": audio}
