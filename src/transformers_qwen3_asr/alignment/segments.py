@@ -48,8 +48,9 @@ def make_chunks(
             transcript's, without the white space around it.
 
     Returns: chunks in order, `whole_text(text)[char_start:char_end]` being what each came from; with `original_text`
-    or by sentence or line it equals "text". A sentence or line without words has no chunk; with `original_text` its
-    characters are in the one before, at the beginning in the one behind. A transcript without words has no chunks.
+    or by sentence or line it equals "text". A line without words has no chunk; with `original_text` its characters are
+    in the one before, or, at the beginning, in the one behind. Marks between sentences always go so. A transcript
+    without words has no chunks.
 
     Raises `ValueError` for an unknown unit or words that do not fit `aligned`.
     """
