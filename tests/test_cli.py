@@ -323,3 +323,22 @@ def test_the_dispatcher_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
     assert "texts:" in done.stdout and "--text-file" in done.stdout
+
+
+def test_decodings_are_chosen(tmp_path):
+    from transformers import pipeline
+
+    from transformers_qwen3_asr.alignment import decoding
+    from transformers_qwen3_asr.cli import common
+
+    assert common.DECODINGS == decoding.DECODINGS and common.DECODINGS[0] == decoding.DEFAULT_DECODING
+    pipe = pipeline("forced-alignment", model=str(ALIGNER), dtype="float32", device="cpu")
+    seen = {}
+    for name in (None, *common.DECODINGS):
+        file = tmp_path / f"{name}.json"
+        assert run(RECORDING, "--output", file, *(["--decoding", name] if name else [])) == 0
+        seen[name] = [chunk["timestamp"] for chunk in json.loads(file.read_text(encoding="utf-8"))["chunks"]]
+        expected = pipe(str(RECORDING), text=TEXT, **({"decoding": name} if name else {}))["chunks"]
+        assert seen[name] == [list(chunk["timestamp"]) for chunk in expected]
+    assert seen[None] == seen["joint"] != seen["argmax"]
+    assert run(RECORDING, "--decoding", "viterbi") == 2

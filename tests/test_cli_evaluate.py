@@ -269,3 +269,16 @@ def test_labels_of_another_format_and_language(tmp_path, capsys):
     assert run("--model", "tiny-en", *arguments, *ON_CPU, "--json", tmp_path / "found.json") == 0
     assert table(capsys.readouterr().out)["German"][1:3] == ["1", "22"]
     assert json.loads((tmp_path / "found.json").read_text())["aas_ms"] < 150
+
+
+def test_decodings_are_chosen(labels, tmp_path, fails, capsys):
+    figures = {}
+    for name in (None, "joint", "argmax"):
+        file = tmp_path / f"{name}.json"
+        options = ["--decoding", name] if name else []
+        assert run("--model", "tiny-en", "--data", labels, "--device", "cpu", "--json", file, *options) == 0
+        figures[name] = json.loads(file.read_text(encoding="utf-8"))["aas_ms"]
+    assert figures[None] == figures["joint"] != figures["argmax"]
+    capsys.readouterr()
+    line = fails("--predictions", labels, "--data", labels, "--decoding", "joint")
+    assert "--decoding is for a model's times" in line

@@ -144,6 +144,8 @@ def test_bad_rows_of_the_second_mode_are_named():
             evaluation.evaluate_by_transcription([rows[0], {**rows[1], **change}], heard, predictions=predicted)
     with pytest.raises(ValueError, match="the transcriber gave 0 texts for 5 recordings"):
         evaluation.evaluate_by_transcription(rows, lambda recordings, languages: [], predictions=predicted)
+    with pytest.raises(ValueError, match="predictions are made"):
+        evaluation.evaluate_by_transcription(rows, heard, predictions=predicted, decoding="joint")
 
 
 def test_one_source_of_times():
