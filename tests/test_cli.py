@@ -31,6 +31,11 @@ def run(*arguments):
         return exit.code
 
 
+def without_doubts(err):
+    """What was said on stderr, but for the random aligner's texts that do not fit."""
+    return "".join(line for line in err.splitlines(keepends=True) if "may not be what is said" not in line)
+
+
 @pytest.fixture
 def fails(capsys):
     """Runs a call that must fail with status 2 and one line on stderr, and nothing else there; gives the line."""
@@ -38,7 +43,7 @@ def fails(capsys):
     def check(*arguments):
         assert run(*arguments) == 2
         captured = capsys.readouterr()
-        (line,) = captured.err.splitlines()
+        (line,) = without_doubts(captured.err).splitlines()
         assert line.startswith("qwen3-asr align: error: ")
         return line
 
@@ -65,7 +70,7 @@ def test_words_on_standard_output(capsys):
     assert [match[4] for match in matches] == WORDS
     times = [float(time) for match in matches for time in (match[1], match[2])]
     assert times == sorted(times)
-    assert captured.err == ""  # the bar is for terminals
+    assert without_doubts(captured.err) == ""  # the bar is for terminals
 
 
 def test_text_file_and_text_beside_the_recording_say_the_same(capsys):
@@ -146,7 +151,7 @@ def test_a_text_without_words_gives_an_empty_result(folder, capsys, text, unit):
     for suffix in ("json", "srt"):
         assert run(*recordings, "--output", folder / "out", "--format", suffix, "--unit", unit, "--batch-size", 2) == 0
         captured = capsys.readouterr()
-        assert (captured.out, captured.err) == ("", note)
+        assert (captured.out, without_doubts(captured.err)) == ("", note)
     assert json.loads((folder / "out" / "b.json").read_text(encoding="utf-8"))["chunks"] == []
     assert (folder / "out" / "b.srt").read_text(encoding="utf-8").strip() == ""
     assert words_of(folder / "out" / "c.json") == ["three"]
@@ -258,8 +263,16 @@ def test_the_bundled_aligner_by_its_name(capsys):
     assert [match[4] for match in matches] == WORDS
     starts, ends = ([float(match[group]) for match in matches] for group in (1, 2))
     assert starts[0] < 1.0 and 6.0 < ends[-1] < 7.2
-    # classes last 80 ms, so that the shortest words may come out empty; most must not
-    assert sum(start < end for start, end in zip(starts, ends, strict=True)) > 0.5 * len(WORDS)
+    assert all(start < end for start, end in zip(starts, ends, strict=True))
+
+
+def test_a_text_that_is_not_said_is_noted(capsys):
+    arguments = ["align", str(RECORDING), "--language", "English", "--model", "tiny-en", "--device", "cpu", "--text"]
+    assert main([*arguments, TEXT]) == 0
+    assert "note" not in capsys.readouterr().err
+    assert main([*arguments, "The boats lay on the sand before the rain, and nobody saw the old garden."]) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("qwen3-asr")]
+    assert f"note: the text may not be what is said in {RECORDING} (score 0." in line
 
 
 def command(*arguments, **options):
@@ -270,7 +283,7 @@ def command(*arguments, **options):
 
 def test_as_a_process(tmp_path):
     done = command("align", RECORDING, "--model", ALIGNER, "--device", "cpu", "--output", tmp_path / "out.srt")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout, without_doubts(done.stderr)) == (0, "", "")
     failed = command("align", tmp_path / "nowhere.wav", "--text", "x")
     assert failed.returncode == 2
     assert failed.stderr == (

@@ -125,7 +125,7 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
         "original_text": arguments.original_text,
     }
     pipe = load_aligner(arguments.model, arguments.dtype, arguments.device, **parameters)
-    wordless = []
+    wordless, foreign = [], []
     # a bar where a person looks on; a log file gets the results and the errors only
     with tqdm(total=len(jobs), unit="recording", file=sys.stderr, disable=None) as bar:
         for start in range(0, len(jobs), arguments.batch_size):
@@ -133,6 +133,8 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
             for job, result in _align_batch(pipe, batch, arguments.language, failures):
                 if not result["chunks"]:
                     wordless.append(job.audio)
+                elif not result["fits"]:
+                    foreign.append(f"{job.audio} (score {result['score']:.2f})")
                 if job.output is None or arguments.show:
                     _print_words(job.audio if len(arguments.audio) > 1 else None, result)
                 if job.output is not None:
@@ -143,6 +145,8 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
             bar.update(len(batch))
     if wordless:
         print(f"qwen3-asr align: note: there are no words in the text of {', '.join(wordless)}", file=sys.stderr)
+    if foreign:
+        print(f"qwen3-asr align: note: the text may not be what is said in {', '.join(foreign)}", file=sys.stderr)
 
 
 def _align_batch(pipe, batch: list[Job], language: str | None, failures: list[tuple[str, str]]):
