@@ -27,7 +27,8 @@ _LEAST_WORDS = 12  # in a window
 _ENOUGH = 5.0  # evidence, in words that fit like any other, that a window is not lost
 _FEW = 2.0  # the same, where they are the very words that should come next
 _STEPS = 0.25  # of that is the most that stepping over words costs, and over audio
-_SURE = 1.2  # times that is asked of a window further on
+_PASSAGE = 8  # words that do not fit, behind which others are not trusted at once
+_SURE, _CONFIRMED = 10.0, 3  # evidence that is asked of a window further on, and how many of a round may show it
 _LEAD = 0.5  # seconds of a pause that go before the next window's first word, or half the pause
 _HOP = 1 / 3  # of a window
 _HOPS = (6, 12, 24, 48)  # shifts that each round of a search adds
@@ -200,9 +201,10 @@ class _Walk:
         """The look in which words and audio fit best, near the place where they should or far from it, and whether
         even that one is lost."""
         near = [self._window(self.time, self.word, 0.5), *(self._window(*anchor) for anchor in self.others)]
-        best, _ = yield from self._better(lost, near)
-        if self._worth(best) >= self._needed(best):
-            return best, False
+        for look in sorted((yield from self._heard(near)), key=self._worth, reverse=True):
+            moved = (look.window.start, look.window.first) != (self.time, self.word)
+            if self._worth(look) >= (self._sure(look) if moved else min(_ENOUGH, self._sure(look))):
+                return look, False
         allowed, more = _SEARCHES
         hop, tried = self.seconds * _HOP, 0
         for size in _HOPS:
@@ -214,19 +216,29 @@ class _Walk:
                 word = words_within(self.units, self.word, k * hop * self.levels.pace, 1)
                 if k <= _WORD_HOPS and word < self.count:
                     windows += [self._window(self.time, word), self._window(self.time + k * hop, word)]
-            best, heard = yield from self._better(best, windows)
-            if self._worth(best) >= _SURE * self._needed(best):
-                return best, False
-            self.vain += heard
+            looks = yield from self._heard(windows)
+            for look in sorted(looks, key=self._worth, reverse=True)[:_CONFIRMED]:
+                if self._worth(look) < self._needed(look):
+                    break
+                # by chance some window out of many fits a little; from its first word that fits, it must fit well
+                first = look.runs[0][0]
+                start = max(self.time, float(look.times[first, 0]) - _LEAD)
+                for sure in (yield from self._heard([self._window(start, look.window.first + first)])):
+                    if self._worth(sure) >= self._sure(sure):
+                        return sure, False
+            self.vain += len(looks)
             tried += size
-            if not heard:
+            if not looks:
                 break
         return lost, True
 
-    def _better(self, best: _Look, windows: list[Window]):
-        """The better of `best` and these windows' looks, and how many of the windows had audio."""
-        looks = [look for look in (yield from self._looks(windows)) if look is not None]
-        return max([best, *looks], key=self._worth), len(looks)
+    def _sure(self, look: _Look) -> float:
+        """Evidence by which a window elsewhere than it should be is believed."""
+        return min(_SURE, 0.5 * (look.window.last - max(look.window.first, self.word)))
+
+    def _heard(self, windows: list[Window]):
+        """Looks at those of the windows that have audio."""
+        return [look for look in (yield from self._looks(windows)) if look is not None]
 
     # words that are kept
 
@@ -262,19 +274,34 @@ class _Walk:
             return self.count, answer.end
         edge = answer.end if answer.final else answer.end - max(0.5, 0.02 * self.seconds)
         anchors = []
-        for run in reversed(look.runs):
+        near = self._near_runs(look)
+        for run in reversed(near):
             place = pause_anchor(times, look.evidence, run, edge, run[1] < window.last - window.first)
             if place is not None and window.first + place > self.word:
                 anchors.append(self._moment(look, place))
-        if anchors:
+        past = near[-1][1] if near else 0
+        enough = look.evidence[near[-1][0] : past].sum() >= _ENOUGH if near else False
+        if anchors and enough:
             self.others = anchors[1:2]
-            if window.first + look.past - 1 > anchors[0][1]:
-                self.others.append(self._moment(look, look.past - 1))
-            moment, past = anchors[0]
-            return past, moment
-        if look.past and window.first + look.past > self.word:
-            return window.first + look.past, float(times[look.past - 1, 1])
+            if window.first + past - 1 > anchors[0][1]:
+                self.others.append(self._moment(look, past - 1))
+            return anchors[0][1], anchors[0][0]
+        if window.first + past > self.word:  # a few words, behind which nothing fits
+            return window.first + past, float(times[past - 1, 1])
         return self._lost_anchor(look)
+
+    def _near_runs(self, look: _Look) -> list[tuple[int, int]]:
+        """
+        The runs up to the first passage of many words that do not fit and too few behind it that do: those may fit by
+        chance, and a window that begins before the passage sees more of them.
+        """
+        near = look.runs[:1]
+        for first, past in look.runs[1:]:
+            passage = first - near[-1][1]
+            if passage > _PASSAGE and look.evidence[first:past].sum() < max(_ENOUGH, passage / 2):
+                break
+            near.append((first, past))
+        return near
 
     def _moment(self, look: _Look, place: int) -> tuple[float, int]:
         """The anchor before word `place` of a look: seconds, word."""
