@@ -26,6 +26,10 @@ from transformers.utils import can_return_tuple
 from transformers.utils.generic import is_flash_attention_requested
 
 from .configuration_qwen3_asr import Qwen3ASRAudioEncoderConfig, audio_token_lengths
+from .packing import attend_in_runs
+
+#: Bytes that the largest layer of a batch of chunks may take on a CPU.
+CPU_CONVOLUTION_BYTES = 2**25
 
 
 @dataclass
@@ -38,6 +42,7 @@ class AttentionWindows:
         gather: `(windows, longest)` index of each window's positions in the packed sequence (0 where there is none).
         key_mask: `(windows, longest)`, true where there is a position; `None` when all windows are full.
         scatter: `(positions,)` index of each packed position in the flattened window grid.
+        sizes: positions of each window; `None` while compiling.
     """
 
     boundaries: torch.Tensor | None
@@ -45,6 +50,7 @@ class AttentionWindows:
     gather: torch.Tensor | None
     key_mask: torch.Tensor | None
     scatter: torch.Tensor | None
+    sizes: list[int] | None = None
 
     @classmethod
     def of_lengths(cls, lengths: list[int], window: int, device: torch.device) -> AttentionWindows:
@@ -56,10 +62,10 @@ class AttentionWindows:
         ends = size.cumsum(0)
         boundaries = F.pad(ends, (1, 0)).to(torch.int32)
         if min(sizes) == longest:
-            return cls(boundaries, longest, None, None, None)
+            return cls(boundaries, longest, None, None, None, sizes)
         key_mask = torch.arange(longest, device=device) < size[:, None]
         gather = ((ends - size)[:, None] + torch.arange(longest, device=device)).where(key_mask, 0)
-        return cls(boundaries, longest, gather, key_mask, key_mask.flatten().nonzero().squeeze(-1))
+        return cls(boundaries, longest, gather, key_mask, key_mask.flatten().nonzero().squeeze(-1), sizes)
 
     @classmethod
     def of_padded(cls, lengths: torch.Tensor, positions: int, window: int) -> AttentionWindows:
@@ -115,6 +121,14 @@ class Qwen3ASRAudioAttention(Qwen3OmniMoeAudioAttention):
                 **kwargs,
             )
             output = output.squeeze(0)
+        elif implementation == "sdpa" and query.device.type == "cpu" and windows.sizes:
+            # one call for windows would compute the padding of each clip's last one
+
+            def one(*grids):
+                return attend(self, *grids, attention_mask=None, is_causal=False, **options, **kwargs)[0]
+
+            states = [states.transpose(0, 1) for states in (query, key, value)]
+            output, weights = attend_in_runs(one, states, windows.sizes), None
         else:
             mask = windows.key_mask
             if mask is not None:
@@ -199,6 +213,14 @@ class AudioEncoderForward:
         table = self.positional_embedding(hidden.shape[1])
         return hidden + table.to(hidden)
 
+    def _chunks_at_once(self, chunks: torch.Tensor) -> int:
+        """How many chunks go through the convolutions together."""
+        if chunks.device.type != "cpu":
+            return self.config.conv_chunksize
+        # what fits a processor's cache, and is not given back to the system and taken from it again each time
+        largest = self.config.downsample_hidden_size * chunks[0].numel() // 4 * chunks.element_size()
+        return min(self.config.conv_chunksize, max(1, CPU_CONVOLUTION_BYTES // largest))
+
     @can_return_tuple
     def forward(
         self,
@@ -263,7 +285,7 @@ class AudioEncoderForward:
             used = present.any(-1).nonzero().squeeze(-1)
             pieces = [
                 self._convolve(chunks[index], None if heard is None else heard[index])
-                for index in used.split(config.conv_chunksize)
+                for index in used.split(self._chunks_at_once(chunks))
             ]
             hidden = torch.cat(pieces)[present[used]]
             windows = AttentionWindows.of_lengths(

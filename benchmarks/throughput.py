@@ -1,0 +1,296 @@
+"""How fast the aligner is, beside transformers' own classes: `python benchmarks/throughput.py --device cpu|cuda`.
+
+Both models have the same random weights in the published 0.6B shapes, made here; nothing is downloaded or read. The
+same clips (noise) and texts go through both in turn, in one process: from float32 samples in memory to words' times,
+ours by its pipeline, transformers' by its processor, model and processor, the whole list as one batch. What the texts
+are made of is a stand-in for the published vocabulary, so that times mean nothing; amounts of work are the real ones.
+
+Before anything is timed, both models get the same inputs, and their logits must agree. The median of the repetitions
+is given. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import statistics
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from throughput_measuring import Device, Split, arithmetic
+from throughput_models import TOKEN_IDS, Pair, make_pair, waveform, words
+from transformers.models.qwen3_asr.processing_qwen3_asr import _fix_timestamps
+
+from transformers_qwen3_asr.alignment.decoding import repair_monotone
+from transformers_qwen3_asr.checkpoints import to_published_name
+
+TIMESTAMP = TOKEN_IDS["<timestamp>"]
+WORDS_A_SECOND = 2.5
+#: How far logits may be apart in bfloat16, in standard deviations of the logits: root mean square, and at most.
+APART = (0.03, 0.3)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Clips of so many seconds, aligned or trained on as one batch; or slots to repair."""
+
+    name: str
+    seconds: tuple[float, ...] = ()
+    training: bool = False
+    slots: int = 0
+
+
+def _spread(count: int, shortest: float, longest: float) -> tuple[float, ...]:
+    """Lengths evenly between two, shuffled as they come in life."""
+    lengths = np.linspace(shortest, longest, count)
+    return tuple(np.random.default_rng(0).permutation(lengths).round(2).tolist())
+
+
+REPAIR = Case("repair of 10,000 slots", slots=10_000)
+CASES = {
+    "cpu": {
+        "single": Case("one 20 s clip", (20,)),
+        "mixed": Case("mixed 8, 3 to 30 s", _spread(8, 3, 30)),
+        "repair": REPAIR,
+        "training": Case("training step, mixed 4, 3 to 20 s", _spread(4, 3, 20), training=True),
+    },
+    "cuda": {
+        "minutes": Case("64 × 60 s", (60,) * 64),
+        "mixed": Case("mixed 64, 3 to 60 s", _spread(64, 3, 60)),
+        "single": Case("one 30 s clip", (30,)),
+        "long": Case("one 300 s clip", (300,)),
+        "repair": REPAIR,
+        "training": Case("training step, mixed 16, 3 to 30 s", _spread(16, 3, 30), training=True),
+    },
+}
+TINY_CASES = {
+    "single": Case("one 2 s clip", (2,)),
+    "mixed": Case("mixed 3, 1 to 9 s", (1, 9, 4)),
+    "repair": Case("repair of 200 slots", slots=200),
+    "training": Case("training step, mixed 2, 1 to 3 s", (3, 1), training=True),
+}
+ALIGNING = (
+    "| case | ours, audio s/s | native, audio s/s | ours / native | peak GiB, ours / native "
+    "| of the arithmetic's speed, ours / native | inputs · encoder · LM · head · decode in %, ours | the same, native "
+    "|"
+)
+TRAINING = (
+    "| case | ours, steps/s | native, steps/s | ours / native | peak GiB, ours / native | of it above the weights, "
+    "ours / native | loss, ours / native |"
+)
+REPAIRING = "| case | ours, ms | native, ms | native / ours |"
+
+
+def rule(header: str) -> str:
+    return header + "\n" + "|---" * (header.count("|") - 1) + "|"
+
+
+def gib(*values: float | None) -> str:
+    return " / ".join("–" if value is None else f"{value:.2f}" for value in values)
+
+
+class Aligning:
+    """One case of alignment on both models."""
+
+    def __init__(self, pair: Pair, case: Case, device: Device):
+        self.pair, self.case, self.device = pair, case, device
+        self.clips = [waveform(s, i) for i, s in enumerate(case.seconds)]
+        self.texts = [words(max(1, round(WORDS_A_SECOND * s)), i) for i, s in enumerate(case.seconds)]
+        self.pipeline = pair.pipeline
+
+    def native_inputs(self):
+        inputs, word_lists = self.pair.native_processor.prepare_forced_aligner_inputs(
+            audio=self.clips, transcript=self.texts, language="English"
+        )
+        return inputs.to(self.device.device, self.pair.native.dtype), word_lists
+
+    @torch.no_grad()
+    def native(self):
+        inputs, word_lists = self.native_inputs()
+        logits = self.pair.native(**inputs).logits
+        return self.pair.native_processor.decode_forced_alignment(
+            logits, inputs["input_ids"], word_lists, TIMESTAMP, 80
+        )
+
+    def ours(self):
+        return self.pipeline(self.clips, text=self.texts, language=["English"] * len(self.clips),
+                             batch_size=len(self.clips))  # fmt: skip
+
+    @torch.no_grad()
+    def check(self) -> str:
+        """Both models on the same inputs; `SystemExit` where their logits are not the same at audio and words."""
+        inputs, word_lists = self.native_inputs()
+        tokens = inputs["attention_mask"].bool()
+        want = self.pair.native(**inputs).logits
+        mean, most = 0.0, 0.0
+        # at all tokens and, as the pipeline asks, at the slots alone
+        for kept in (tokens, inputs["input_ids"] == TIMESTAMP):
+            apart = self.pair.ours(**inputs, logits_to_keep=kept).logits.float() - want[kept].float()
+            apart /= want[kept].float().std()
+            mean, most = max(mean, apart.square().mean().sqrt().item()), max(most, apart.abs().max().item())
+        if not (mean <= APART[0] and most <= APART[1]):
+            sys.exit(f"{self.case.name}: logits are {mean:.3f} apart, {most:.3f} at most; not the same model")
+        if [len(result["chunks"]) for result in self.ours()] != [len(w) for w in word_lists]:
+            sys.exit(f"{self.case.name}: not the same words")
+        return f"{self.case.name}: logits {mean:.4f} of a standard deviation apart, {most:.3f} at most"
+
+    def row(self, repeats: int, rate: float) -> str:
+        seconds, config = sum(self.case.seconds), self.pair.ours.config
+        times: dict[str, list[float]] = {"ours": [], "native": []}
+        for _ in range(repeats):
+            times["native"].append(self.device.timed(self.native)[0])
+            times["ours"].append(self.device.timed(self.ours)[0])
+        ours, native = (statistics.median(times[name]) for name in ("ours", "native"))
+        peaks = [self.device.peak(call)[0] for call in (self.ours, self.native)]
+        thinker, other = self.pair.ours.thinker, self.pair.native
+        splits = []
+        for call, parts, processor in (
+            (self.ours, (thinker.audio_tower, thinker.audio_tower.proj2, thinker.model, thinker.lm_head),
+             self.pair.processor),
+            (self.native, (other.model.audio_tower, other.model.multi_modal_projector, other.model.language_model,
+                           other.score), self.pair.native_processor),
+        ):  # fmt: skip
+            split = Split(self.device, *parts, processor)
+            with split.measuring():
+                call()
+            splits.append(str(split))
+        inputs, _ = self.native_inputs()
+        rows = zip(self.case.seconds, inputs["attention_mask"].sum(-1).tolist(),
+                   (inputs["input_ids"] == TIMESTAMP).sum(-1).tolist())  # fmt: skip
+        floor = sum(arithmetic(config, *row) for row in rows) / rate
+        return (
+            f"| {self.case.name} | {seconds / ours:.2f} | {seconds / native:.2f} | {native / ours:.2f} "
+            f"| {gib(*peaks)} | {floor / ours:.0%} / {floor / native:.0%} | {splits[0]} | {splits[1]} |"
+        )
+
+
+class Training:
+    """One step on both models: forward, backward, optimizer. Labels are random, inputs made beforehand."""
+
+    def __init__(self, pair: Pair, case: Case, device: Device):
+        self.pair, self.case, self.device = pair, case, device
+        inputs = Aligning(pair, case, device).native_inputs()[0]
+        slots = inputs["input_ids"] == TIMESTAMP
+        generator = torch.Generator().manual_seed(0)
+        drawn = torch.randint(0, pair.ours.config.num_labels, slots.shape, generator=generator).to(slots.device)
+        self.inputs = {**inputs, "labels": drawn.where(slots, -100)}
+        # on a CPU plain SGD, so that what is compared is not lost beside the optimizer's states
+        kind = torch.optim.AdamW if device.cuda else torch.optim.SGD
+        self.optimizers = {model: kind(model.parameters(), lr=1e-7) for model in (pair.ours, pair.native)}
+
+    def step(self, model) -> tuple[float, dict[str, torch.Tensor]]:
+        """The loss, and the norm of each parameter's gradient under its published name."""
+        ours = model is self.pair.ours
+        kept = {"logits_to_keep": self.inputs["labels"] != -100} if ours else {}
+        loss = model(**self.inputs, **kept).loss
+        loss.backward()
+        norms = {
+            name if ours else to_published_name(name): parameter.grad.norm()
+            for name, parameter in model.named_parameters()
+            if parameter.grad is not None
+        }
+        self.optimizers[model].step()
+        self.optimizers[model].zero_grad(set_to_none=True)
+        return loss.item(), norms
+
+    def check(self) -> str:
+        (loss, norms), (other, other_norms) = (self.step(model.train()) for model in self.optimizers)
+        if norms.keys() != other_norms.keys():
+            sys.exit(f"{self.case.name}: other parameters have gradients: {sorted(norms.keys() ^ other_norms.keys())}")
+        got, want = (torch.stack([n[name].float() for name in norms]) for n in (norms, other_norms))
+        apart = ((got - want).norm() / want.norm()).item()
+        self.losses = f"{loss:.3f} / {other:.3f}"
+        if not (abs(loss - other) <= 0.01 * other and apart <= 0.03):
+            sys.exit(f"{self.case.name}: losses {self.losses}, gradients' norms {apart:.3f} apart; not the same model")
+        return f"{self.case.name}: losses {self.losses}, gradients' norms {apart:.4f} apart"
+
+    def row(self, repeats: int, rate: float) -> str:
+        ours, native = self.pair.ours, self.pair.native
+        times: dict = {ours: [], native: []}
+        for _ in range(repeats):
+            for model in (native, ours):
+                times[model].append(self.device.timed(lambda model=model: self.step(model))[0])
+        peaks = [self.device.peak(lambda model=model: self.step(model)) for model in (ours, native)]
+        for model in times:
+            model.eval()
+        fast, slow = (statistics.median(times[model]) for model in (ours, native))
+        return (
+            f"| {self.case.name} | {1 / fast:.3f} | {1 / slow:.3f} | {slow / fast:.2f} "
+            f"| {gib(*(peak for peak, _ in peaks))} | {gib(*(above for _, above in peaks))} | {self.losses} |"
+        )
+
+
+class Repair:
+    """Times that jump, made monotone by both."""
+
+    def __init__(self, pair: Pair, case: Case, device: Device):
+        random = np.random.default_rng(0)
+        rising = np.sort(random.integers(0, 5000, case.slots))
+        wrong = random.random(case.slots) < 0.2
+        self.case, self.device = case, device
+        self.values = np.where(wrong, random.integers(0, 5000, case.slots), rising).astype(np.float32) * 80
+
+    def check(self) -> str:
+        if repair_monotone(self.values.tolist()) != [int(value) for value in _fix_timestamps(self.values)]:
+            sys.exit(f"{self.case.name}: repaired differently")
+        return f"{self.case.name}: the same values"
+
+    def row(self, repeats: int, rate: float) -> str:
+        ours = min(self.device.timed(lambda: repair_monotone(self.values.tolist()))[0] for _ in range(5 * repeats))
+        native = min(self.device.timed(lambda: _fix_timestamps(self.values))[0] for _ in range(2))
+        return f"| {self.case.name} | {1000 * ours:.1f} | {1000 * native:.0f} | {native / ours:.0f} |"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--device", choices=("cpu", "cuda"), required=True)
+    parser.add_argument(
+        "--case", action="append", help="one of the cases; may be repeated; default: all of the device"
+    )
+    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
+    parser.add_argument("--repeats", type=int, help="repetitions that are timed; default: 3, or 10 on a GPU")
+    parser.add_argument("--threads", type=int, help="CPU threads; default: PyTorch's")
+    parser.add_argument("--attn", default="sdpa", help="attention implementation of both models; default: sdpa")
+    parser.add_argument(
+        "--tiny", action="store_true", help="few and narrow layers, short clips: a test of this script"
+    )
+    options = parser.parse_args(arguments)
+    cases = TINY_CASES if options.tiny else CASES[options.device]
+    if unknown := set(options.case or ()) - set(cases):
+        parser.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(cases)}")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("no CUDA device is available")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    device, dtype = Device(torch.device(options.device)), getattr(torch, options.dtype)
+    repeats = options.repeats or (10 if device.cuda else 3)
+
+    rate = device.matmul_rate(dtype)
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformers"))
+    print(
+        f"{device}; {versions}; {options.dtype}, {options.attn}; a matrix product runs at {rate / 1e12:.2f} TFLOP/s\n"
+    )
+    pair = make_pair(device.device, dtype, options.tiny, options.attn)
+    checks, tables = [], {}
+    for name, case in cases.items():
+        if options.case and name not in options.case:
+            continue
+        kind, header = (
+            (Repair, REPAIRING) if case.slots else (Training, TRAINING) if case.training else (Aligning, ALIGNING)
+        )
+        run = kind(pair, case, device)
+        checks.append(run.check())
+        tables.setdefault(header, []).append(run.row(repeats, rate))
+        print(tables[header][-1], file=sys.stderr, flush=True)
+    for header, rows in tables.items():
+        print("\n".join([rule(header), *rows]), end="\n\n")
+    print("Checked before timing:", *checks, sep="\n- ")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    main()

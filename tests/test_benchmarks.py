@@ -1,0 +1,58 @@
+"""The benchmarks run and check what they say; nothing is timed here."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def throughput(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("throughput")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_throughput_prints_every_case(throughput, capsys, dtype):
+    throughput.main(["--device", "cpu", "--tiny", "--repeats", "1", "--dtype", dtype])
+    printed = capsys.readouterr().out
+    rows = [line for line in printed.splitlines() if line.startswith("| ") and not line.startswith("| case")]
+    names = [case.name for case in throughput.TINY_CASES.values()]
+    assert [row.split(" | ")[0].strip("| ") for row in rows] == names
+    for name in names:
+        assert f"- {name}: " in printed  # what was checked before timing
+
+
+def test_another_model_is_noticed(throughput):
+    """The check before timing fails where one model's weights are others."""
+    models = importlib.import_module("throughput_models")
+    measuring = importlib.import_module("throughput_measuring")
+    device = measuring.Device(torch.device("cpu"))
+    for part in ("audio_tower.conv2d2", "model.layers.1.mlp.down_proj", "lm_head"):
+        pair = models.make_pair(device.device, torch.float32, tiny=True)
+        weight = pair.ours.thinker.get_submodule(part).weight
+        weight.data = torch.randn(weight.shape)
+        with pytest.raises(SystemExit, match="not the same model"):
+            throughput.Aligning(pair, throughput.TINY_CASES["mixed"], device).check()
+        with pytest.raises(SystemExit, match=r"norms [0-9.]+ apart; not the same model"):
+            throughput.Training(pair, throughput.TINY_CASES["training"], device).check()
+
+
+def test_arithmetic_of_the_published_shapes(throughput):
+    """31 GFLOP for each second of audio at 2.5 words a second, counted apart: encoder 8, convolutions 4, text 19."""
+    models = importlib.import_module("throughput_models")
+    measuring = importlib.import_module("throughput_measuring")
+    config = models.Qwen3ASRConfig(**models.config_arguments())
+    tokens = 20 * 13 + 2 + 50 * 3 + 16  # audio, its two marks, words of one or two tokens with two slots each
+    assert measuring.arithmetic(config, 20, tokens, 100) / 20 == pytest.approx(31e9, rel=0.05)
+
+
+def test_an_unknown_case_is_named(throughput, capsys):
+    with pytest.raises(SystemExit):
+        throughput.main(["--device", "cpu", "--case", "nothing"])
+    assert "nothing" in capsys.readouterr().err
+    assert BENCHMARKS.as_posix() in sys.path
