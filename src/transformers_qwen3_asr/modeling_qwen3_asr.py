@@ -197,10 +197,11 @@ class Qwen3ASRThinkerModel(Qwen3ASRPreTrainedModel):
         for name in ("output_hidden_states", "output_attentions"):
             if kwargs.get(name) is None:
                 kwargs[name] = getattr(self.config, name)
-        if use_cache is False and past_key_values is None and self._can_pack(attention_mask, kwargs):
-            states = self._run_packed(inputs_embeds, attention_mask, position_ids, positions_to_keep)
-            return BaseModelOutputWithPast(last_hidden_state=states)
-        if use_cache is False:
+        # with positions given, transformers looks for sequences that the caller has packed: not ours to take apart
+        if use_cache is False and past_key_values is None and position_ids is None:
+            if self._can_pack(attention_mask, kwargs):
+                states = self._run_packed(inputs_embeds, attention_mask, positions_to_keep)
+                return BaseModelOutputWithPast(last_hidden_state=states)
             attention_mask = _needed_mask(attention_mask)
         if (
             position_ids is None
@@ -227,7 +228,7 @@ class Qwen3ASRThinkerModel(Qwen3ASRPreTrainedModel):
         plain = attention_mask is None or attention_mask.dim() == 2
         return plain and self.model.packs and all(value is None or value is False for value in options.values())
 
-    def _run_packed(self, inputs_embeds, attention_mask, position_ids, positions_to_keep) -> torch.Tensor:
+    def _run_packed(self, inputs_embeds, attention_mask, positions_to_keep) -> torch.Tensor:
         """Last hidden states as `forward` returns them, zeros at padding, from a batch without its padding."""
         shape = inputs_embeds.shape[:2]
         mask = torch.ones(shape, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
@@ -236,8 +237,6 @@ class Qwen3ASRThinkerModel(Qwen3ASRPreTrainedModel):
             # one copy to the host, which is where a batch is taken apart
             mask, keep = torch.stack((mask, keep.to(mask.device))).cpu()
         packing = Packing.of_mask(mask.cpu(), keep)
-        if position_ids is not None:
-            packing.positions = position_ids.expand(shape).flatten().cpu()[packing.index]
         device = inputs_embeds.device
         whole = len(packing.index) == mask.numel()
         packed = inputs_embeds.flatten(0, 1)

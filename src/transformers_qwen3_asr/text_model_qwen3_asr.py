@@ -128,7 +128,7 @@ class Qwen3ASRTextModel(StrictCheckpointMixin, Qwen3Model):
         """
         Packed embeddings `(tokens, hidden)` to last hidden states of all of them, or of `packing.kept`.
 
-        Only for models without sliding windows and without a cache; see `packs`.
+        Only where `packs` says so.
         """
         outputs = self(
             inputs_embeds=inputs_embeds[None],
@@ -141,8 +141,8 @@ class Qwen3ASRTextModel(StrictCheckpointMixin, Qwen3Model):
 
     @property
     def packs(self) -> bool:
-        """Whether packed batches are served: a backend that is known, no sliding windows, and not compiled."""
+        """Whether packed batches are served: a backend that is known, and not compiled."""
         implementation = self.config._attn_implementation or "eager"
         known = implementation in ("eager", "sdpa") or "flash" in implementation
         compiled = torch.compiler.is_compiling() or self._compiled_call_impl is not None
-        return known and not self.has_sliding_layers and not compiled
+        return known and not compiled
