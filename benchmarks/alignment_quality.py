@@ -29,6 +29,7 @@ from transformers import AutoModelForTokenClassification, AutoProcessor
 from transformers_qwen3_asr.alignment.confidence import FITS, recording_fit
 from transformers_qwen3_asr.alignment.decoding import decode_slots
 from transformers_qwen3_asr.alignment.joint_decoding import classes_within, joint_bins
+from transformers_qwen3_asr.alignment.pace import letters
 from transformers_qwen3_asr.checkpoints import resolve_model
 from transformers_qwen3_asr.label_files import read_labels
 from transformers_qwen3_asr.training.metrics import alignment_metrics
@@ -54,22 +55,29 @@ def argmax_and_repair(clip: ScoredClip, segment_time: float) -> np.ndarray:
     return 1000 * decode_slots(clip.logits, len(clip.clip.words), segment_time, decoding="argmax")[0]
 
 
-def joint_on_the_grid(clip: ScoredClip, segment_time: float) -> np.ndarray:
-    """Joint decoding, times at the classes' own places."""
+def path_on_the_grid(clip: ScoredClip, segment_time: float) -> np.ndarray:
+    """The joint path, times at the classes' own places."""
     limit = np.floor(clip.clip.seconds * 1000)
     bins = joint_bins(clip.logits, classes_within(limit, segment_time, len(clip.clip.words)))
     return np.minimum(bins * float(segment_time), limit).reshape(-1, 2)
 
 
-def joint(clip: ScoredClip, segment_time: float) -> np.ndarray:
-    """Joint decoding as it is the default, times read around the classes."""
-    return 1000 * decode_slots(clip.logits, len(clip.clip.words), segment_time, duration=clip.clip.seconds)[0]
+def finer_path(clip: ScoredClip, segment_time: float) -> np.ndarray:
+    """The joint path, times read around its classes."""
+    return 1000 * decode_slots(clip.logits, None, segment_time, duration=clip.clip.seconds)[0]
+
+
+def decoded(clip: ScoredClip, segment_time: float) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds and scores as everyone gets them: with words that the model is not sure of at the recording's pace."""
+    lengths = [letters(word) for word in clip.clip.words]
+    return decode_slots(clip.logits, None, segment_time, duration=clip.clip.seconds, lengths=lengths)
 
 
 DECODINGS: dict[str, Decoding] = {
     "argmax + repair": argmax_and_repair,
-    "joint, on the grid": joint_on_the_grid,
-    "joint": joint,
+    "joint path, on the grid": path_on_the_grid,
+    "joint path, finer": finer_path,
+    "joint (default)": lambda clip, segment_time: 1000 * decoded(clip, segment_time)[0],
 }
 
 
@@ -119,7 +127,7 @@ def word_confidence(clips: Sequence[ScoredClip], segment_time: float) -> list[st
     """A row: how well scores tell words that are said from words that were put in their places."""
     right, wrong = [], []
     for clip in clips:
-        _, scores = decode_slots(clip.logits, None, segment_time, duration=clip.clip.seconds)
+        _, scores = decoded(clip, segment_time)
         right.append(scores[clip.clip.right])
         wrong.append(scores[~clip.clip.right])
     right, wrong = np.concatenate(right), np.concatenate(wrong)
@@ -133,8 +141,8 @@ def recording_confidence(
     """A row: how well a recording's score tells its own transcript from another's, and the errors at `FITS`."""
     scores = []
     for clips in (own, others):
-        decoded = [decode_slots(clip.logits, None, segment_time, duration=clip.clip.seconds) for clip in clips]
-        scores.append(np.array([recording_fit(values, times).score for times, values in decoded]))
+        aligned = [decoded(clip, segment_time) for clip in clips]
+        scores.append(np.array([recording_fit(values, times).score for times, values in aligned]))
     right, wrong = scores
     middles = [f"{np.median(right):.2f}", f"{np.median(wrong):.2f}"]
     errors = [f"{(right < FITS).mean():.1%}", f"{(wrong >= FITS).mean():.1%}"]

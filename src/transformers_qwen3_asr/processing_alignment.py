@@ -10,6 +10,7 @@ from transformers import BatchFeature
 
 from .alignment.decoding import DEFAULT_DECODING, decode_batch
 from .alignment.languages import ALIGNER_LANGUAGES, aligner_language
+from .alignment.pace import letters
 from .alignment.words import split_words, word_texts
 from .audio import audio_list
 from .processor_arguments import for_each, sorted_kwargs, transcripts_for
@@ -197,7 +198,8 @@ class ForcedAlignmentProcessing:
         if durations is None:
             durations = self._audio_seconds(input_ids)
         counts = [len(words) for words in word_lists]
-        clips = decode_batch(logits, input_ids, counts, timestamp_token_id, segment_time, decoding, durations)
+        lengths = [[letters(word) for word in words] for words in word_lists]
+        clips = decode_batch(logits, input_ids, counts, timestamp_token_id, segment_time, decoding, durations, lengths)
         aligned = []
         for words, (times, scores) in zip(word_lists, clips):
             items: list[dict[str, Any]] = [

@@ -8,6 +8,7 @@ import torch
 
 from .confidence import word_scores
 from .joint_decoding import classes_within, joint_bins, joint_times
+from .pace import least_lengths
 
 #: How slots become times: "joint", the most probable classes of all slots together, or "argmax", as qwen-asr does.
 DECODINGS = ("joint", "argmax")
@@ -109,6 +110,7 @@ def decode_slots(
     name: str = "the clip",
     decoding: str = DEFAULT_DECODING,
     duration: float | None = None,
+    lengths: Sequence[float] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """
     Times and scores of a clip's words from its slots' scores.
@@ -124,6 +126,8 @@ def decode_slots(
             qwen-asr 0.0.6 returns.
         duration: seconds of the recording, which "joint" keeps all times inside; "argmax" never cuts them, as in
             qwen-asr.
+        lengths: of each word when it is spoken, as `pace.letters` gives them. With them "joint" gives words that it is
+            not sure of a least length (`pace.least_lengths`).
 
     Returns: starts and ends in seconds, float64 `(words, 2)`, whole milliseconds and never falling; and scores,
         float64 `(words,)` from 0 to 1 (`confidence.word_scores`).
@@ -147,7 +151,8 @@ def decode_slots(
 
     if decoding == "joint":
         limit = np.inf if duration is None else np.floor(duration * 1000 + 1e-6)
-        bins = joint_bins(log_probabilities, classes_within(limit, timestamp_segment_time, len(logits) // 2))
+        reach = classes_within(limit, timestamp_segment_time, len(logits) // 2)
+        bins = _joint_bins(log_probabilities, reach, timestamp_segment_time, lengths)
         milliseconds = joint_times(log_probabilities, bins, timestamp_segment_time, limit)
     else:
         # float32 like qwen-asr's product, so that a fractional segment time is cut off at the same milliseconds
@@ -158,6 +163,21 @@ def decode_slots(
     return times, word_scores(log_probabilities, bins, timestamp_segment_time)
 
 
+def _joint_bins(
+    log_probabilities: torch.Tensor, reach: int | None, segment_time: float, lengths: Sequence[float] | None
+) -> np.ndarray:
+    """The joint path; with `lengths` a second one, where the first gives words less than they take at its pace."""
+    best = log_probabilities[:, :reach].argmax(dim=-1)
+    bins = joint_bins(log_probabilities, reach, best=best)
+    if lengths is None:
+        return bins
+    scores = word_scores(log_probabilities, bins, segment_time)
+    least = least_lengths(bins, scores, lengths, min(reach or np.inf, log_probabilities.shape[-1]))
+    if (bins[1::2] - bins[::2] >= least).all():
+        return bins
+    return joint_bins(log_probabilities, reach, least, best)
+
+
 def decode_batch(
     logits: torch.Tensor,
     input_ids: torch.Tensor,
@@ -166,16 +186,19 @@ def decode_batch(
     timestamp_segment_time: float = 80,
     decoding: str = DEFAULT_DECODING,
     durations: Sequence[float | None] | None = None,
+    lengths: Sequence[Sequence[float] | None] | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """`decode_slots` of each clip of a batch, from the model's `logits` in either form that `slot_logits` takes;
-    `durations` holds the seconds of each recording, or `None` where they are not known."""
+    `durations` holds the seconds of each recording, or `None` where they are not known, `lengths` those of each
+    recording's words, or `None`."""
     clips = slot_logits(logits, input_ids, timestamp_token_id)
     durations = [None] * len(clips) if durations is None else durations
-    for what, values in (("word lists", word_counts), ("durations", durations)):
+    lengths = [None] * len(clips) if lengths is None else lengths
+    for what, values in (("word lists", word_counts), ("durations", durations), ("lists of lengths", lengths)):
         if len(clips) != len(values):
             raise ValueError(f"there are {len(values)} {what} for {len(clips)} clips")
     return [
         # a clip without words has had one pair of slots in native transformers' prompt
-        decode_slots(clip if words else clip[:0], words, timestamp_segment_time, f"clip {i}", decoding, duration)
-        for i, (clip, words, duration) in enumerate(zip(clips, word_counts, durations))
+        decode_slots(clip if words else clip[:0], words, timestamp_segment_time, f"clip {i}", decoding, *limits)
+        for i, (clip, words, *limits) in enumerate(zip(clips, word_counts, durations, lengths))
     ]

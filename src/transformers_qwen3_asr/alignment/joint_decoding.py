@@ -11,26 +11,35 @@ from .confidence import window
 FINE = 60.0
 
 
-def joint_bins(logits: torch.Tensor, bins: int | None = None) -> np.ndarray:
+def joint_bins(
+    logits: torch.Tensor,
+    bins: int | None = None,
+    least: np.ndarray | None = None,
+    best: torch.Tensor | None = None,
+) -> np.ndarray:
     """
     The classes `b` of a clip's slots with the largest sum of scores under the words' order.
 
-    Each word ends at least one class after it starts, and no word starts before the one ahead of it has ended. Where
-    so many words do not fit into `bins` classes, as few as possible end in the class in which they start.
+    Each word ends at least so many classes after it starts as `least` says, and no word starts before the one ahead of
+    it has ended. Where so many words do not fit into `bins` classes, as few as possible end in the class in which they
+    start.
 
-    The constraints say that `b[s] - (s + 1) // 2` never falls, so this is a search for a path that never falls through
-    scores whose rows are shifted against each other. Constraints are put in only where they are missed: the best
-    class of each slot alone is the answer to the problem without any; neighbours that contradict each other are solved
-    together, exactly, by dynamic programming (Viterbi 1967; the maximum over all earlier classes is a running one);
-    and as soon as what was found keeps all constraints, it is the best of all that do. Blocks double as they grow, and
-    where they would cost more than the clip as a whole, the clip is one block. The cost is one pass over the scores
-    and at most two steps of a running maximum a slot, and only the rows of contradicting slots leave the device.
+    With what the words up to a slot must have lasted taken off its class, the constraints say that the rest never
+    falls, so this is a search for a path that never falls through rows that are shifted against each other.
+    Constraints are put in only where they are missed: the best class of each slot alone is the answer to the problem
+    without any; neighbours that contradict each other are solved together, exactly, by dynamic programming (Viterbi
+    1967; the maximum over all earlier classes is a running one); and as soon as what was found keeps all constraints,
+    it is the best of all that do. Blocks double as they grow, and where they would cost more than the clip as a whole,
+    the clip is one block. The cost is one pass over the scores and at most two steps of a running maximum a slot, and
+    only the rows of contradicting slots leave the device.
 
     A class of score -inf is taken only where there is no way without, and then as few times as possible.
 
     Args:
         logits: `(2 * words, classes)`, finite or -inf; a constant added to a row changes nothing.
         bins: how many of the classes, from the first, may be used; default: all.
+        least: int `(words,)`, at least 1 each; default, and where they do not fit together: 1.
+        best: `(2 * words,)`, each slot's best class of the first `bins`, if it is known already.
 
     Returns: int64 `(2 * words,)`.
     """
@@ -38,9 +47,17 @@ def joint_bins(logits: torch.Tensor, bins: int | None = None) -> np.ndarray:
     bins = classes if bins is None else min(bins, classes)
     if bins - slots // 2 < 1:
         return _crowded(logits[:, :bins])
-    path = _sheared_path(logits, bins)
-    chosen = logits[torch.arange(slots), torch.from_numpy(path)]
-    return _sheared_path(_floored(logits[:, :bins]), bins) if chosen.isneginf().any() else path
+    if least is None or bins - least.sum() < 1:
+        least = np.ones(slots // 2, dtype=np.int64)
+    steps = np.repeat(np.cumsum(least), 2)
+    steps[::2] -= least
+    room = bins - int(steps[-1])
+    best = logits[:, :bins].argmax(dim=-1) if best is None else best
+    path = _ordered_path(logits, best, steps, room)
+    if logits[torch.arange(slots), torch.from_numpy(path)].isneginf().any():
+        floored = _floored(logits[:, :bins])
+        path = _ordered_path(floored, floored.argmax(dim=-1), steps, room)
+    return path
 
 
 def classes_within(limit: float, segment_time: float, words: int) -> int | None:
@@ -83,14 +100,12 @@ def joint_times(
     return np.floor((moved + steps) * segment_time + 0.5)
 
 
-def _sheared_path(logits: torch.Tensor, bins: int) -> np.ndarray:
-    """`joint_bins` where there is room for all words; the path may hold -inf."""
-    slots, classes = logits.shape
-    words = slots // 2
-    # row s from class (s + 1) // 2 on, without a copy
-    shape, strides = (words, 2, bins - words), (2 * classes + 1, classes + 1, 1)
-    sheared = logits.contiguous().as_strided(shape, strides)
-    path = sheared.max(dim=-1).indices.reshape(-1).cpu().numpy().copy()
+def _ordered_path(logits: torch.Tensor, best: torch.Tensor, steps: np.ndarray, room: int) -> np.ndarray:
+    """`joint_bins` where there is room for all words, row s from class `steps[s]` on; the path may hold -inf."""
+    slots = len(logits)
+    path = best.cpu().numpy() - steps
+    for s in np.flatnonzero((path < 0) | (path >= room)):  # the best is out of what the other words leave
+        path[s] = int(logits[s, steps[s] : steps[s] + room].argmax())
     joined = np.zeros(slots - 1, dtype=bool)  # at [s], whether slots s and s + 1 are solved together
     solved = 0
     while (missed := np.flatnonzero(path[1:] < path[:-1])).size:
@@ -98,12 +113,13 @@ def _sheared_path(logits: torch.Tensor, bins: int) -> np.ndarray:
         size = int((ends - begins).sum())
         solved += size
         if size > slots // 2 or solved > slots:
-            path = _never_falling_at_once(sheared)
+            scores = logits.cpu() if logits.dtype == torch.float64 else logits.float().cpu()
+            path = _never_falling_at_once([row[a : a + room] for row, a in zip(scores.numpy(), steps)])
             break
         rows, firsts = _in_step(begins, ends)
-        scores = sheared[torch.from_numpy(rows // 2), torch.from_numpy(rows % 2)]
+        scores = torch.stack([logits[s, a : a + room] for s, a in zip(rows.tolist(), steps[rows].tolist())])
         path[rows] = _never_falling(scores.tensor_split(firsts)).cpu().numpy()
-    return path + (np.arange(slots) + 1) // 2
+    return path + steps
 
 
 def _grown(joined: np.ndarray, missed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -164,13 +180,11 @@ def _never_falling(steps: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.cat(path[::-1])
 
 
-def _never_falling_at_once(scores: torch.Tensor) -> np.ndarray:
+def _never_falling_at_once(rows: Sequence[np.ndarray]) -> np.ndarray:
     """
-    The same for all rows `(words, 2, columns)` as one block. A step is too short for a device then, and where the
-    maximum moved is kept as a bit instead of its place, from which the way back is a search for the last one.
+    The same for all rows as one block. A step is too short for a device then, and where the maximum moved is kept as a
+    bit instead of its place, from which the way back is a search for the last one.
     """
-    rows = scores.float().cpu().numpy() if scores.dtype != torch.float64 else scores.cpu().numpy()
-    rows = rows.reshape(-1, rows.shape[-1]) if rows.flags.c_contiguous else [row for word in rows for row in word]
     best = rows[0].astype(np.float64)
     top = np.empty_like(best)
     moved = np.empty((len(rows), len(best)), dtype=bool)
