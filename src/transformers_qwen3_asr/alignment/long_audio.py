@@ -145,7 +145,8 @@ class _Walk:
         if not self.count:
             return None
         window = self._window(0.0, 0)
-        far = min(window.last, self.count - window.last)
+        # half as many, which need not crowd where the audio ends
+        far = min(window.last // 2, self.count - window.last)
         windows = [window] if far < _LEAST_WORDS else [window, Window(0.0, window.end, self.count - far, self.count)]
         answer, *others = yield windows
         self.asked += len(windows)

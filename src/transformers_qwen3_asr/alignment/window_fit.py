@@ -17,7 +17,8 @@ _CROWD = 5  # words over which the local pace is taken
 #: Evidence that a change between fitting and not fitting costs; single words that do not fit then break no run.
 _CHANGE = 1.5
 _MEMORY = 400  # words whose scores and pace are remembered
-_RATIO, _LEAST_RATIO = 4.0, 2.5  # of scores that fit to those that do not: a guess, and the least that is expected
+#: Of scores that fit to those that do not: a guess, and the least and most that are expected.
+_RATIO, _LEAST_RATIO, _MOST_RATIO = 4.0, 2.5, 6.0
 _PAUSE = 0.6  # seconds between words that make as good an anchor as any
 _GAP = 0.3  # seconds between words that still belong to fluent speech
 
@@ -40,7 +41,7 @@ class Levels:
     def begin(self, scores: np.ndarray, foreign: np.ndarray | None) -> None:
         """First guesses: scores of the first window's words, and of words from elsewhere on the same audio, if there
         are any."""
-        high = float(np.quantile(scores, 0.75))
+        high = float(np.quantile(scores, 0.9))
         self.null = high / _RATIO if foreign is None else float(np.median(foreign))
         self.good = max(high, _LEAST_RATIO * self.null, 1e-9)
 
@@ -64,7 +65,7 @@ class Levels:
         The logarithm of the score, set so that `good` gives 1 and `null` -1. Words that stand at the audio's `end`,
         or come faster than can be spoken, have -1 whatever they score: there the words run out of audio.
         """
-        null = max(self.null, self.good / 30)
+        null = min(max(self.null, self.good / _MOST_RATIO), self.good / 1.5)
         middle = np.sqrt(self.good * null)
         scale = max(np.log(self.good / middle), 0.2)
         found = np.clip(np.log(np.maximum(scores, 1e-12) / middle) / scale, -1, 1)
