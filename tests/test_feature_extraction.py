@@ -211,3 +211,14 @@ def test_features_are_computed_and_left_on_the_device(extractor):
     assert on_gpu["input_features"].is_cuda
     assert on_gpu["input_features_mask"].is_cuda
     torch.testing.assert_close(on_gpu["input_features"].cpu(), extractor(clips)["input_features"], atol=1e-4, rtol=0)
+
+
+def test_one_transform_of_many_clips_gives_each_its_own(extractor):
+    """What an accelerator computes, here on the CPU, where it is compared with clips alone."""
+    clips = [torch.from_numpy(noise(n, n)) for n in (8000, 16159, 40123, 201, 16000)]
+    clips[1] *= 1e-3  # as loud as its neighbours' padding would have it heard
+    together = extractor.log_mel_batch(clips, "cpu")
+    for clip, features in zip(clips, together, strict=True):
+        alone = extractor.log_mel(clip)
+        assert features.shape == alone.shape
+        torch.testing.assert_close(features, alone, atol=1e-5, rtol=0)

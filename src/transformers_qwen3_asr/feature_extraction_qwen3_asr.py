@@ -89,6 +89,33 @@ class Qwen3ASRFeatureExtractor(WhisperFeatureExtractor):
         mel = torch.clamp(filters.T @ power, min=1e-10).log10()
         return (torch.maximum(mel, mel.max() - 8.0) + 4.0) / 4.0
 
+    def log_mel_batch(self, clips: list[torch.Tensor], device: str | torch.device) -> list[torch.Tensor]:
+        """
+        [`log_mel`] of several clips by one transform on `device`, which an accelerator wants: each clip's edges are
+        reflected where it ends, so that it is transformed as if it stood alone.
+        """
+        half, longest = self.n_fft // 2, max(map(len, clips))
+        rows = torch.zeros(len(clips), longest + self.n_fft, device=device)
+        for row, clip in zip(rows, clips):
+            row[half : half + len(clip)] = clip
+            if self.dither:
+                row[half : half + len(clip)] += self.dither * torch.randn(len(clip), device=device)
+        lengths = torch.tensor([len(clip) for clip in clips], device=device)
+        rows[:, :half] = rows[:, half + 1 : self.n_fft + 1].flip(-1)
+        beyond = torch.arange(half, device=device)
+        end = lengths[:, None] + half
+        rows.scatter_(1, end + beyond, rows.gather(1, end - 2 - beyond))
+
+        window = torch.hann_window(self.n_fft, device=device)
+        spectrum = torch.stft(rows, self.n_fft, self.hop_length, window=window, center=False, return_complex=True)
+        filters = torch.from_numpy(self.mel_filters).to(device, torch.float32)
+        mel = torch.clamp(filters.T @ spectrum.abs().square_(), min=1e-10).log10()
+        frames = lengths // self.hop_length
+        heard = torch.arange(mel.shape[-1], device=device) < frames[:, None]
+        loudest = mel.masked_fill(~heard[:, None], float("-inf")).amax((1, 2), keepdim=True)
+        mel = (torch.maximum(mel, loudest - 8.0) + 4.0) / 4.0
+        return [row[:, : len(clip) // self.hop_length] for row, clip in zip(mel, clips)]
+
     def __call__(
         self,
         raw_speech: Any,
@@ -139,7 +166,10 @@ class Qwen3ASRFeatureExtractor(WhisperFeatureExtractor):
         if truncation:
             clips = [clip[:limit] for clip in clips]
         clips = [self._filled(clip, i) for i, clip in enumerate(clips)]
-        features = [self.log_mel(clip.to(device)) for clip in clips]
+        if torch.device(device).type == "cpu":
+            features = [self.log_mel(clip.to(device)) for clip in clips]
+        else:
+            features = self.log_mel_batch(clips, device)
         lengths = [f.shape[-1] for f in features]
 
         with_mask = self.return_attention_mask if return_attention_mask is None else return_attention_mask
