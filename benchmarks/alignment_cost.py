@@ -8,6 +8,7 @@ import torch
 
 from transformers_qwen3_asr.alignment.decoding import decode_slots
 from transformers_qwen3_asr.alignment.joint_decoding import joint_bins
+from transformers_qwen3_asr.alignment.pace import letters
 
 SLOTS, CLASSES, SEGMENT_TIME, SECONDS = 1500, 5000, 80, 300.0
 
@@ -26,15 +27,15 @@ def seconds(call: Callable, device: str, repeats: int = 15) -> float:
     return best
 
 
-def long_scores(clips: Sequence, segment_time: float) -> torch.Tensor:
+def long_scores(clips: Sequence, segment_time: float) -> tuple[torch.Tensor, list[float]]:
     """
     Scores of `SLOTS` slots over `CLASSES` classes of 80 ms: clips one behind the other, the fastest speech first, so
     that the slots fit into 300 seconds. At its own time each has its scores, merged to 80 ms, and elsewhere noise
-    about the least of them.
+    about the least of them. Also the words' letters.
     """
     merge = max(1, round(SEGMENT_TIME / segment_time))
     order = sorted(clips, key=lambda clip: len(clip.clip.words) / clip.clip.seconds, reverse=True)
-    total = torch.empty(SLOTS, CLASSES)
+    total, lengths = torch.empty(SLOTS, CLASSES), []
     slot = number = place = 0
     while slot < SLOTS:
         clip = order[number % len(order)]
@@ -47,7 +48,8 @@ def long_scores(clips: Sequence, segment_time: float) -> torch.Tensor:
         total[rows] = scores.min(-1, keepdim=True).values + torch.randn(len(scores), CLASSES)
         total[rows, place : place + scores.shape[-1]] = scores
         slot, place = rows.stop, place + scores.shape[-1]
-    return total
+        lengths += [letters(word) for word in clip.clip.words[: len(scores) // 2]]
+    return total, lengths
 
 
 def cost_table(clips: Sequence, segment_time: float, device: str) -> str:
@@ -58,9 +60,9 @@ def cost_table(clips: Sequence, segment_time: float, device: str) -> str:
         "| --- |" + " ---: |" * 5,
     ]
     threads = torch.get_num_threads()
-    for name, scores in (
+    for name, (scores, lengths) in (
         ("of speech", long_scores(clips, segment_time)),
-        ("random", torch.randn(SLOTS, CLASSES)),
+        ("random", (torch.randn(SLOTS, CLASSES), [5.0] * (SLOTS // 2))),
     ):
         scores = scores.to(device)
         for count in sorted({1, threads}):
@@ -68,7 +70,9 @@ def cost_table(clips: Sequence, segment_time: float, device: str) -> str:
             calls = {
                 "log_softmax": lambda scores=scores: scores.log_softmax(-1),
                 "path": lambda scores=scores: joint_bins(scores, int(SECONDS * 1000 / SEGMENT_TIME) + 1),
-                "joint": lambda scores=scores: decode_slots(scores, None, SEGMENT_TIME, duration=SECONDS),
+                "joint": lambda scores=scores, lengths=lengths: decode_slots(
+                    scores, None, SEGMENT_TIME, duration=SECONDS, lengths=lengths
+                ),
                 "argmax": lambda scores=scores: decode_slots(scores, None, SEGMENT_TIME, decoding="argmax"),
             }
             for call in calls.values():

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from .confidence import word_scores
-from .joint_decoding import classes_within, joint_bins, joint_times
+from .joint_decoding import best_classes, classes_within, joint_bins, joint_times
 from .pace import least_lengths
 
 #: How slots become times: "joint", the most probable classes of all slots together, or "argmax", as qwen-asr does.
@@ -167,7 +167,7 @@ def _joint_bins(
     log_probabilities: torch.Tensor, reach: int | None, segment_time: float, lengths: Sequence[float] | None
 ) -> np.ndarray:
     """The joint path; with `lengths` a second one, where the first gives words less than they take at its pace."""
-    best = log_probabilities[:, :reach].argmax(dim=-1)
+    best = best_classes(log_probabilities[:, :reach])
     bins = joint_bins(log_probabilities, reach, best=best)
     if lengths is None:
         return bins
