@@ -188,13 +188,24 @@ class _Walk:
         """Evidence of new words in a window, less a little for the words and the audio that it would step over."""
         if look is None or not look.runs:
             return -np.inf
+        words, audio = self._steps(look)
+        most = _STEPS * self._needed(look)
+        return self._total(look) - min(most, words) - min(most, audio)
+
+    def _nearness(self, look: _Look) -> float:
+        """The same, but with all that is stepped over: to choose by among several."""
+        return self._total(look) - sum(self._steps(look)) if look.runs else -np.inf
+
+    def _total(self, look: _Look) -> float:
         done = max(0, self.word - look.window.first)
-        total = sum(look.evidence[max(a, done) : b].sum() for a, b in look.runs)
+        return float(sum(look.evidence[max(a, done) : b].sum() for a, b in look.runs))
+
+    def _steps(self, look: _Look) -> tuple[float, float]:
+        """What it counts for that words, and that audio, are stepped over. Both at once are one step."""
         first = look.runs[0][0]
         words = max(0, look.window.first + first - self.word)
         audio = max(0.0, float(look.times[first, 0]) - self.time) * self.levels.pace / 6
-        most = _STEPS * self._needed(look)
-        return float(total) - min(most, 0.1 * words) - min(most, 0.1 * max(0.0, audio - words))
+        return 0.1 * words, 0.1 * max(0.0, audio - words)
 
     # lost windows
 
@@ -218,9 +229,8 @@ class _Walk:
                 if k <= _WORD_HOPS and word < self.count:
                     windows += [self._window(self.time, word), self._window(self.time + k * hop, word)]
             looks = yield from self._heard(windows)
-            for look in sorted(looks, key=self._worth, reverse=True)[:_CONFIRMED]:
-                if self._worth(look) < self._needed(look):
-                    break
+            fitting = [look for look in looks if self._worth(look) >= self._needed(look)]
+            for look in sorted(fitting, key=self._nearness, reverse=True)[:_CONFIRMED]:
                 # by chance some window out of many fits a little; from its first word that fits, it must fit well
                 first = look.runs[0][0]
                 start = max(self.time, float(look.times[first, 0]) - _LEAD)

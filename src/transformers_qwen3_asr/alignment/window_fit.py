@@ -126,4 +126,4 @@ def pause_anchor(
 def words_within(units: Sequence[int] | np.ndarray, first: int, amount: float, least: int) -> int:
     """Past the last word, from `first` on, until which `units` add up to `amount`; at least `least` words."""
     sums = np.cumsum(units[first : first + max(least, int(amount) + 1)])
-    return first + max(min(least, len(sums)), int(np.searchsorted(sums, amount)))
+    return first + max(min(least, len(sums)), int(np.searchsorted(sums, amount, side="right")))

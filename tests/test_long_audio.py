@@ -1,0 +1,203 @@
+"""The window logic of long recordings against a simulated aligner, which knows the truth and has known faults."""
+
+import numpy as np
+import pytest
+from simulated_aligner import SimulatedAligner, drive
+
+from transformers_qwen3_asr.alignment.long_audio import Answer, Window, align_long
+from transformers_qwen3_asr.alignment.window_fit import Levels, fitting_runs, pause_anchor, words_within
+
+
+def speech(count=900, seed=0, pauses=(0.2, 10.0), every=15):
+    """Words of 1 to 9 letters at 12 to 18 letters a second, `(words, 2)` seconds; a pause after every 15th or so."""
+    random = np.random.default_rng(seed)
+    times, words, at = [], [], 0.3
+    for _ in range(count):
+        word = "a" * random.integers(1, 10)
+        length = (len(word) + 1) / random.uniform(12, 18)
+        words.append(word)
+        times.append((at, at + length))
+        at += length + (random.uniform(*pauses) if random.random() < 1 / every else 0)
+    return np.array(times), words, at + 1
+
+
+def later(times, place, seconds):
+    """The same with `seconds` of something else before the word at `place`."""
+    times = times.copy()
+    times[place:] += seconds
+    return times
+
+
+def aligned(times, words, duration, seconds=30, **faults):
+    """The result, the words said that are more than 0.1 s and more than 1 s off, and the aligner."""
+    aligner = SimulatedAligner(times, duration, **faults)
+    result, _ = drive(align_long(words, seconds), aligner.answer)
+    assert result.times.shape == (len(words), 2) and result.scores.shape == (len(words),)
+    assert np.isfinite(result.times).all() and (np.diff(result.times.reshape(-1)) >= 0).all()
+    assert result.times.min() >= 0 and result.times.max() <= duration + 1e-6
+    assert ((result.scores >= 0) & (result.scores <= 1)).all()
+    assert result.windows == len(aligner.windows)
+    assert all(window.end - window.start <= seconds + 1e-9 for window in aligner.windows)
+    errors = np.abs(result.times - times)[np.isfinite(times[:, 0])].max(1)
+    return result, int((errors > 0.1).sum()), int((errors > 1).sum()), aligner
+
+
+@pytest.mark.parametrize("seconds", [15, 30, 180])
+@pytest.mark.parametrize("plateau", ["end", "collapse"])
+def test_every_word_finds_its_place(seconds, plateau):
+    times, words, duration = speech()
+    result, off, _, _ = aligned(times, words, duration, seconds, plateau=plateau)
+    assert off <= 2
+    assert np.median(result.scores) > 0.3
+    # with words that do not fit, windows overlap; by how much is what the search for anchors costs
+    assert result.windows <= 2.2 * duration / seconds + 4
+
+
+@pytest.mark.parametrize("scale", [0.02, 0.3, 2.5])
+def test_how_large_scores_are_does_not_matter(scale):
+    times, words, duration = speech()
+    _, off, _, _ = aligned(times, words, duration, scale=scale)
+    assert off == 0
+
+
+@pytest.mark.parametrize("place", [0, 450, 895])
+@pytest.mark.parametrize("seconds", [20, 60, 240])
+def test_what_the_text_does_not_have_is_stepped_over(place, seconds):
+    times, words, duration = speech()
+    _, _, off, _ = aligned(later(times, place, seconds), words, duration + seconds)
+    assert off <= 1
+
+
+def test_what_comes_behind_the_text_costs_nothing():
+    times, words, duration = speech()
+    alone = aligned(times, words, duration)[0].windows
+    result, off, _, aligner = aligned(times, words, duration + 3600)
+    assert off == 0 and result.windows <= alone + 2
+    assert max(window.end for window in aligner.windows) < duration + 60
+
+
+@pytest.mark.parametrize(("place", "count"), [(0, 100), (450, 30), (450, 150), (900, 400)])
+def test_what_nobody_says_costs_few_words_around_it_their_places(place, count):
+    times, words, duration = speech()
+    times = np.insert(times, [place] * count, np.nan, axis=0)
+    words = words[:place] + ["unsaid"] * count + words[place:]
+    result, _, off, _ = aligned(times, words, duration)
+    assert off <= 20
+    said = np.isfinite(times[:, 0])
+    assert np.median(result.scores[~said]) < np.median(result.scores[said]) / 3
+
+
+def test_wrong_words_and_lost_windows_spoil_little():
+    times, words, duration = speech()
+    times[np.random.default_rng(1).random(len(times)) < 0.05] = np.nan
+    _, _, off, _ = aligned(times, words, duration)
+    assert off == 0
+    times, words, duration = speech(seed=3)
+    for seed in range(3):
+        _, _, off, _ = aligned(times, words, duration, lost=0.1, plateau="collapse", seed=seed)
+        assert off <= 0.03 * len(words)
+
+
+def test_a_text_of_something_else_ends_soon_and_scores_low():
+    times, words, duration = speech()
+    result, _, _, _ = aligned(np.full_like(times, np.nan), words, duration)
+    assert np.median(result.scores) < 0.15
+    assert result.windows < 20 * duration / 30
+
+
+def test_few_words_none_and_too_many():
+    times, words, duration = speech()
+    result, off, _, aligner = aligned(times[:3], words[:3], duration)
+    assert off == 0 and len(aligner.windows) == 1
+    result, _ = drive(align_long([], 30), lambda window: pytest.fail("there is nothing to ask"))
+    assert result.times.shape == (0, 2) and result.windows == 0
+    # thousands of words for a minute: all have a place, and those that no audio is left for score 0
+    result, _, _, _ = aligned(np.full((5000, 2), np.nan), ["word"] * 5000, 60.0)
+    assert result.scores[-1] == 0 and result.times[-1, 1] == pytest.approx(60.0, abs=1e-6)
+    result, _, _, _ = aligned(np.array([[1.0, 9.0]]), ["a" * 200], 70.0)
+    assert result.times[0] == pytest.approx([1.0, 9.0], abs=0.1)
+
+
+def test_audio_that_turns_out_empty():
+    answer = Answer(end=0.0, final=True, decode=lambda count: pytest.fail("nothing was heard"))
+    result, rounds = drive(align_long(["a", "b"], 30), lambda window: answer)
+    assert rounds == 1
+    assert result.times.tolist() == [[0, 0], [0, 0]] and result.scores.tolist() == [0, 0]
+
+
+def test_progress_reaches_the_last_word():
+    times, words, duration = speech()
+    told = []
+    drive(align_long(words, 30, lambda *place: told.append(place)), SimulatedAligner(times, duration).answer)
+    assert told == sorted(told)
+    assert told[-1][1] == len(words) and told[-1][0] <= duration
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5, -1, float("nan")])
+def test_windows_too_short_to_align_in(seconds):
+    with pytest.raises(ValueError, match="too short to align in"):
+        align_long(["a"], seconds)
+
+
+def test_runs_against_every_way_to_divide_words():
+    """The best sum of evidence, less 1.5 a change, of all 2^n divisions into words that fit and words that do not."""
+    random = np.random.default_rng(5)
+    for _ in range(30):
+        evidence = random.uniform(-1, 1, 9)
+        best, states = -np.inf, None
+        for number in range(2**9):
+            fits = np.array([number >> i & 1 for i in range(9)])
+            value = evidence[fits == 1].sum() - 1.5 * np.abs(np.diff(fits)).sum()
+            if value > best + 1e-12:
+                best, states = value, fits
+        runs = fitting_runs(evidence)
+        found = np.zeros(9, int)
+        for first, past in runs:
+            found[first:past] = 1
+        assert found.tolist() == states.tolist()
+    assert fitting_runs(np.zeros(0)) == [] and fitting_runs(-np.ones(4)) == []
+
+
+def test_anchors_stand_at_pauses_among_words_that_fit():
+    times = np.array([(i, i + 0.9) for i in range(20)], float)
+    times[14:] += 2
+    evidence = np.ones(20)
+    assert pause_anchor(times, evidence, (0, 20), 30, open_end=False) == 14
+    assert pause_anchor(times, evidence, (0, 20), 12.5, open_end=False) == 12  # the pause is too late
+    evidence[14] = -1
+    assert pause_anchor(times, evidence, (0, 20), 30, open_end=False) not in (14, 15, None)
+    assert pause_anchor(times, evidence, (3, 4), 30, open_end=True) is None
+
+
+def test_words_that_crowd_fit_nowhere():
+    levels = Levels(null=0.1, good=0.9)
+    times = np.stack([np.arange(30) / 3, np.arange(30) / 3 + 0.3], 1)
+    times[20:] = times[20, 0] + np.arange(10)[:, None] * 0.02
+    evidence = levels.evidence(times, np.full(30, 0.9), np.full(30, 5), end=20.0)
+    assert (evidence[:20] == 1).all() and (evidence[24:] == -1).all()
+    at_the_end = levels.evidence(times, np.full(30, 0.9), np.full(30, 5), end=float(times[10, 0]))
+    assert (at_the_end[:10] == 1).all() and (at_the_end[10:] == -1).all()
+
+
+def test_pace_and_scores_are_learned():
+    times, words, _ = speech(200)
+    levels = Levels(null=0.1, good=0.3)
+    levels.learn(np.full(200, 0.8), times, np.array([len(word) + 1 for word in words]))
+    assert levels.good == pytest.approx(0.8)
+    assert 12 < levels.pace < 18
+
+
+def test_words_within_an_amount():
+    assert words_within([5] * 10, 2, 15, 1) == 5
+    assert words_within([5] * 10, 2, 1000, 1) == 10
+    assert words_within([500] * 10, 8, 15, 1) == 9
+    assert words_within([500] * 10, 2, 15, 3) == 5
+
+
+def test_windows_are_what_they_say():
+    _, words, _ = speech(100)
+    steps = align_long(words, 30)
+    windows = next(steps)
+    assert windows[0] == Window(0.0, 30.0, 0, windows[0].last)
+    # beside the first window, the same audio is heard with words from the text's end
+    assert [(w.start, w.end, w.last) for w in windows[1:]] in ([], [(0.0, 30.0, 100)])
