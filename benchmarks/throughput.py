@@ -24,6 +24,9 @@ from throughput_measuring import Device, Split, arithmetic
 from throughput_models import TOKEN_IDS, Pair, make_pair, waveform, words
 from transformers.models.qwen3_asr.processing_qwen3_asr import _fix_timestamps
 
+from transformers_qwen3_asr import audio_encoder_qwen3_asr as audio_encoder
+from transformers_qwen3_asr import packing
+from transformers_qwen3_asr import text_model_qwen3_asr as text_model
 from transformers_qwen3_asr.alignment.decoding import repair_monotone
 from transformers_qwen3_asr.checkpoints import to_published_name
 
@@ -55,7 +58,7 @@ CASES = {
         "single": Case("one 20 s clip", (20,)),
         "mixed": Case("mixed 8, 3 to 30 s", _spread(8, 3, 30)),
         "repair": REPAIR,
-        "training": Case("training step, mixed 4, 3 to 20 s", _spread(4, 3, 20), training=True),
+        "training": Case("training step, mixed 4, 3 to 12 s", _spread(4, 3, 12), training=True),
     },
     "cuda": {
         "minutes": Case("64 × 60 s", (60,) * 64),
@@ -82,6 +85,19 @@ TRAINING = (
     "ours / native | loss, ours / native |"
 )
 REPAIRING = "| case | ours, ms | native, ms | native / ours |"
+
+
+#: What `--without` takes away from ours, to see what it is worth.
+LEVERS = {
+    "packing": lambda: setattr(text_model.Qwen3ASRTextModel, "packs", False),
+    "block-attention": lambda: setattr(packing, "serves", lambda query: False),
+    "channels-last": lambda: setattr(audio_encoder, "_channels_last", lambda chunks: chunks.unsqueeze(1)),
+    "small-convolutions": lambda: setattr(audio_encoder, "CPU_CONVOLUTION_BYTES", 2**40),
+    "memory-saving": lambda: (
+        setattr(text_model.Qwen3ASRTextNorm, "forward", text_model.Qwen3RMSNorm.forward),
+        setattr(text_model.Qwen3ASRTextMLP, "forward", text_model.Qwen3MLP.forward),
+    ),
+}
 
 
 def rule(header: str) -> str:
@@ -254,6 +270,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, help="repetitions that are timed; default: 3, or 10 on a GPU")
     parser.add_argument("--threads", type=int, help="CPU threads; default: PyTorch's")
     parser.add_argument("--attn", default="sdpa", help="attention implementation of both models; default: sdpa")
+    parser.add_argument("--without", action="append", default=[], choices=LEVERS, help="what ours is to do without")
     parser.add_argument(
         "--tiny", action="store_true", help="few and narrow layers, short clips: a test of this script"
     )
@@ -274,6 +291,9 @@ def main(arguments: list[str] | None = None) -> None:
     print(
         f"{device}; {versions}; {options.dtype}, {options.attn}; a matrix product runs at {rate / 1e12:.2f} TFLOP/s\n"
     )
+    for lever in options.without:
+        LEVERS[lever]()
+        print(f"Ours without {lever}.\n")
     pair = make_pair(device.device, dtype, options.tiny, options.attn)
     checks, tables = [], {}
     for name, case in cases.items():

@@ -27,6 +27,21 @@ def test_throughput_prints_every_case(throughput, capsys, dtype):
         assert f"- {name}: " in printed  # what was checked before timing
 
 
+def test_levers_can_be_taken_away(throughput, monkeypatch, capsys):
+    """Each one's place in the package is still there, and without it the same comes out."""
+    for place, name in ((throughput.packing, "serves"), (throughput.audio_encoder, "_channels_last"),
+                        (throughput.audio_encoder, "CPU_CONVOLUTION_BYTES"),
+                        (throughput.text_model.Qwen3ASRTextModel, "packs"),
+                        (throughput.text_model.Qwen3ASRTextNorm, "forward"),
+                        (throughput.text_model.Qwen3ASRTextMLP, "forward")):  # fmt: skip
+        monkeypatch.setattr(place, name, getattr(place, name))  # put back when this test ends
+    without = [word for lever in throughput.LEVERS for word in ("--without", lever)]
+    throughput.main(["--device", "cpu", "--tiny", "--repeats", "1", "--case", "mixed", *without])
+    assert throughput.text_model.Qwen3ASRTextModel.packs is False
+    printed = capsys.readouterr().out
+    assert all(f"Ours without {lever}." in printed for lever in throughput.LEVERS)
+
+
 def test_another_model_is_noticed(throughput):
     """The check before timing fails where one model's weights are others."""
     models = importlib.import_module("throughput_models")
