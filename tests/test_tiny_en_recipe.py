@@ -76,6 +76,16 @@ def test_flite_says_when_it_says_each_word(flite, text):
     check_words(flite.speak(text, "slt", stretch=1.1), text)
 
 
+def test_a_number_ends_with_its_last_word(espeak):
+    utterance = espeak.speak("In 21345 houses", "en-us")
+    (_, _, before), (number, start, end), (_, after, _) = utterance.words
+    assert number == "21345" and before <= start
+    silent = [time for name, time in utterance.phones if not name and start < time < end]
+    assert silent  # it pauses inside the number
+    sounding = [time for name, time in utterance.phones if name and start <= time < after]
+    assert max(sounding) < end <= after
+
+
 def test_a_pause_ends_a_word(espeak):
     utterance = espeak.speak("cats, dogs", "en-us")
     (_, _, end), (_, start, _) = utterance.words
@@ -287,7 +297,7 @@ def test_guided_attention_falls_when_it_is_learned(tokenizer, corpus_folder):
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     losses = []
     for _ in range(15):
-        model(**batch)
+        model(**batch, output_hidden_states=True)
         loss, _ = pointer.loss(targets, batch["input_ids"] == prompter.audio)
         loss.backward()
         optimizer.step()

@@ -4,6 +4,7 @@ from transformers_qwen3_asr.configuration_qwen3_asr import Qwen3ASRConfig
 
 SEGMENT_MILLISECONDS = 20
 CLASSES = 1600  # 32 seconds
+MAX_ALIGN_SECONDS = 30  # longer recordings are aligned in windows; what is joined for training ends at 31 s
 
 
 def build_config(tokenizer) -> Qwen3ASRConfig:
@@ -49,4 +50,5 @@ def build_config(tokenizer) -> Qwen3ASRConfig:
         support_languages=["English"],
         timestamp_token_id=token("<timestamp>"),
         timestamp_segment_time=SEGMENT_MILLISECONDS,
+        max_align_seconds=MAX_ALIGN_SECONDS,
     )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from architecture import MAX_ALIGN_SECONDS
 from transformers import AutoTokenizer
 
 from transformers_qwen3_asr import Qwen3ASRFeatureExtractor, Qwen3ASRForTokenClassification, Qwen3ASRProcessor
@@ -22,6 +23,7 @@ def export(trained: Path, tokenizer: Path, target: Path) -> None:
     Raises `ValueError` where the folder would be larger than the 8 MB that the package has for it.
     """
     model = Qwen3ASRForTokenClassification.from_pretrained(trained, dtype=torch.bfloat16)
+    model.config.max_align_seconds = MAX_ALIGN_SECONDS  # asked of the export, since only alignment heeds it
     target.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(target)
     processor = Qwen3ASRProcessor(

@@ -113,12 +113,15 @@ class EspeakSpeaker:
         if sorted(starts) != list(range(len(tokens))):
             return None
         begin = [starts[i] for i in range(len(tokens))] + [len(samples) / self.rate]
-        pauses = [sample / self.rate for kind, sample, _, name in self._events if kind == _PHONEME and not name]
+        phones = [(name, sample / self.rate) for kind, sample, _, name in self._events if kind == _PHONEME]
         words = []
         for i, token in enumerate(tokens):
-            end = min([p for p in pauses if begin[i] < p < begin[i + 1]], default=begin[i + 1])
+            inside = [(name, time) for name, time in phones if begin[i] < time < begin[i + 1]]
+            # a number is said as several words with pauses between, and ends at the pause behind the last one
+            number = any(character.isdigit() for character in token)
+            sounding = max([time for name, time in inside if name], default=begin[i]) if number else begin[i]
+            end = min([time for name, time in inside if not name and time > sounding], default=begin[i + 1])
             words.append((clean_word(token), begin[i], end))
-        phones = [(name, sample / self.rate) for kind, sample, _, name in self._events if kind == _PHONEME]
         return Utterance(samples, self.rate, words, phones)
 
 

@@ -116,7 +116,8 @@ class AlignerTrainer(AlignmentTrainer):
         targets, spoken, places = inputs.pop("pointer_targets"), inputs.pop("spoken"), inputs.pop("places")
         own, phonemes, family = inputs.pop("own_times"), inputs.pop("phonemes"), inputs.pop("family")
         labels = inputs.pop("labels")
-        outputs = model(**inputs)
+        # asked for inner states, the model leaves the batch padded, which is how the pointers look at it
+        outputs = model(**inputs, output_hidden_states=True)
         unwrapped = model.module if hasattr(model, "module") else model  # wrapped when distributed
         at_slots = (labels != -100)[inputs["logits_to_keep"]]
         loss = smooth_cross_entropy(outputs.logits[at_slots], places)
@@ -158,8 +159,13 @@ class LogFile(TrainerCallback):
 
 
 def weighted(clips):
-    """Diphone voices, of which there are few, count twice or three times: they sound unlike all others."""
-    return [clip for clip in clips for _ in range({"kal_diphone": 3, "kal16": 2}.get(clip.voice, 1))]
+    """Diphone voices, which are few and sound unlike all others, and clips with long numbers count several times."""
+
+    def weight(clip):
+        long_number = any(word.isdigit() and len(word) > 2 for word in clip.words)
+        return {"kal_diphone": 3, "kal16": 2}.get(clip.voice, 1) * (4 if long_number else 1)
+
+    return [clip for clip in clips for _ in range(weight(clip))]
 
 
 def train_aligner(work: Path, clips, tests, prompter, config, arguments) -> Path:
