@@ -116,7 +116,9 @@ def coarser(clips: Sequence[ScoredClip], times: int) -> list[ScoredClip]:
 
 
 def area_under_roc(right: np.ndarray, wrong: np.ndarray) -> float:
-    """How often a right one scores above a wrong one, ties half (Mann and Whitney 1947)."""
+    """How often a right one scores above a wrong one, ties half (Mann and Whitney 1947); NaN where there is none."""
+    if not len(right) or not len(wrong):
+        return float("nan")
     _, places, counts = np.unique(np.concatenate([right, wrong]), return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
     above = ranks[: len(right)].sum() - len(right) * (len(right) + 1) / 2
@@ -131,7 +133,7 @@ def word_confidence(clips: Sequence[ScoredClip], segment_time: float) -> list[st
         right.append(scores[clip.clip.right])
         wrong.append(scores[~clip.clip.right])
     right, wrong = np.concatenate(right), np.concatenate(wrong)
-    middles = [f"{np.median(right):.2f}", f"{np.median(wrong):.2f}"]
+    middles = [f"{np.median(values):.2f}" if len(values) else "–" for values in (right, wrong)]
     return ["words", str(len(right)), str(len(wrong)), f"{area_under_roc(right, wrong):.3f}", *middles, "–", "–"]
 
 
@@ -144,7 +146,7 @@ def recording_confidence(
         aligned = [decoded(clip, segment_time) for clip in clips]
         scores.append(np.array([recording_fit(values, times).score for times, values in aligned]))
     right, wrong = scores
-    middles = [f"{np.median(right):.2f}", f"{np.median(wrong):.2f}"]
+    middles = [f"{np.median(values):.2f}" if len(values) else "–" for values in (right, wrong)]
     errors = [f"{(right < FITS).mean():.1%}", f"{(wrong >= FITS).mean():.1%}"]
     return [name, str(len(right)), str(len(wrong)), f"{area_under_roc(right, wrong):.3f}", *middles, *errors]
 
