@@ -114,7 +114,9 @@ class AlignmentMetrics:
     """
     Trainer's `compute_metrics`: `alignment_metrics` of a model's classes, after decoding's monotone repair.
 
-    Labels are classes, so that a perfect model has 0 although its times are rounded to `timestamp_segment_time`.
+    So these are the figures of `decoding="argmax"`, because no scores are gathered; `evaluate_aligner` decodes jointly
+    unless told otherwise. Labels are classes, so that a perfect model has 0 although its times are rounded to
+    `timestamp_segment_time`.
 
     Args:
         timestamp_segment_time: milliseconds a class, as in the model's config.
