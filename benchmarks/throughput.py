@@ -160,9 +160,8 @@ class Aligning:
             times["native"].append(self.device.timed(self.native)[0])
             times["ours"].append(self.device.timed(self.ours)[0])
         ours, native = (statistics.median(times[name]) for name in ("ours", "native"))
-        peaks = [self.device.peak(call)[0] for call in (self.ours, self.native)]
         thinker, other = self.pair.ours.thinker, self.pair.native
-        splits = []
+        peaks, splits = [], []
         for call, parts, processor in (
             (self.ours, (thinker.audio_tower, thinker.audio_tower.proj2, thinker.model, thinker.lm_head),
              self.pair.processor),
@@ -170,8 +169,7 @@ class Aligning:
                            other.score), self.pair.native_processor),
         ):  # fmt: skip
             split = Split(self.device, *parts, processor)
-            with split.measuring():
-                call()
+            peaks.append(self.device.peak(lambda call=call, split=split: split.of(call))[0])
             splits.append(str(split))
         inputs, _ = self.native_inputs()
         rows = zip(self.case.seconds, inputs["attention_mask"].sum(-1).tolist(),
@@ -269,6 +267,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--repeats", type=int, help="repetitions that are timed; default: 3, or 10 on a GPU")
     parser.add_argument("--threads", type=int, help="CPU threads; default: PyTorch's")
+    parser.add_argument("--cpu-time", action="store_true", help="count processor seconds: for a machine that is busy")
     parser.add_argument("--attn", default="sdpa", help="attention implementation of both models; default: sdpa")
     parser.add_argument("--without", action="append", default=[], choices=LEVERS, help="what ours is to do without")
     parser.add_argument(
@@ -283,7 +282,10 @@ def main(arguments: list[str] | None = None) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    device, dtype = Device(torch.device(options.device)), getattr(torch, options.dtype)
+    if options.cpu_time and (options.device != "cpu" or torch.get_num_threads() > 1):
+        parser.error("--cpu-time needs --device cpu --threads 1: threads that wait count as busy")
+    device = Device(torch.device(options.device), options.cpu_time)
+    dtype = getattr(torch, options.dtype)
     repeats = options.repeats or (10 if device.cuda else 3)
 
     rate = device.matmul_rate(dtype)

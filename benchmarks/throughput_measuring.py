@@ -8,7 +8,6 @@ import platform
 import re
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -19,15 +18,16 @@ GIB = 2**30
 class Device:
     """One device's clock and memory."""
 
-    def __init__(self, device: torch.device):
+    def __init__(self, device: torch.device, cpu_time: bool = False):
         self.device = device
         self.cuda = device.type == "cuda"
+        self.clock = time.process_time if cpu_time else time.perf_counter
 
     def now(self) -> float:
         """Seconds, with everything given to the device finished."""
         if self.cuda:
             torch.cuda.synchronize(self.device)
-        return time.perf_counter()
+        return self.clock()
 
     def timed(self, call: Callable) -> tuple[float, object]:
         """Seconds that `call` takes, and what it returns."""
@@ -73,7 +73,8 @@ class Device:
         found = re.search(r"model name\s*:\s*(.+)", _read("/proc/cpuinfo"))
         kinds = [n for n in ("avx512_bf16", "amx_bf16") if n in _read("/proc/cpuinfo")]
         name = found[1] if found else platform.processor() or platform.machine()
-        return f"{name}, {torch.get_num_threads()} threads, {' and '.join(kinds) or 'no bfloat16 products'}"
+        clock = ", processor seconds" if self.clock is time.process_time else ""
+        return f"{name}, {torch.get_num_threads()} threads, {' and '.join(kinds) or 'no bfloat16 products'}{clock}"
 
 
 def _kilobytes(name: str) -> int:
@@ -140,8 +141,8 @@ class Split:
         self.seconds[part] = self.seconds.get(part, 0.0) + now - self._last
         self._last = now
 
-    @contextmanager
-    def measuring(self):
+    def of(self, call: Callable) -> None:
+        """Measure one `call`."""
         encoder, projection, text, head = self.modules
         hooks = [
             encoder.register_forward_pre_hook(lambda *_: self._mark("inputs")),
@@ -159,7 +160,7 @@ class Split:
         self.processor.decode_forced_alignment = decoding
         self.seconds, self._last = {}, self.device.now()
         try:
-            yield self
+            call()
             self._mark("decode")
         finally:
             del self.processor.decode_forced_alignment
