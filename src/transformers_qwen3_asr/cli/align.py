@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from .common import DECODINGS, DEFAULT_MODEL, DTYPES, InputError, complain, load
 EPILOG = """\
 texts:   one --text or --text-file for each recording, in the same order. Without any, the text of
          speech.wav is read from speech.txt beside it. A text without words gives an empty result.
+length:  a recording may last hours; it is read as it is needed.
 output:  FILE.json, .srt, .vtt or .ass for one recording; otherwise a folder, which gets one file a
          recording, named after it, in the --format. Without --output the words go to standard output.
 errors:  a recording that cannot be aligned does not stop the others; what failed is named in one
@@ -55,6 +57,12 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
         choices=DECODINGS,
         default=DECODINGS[0],
         help="times of all words together (default), or each by itself and then repaired, as qwen-asr does",
+    )
+    parser.add_argument(
+        "--max-align-seconds",
+        type=float,
+        metavar="S",
+        help="longer recordings are aligned in windows of so many seconds (default: what the model's config says)",
     )
     parser.add_argument("--device", help="such as cpu or cuda:0 (default: a GPU if there is one)")
     parser.add_argument("--dtype", choices=DTYPES, default="auto")
@@ -118,13 +126,19 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
     from tqdm import tqdm
 
     from ..alignment.writers import write_alignment
+    from ..pipelines.long_recordings import window_limit
 
     parameters = {
         "decoding": arguments.decoding,
+        "progress": True,
         "return_timestamps": arguments.unit,
         "original_text": arguments.original_text,
     }
     pipe = load_aligner(arguments.model, arguments.dtype, arguments.device, **parameters)
+    try:
+        pipe = partial(pipe, max_align_seconds=window_limit(arguments.max_align_seconds, pipe.model.config))
+    except ValueError as error:
+        raise InputError(one_line(error)) from error
     wordless, foreign = [], []
     # a bar where a person looks on; a log file gets the results and the errors only
     with tqdm(total=len(jobs), unit="recording", file=sys.stderr, disable=None) as bar:

@@ -37,8 +37,8 @@ def evaluate_aligner(
         progress: draw a bar on standard error, if that is a terminal.
         decoding: "joint" or "argmax", see `alignment.decoding.decode_slots`.
 
-    Raises `ValueError`, naming the row, for labels that `label_files.check_row` refuses, audio that cannot be loaded,
-    is not finite or is longer than the model reaches; and where no row is left.
+    Raises `ValueError`, naming the row, for labels that `label_files.check_row` refuses, audio that cannot be loaded
+    or is not finite; and where no row is left.
     """
     aligner = Aligner(model, processor, batch_size, progress, decoding)
     return _compared(aligner, rows, on_bad_row, resamples, seed)

@@ -104,6 +104,8 @@ class ForcedAlignmentPipeline(Pipeline):
             raise TypeError(f"forced alignment has no parameter {', '.join(sorted(unknown))}")
         if decoding not in (None, *DECODINGS):
             raise ValueError(f"decoding={decoding!r}: known are {', '.join(DECODINGS)}")
+        if others.get("max_align_seconds") is not None:
+            window_limit(others["max_align_seconds"], self.model.config)
         limits = {name: others[name] for name in ("max_align_seconds", "progress") if name in others}
         given = {"language": language, "korean_dictionary": korean_dictionary, **limits}
         forward = {} if decoding is None else {"decoding": decoding}
