@@ -4,7 +4,9 @@ import numpy as np
 
 from transformers_qwen3_asr.alignment.long_audio import Answer, Window
 
-GOOD, NULL = 0.35, 0.08  # median scores, as they are for a real aligner of 20 ms
+#: Beta distributions of scores: words that fit (half of them above 0.84), words that do not (half of them above 0.2),
+#: and words behind the end of the audio.
+GOOD, NULL, BEHIND = (4, 1), (1, 3.2), (1, 500)
 
 
 class SimulatedAligner:
@@ -17,7 +19,7 @@ class SimulatedAligner:
         lost: the share of windows that are lost for no reason.
         plateau: "end", where words without audio all stand at the window's end, or "collapse", where they are spread
             over its last seconds with middling scores.
-        scale: of all scores; what they are must not matter.
+        scale: of all scores.
     """
 
     def __init__(self, truth, duration, *, reach=12.0, lost=0.0, plateau="end", scale=1.0, seed=0):
@@ -39,12 +41,12 @@ class SimulatedAligner:
 
         return Answer(end=end, final=window.end >= self.duration, decode=decode)
 
-    def _scores(self, median, count, random):
-        return np.minimum(self.scale * median * np.exp(random.normal(0, 0.5, count)), 1.0)
+    def _scores(self, shape, count, random):
+        return self.scale * random.beta(*shape, count)
 
     def _decode(self, window, end, count, lost, random):
         truth = self.truth[window.first : window.first + count]
-        inside = (truth[:, 0] >= window.start - 0.05) & (truth[:, 1] <= end + 0.05)
+        inside = (truth[:, 0] >= window.start - 0.05) & (truth[:, 1] <= end + 0.05) & (not window.backwards)
         found = np.flatnonzero(inside)
         if lost or not len(found) or truth[found[0], 0] - window.start > self.reach or found[0] > self.reach / 5:
             times = np.sort(random.uniform(window.start, end, 2 * count)).reshape(-1, 2)
@@ -55,7 +57,7 @@ class SimulatedAligner:
         behind = np.arange(count) > found[-1]
         if self.plateau == "end":
             times[behind] = end
-            scores[behind] = self._scores(0.001, int(behind.sum()), random)
+            scores[behind] = self._scores(BEHIND, int(behind.sum()), random)
         else:
             last = truth[found[-1], 1]
             spread = np.sort(random.uniform(min(max(last, end - 4), end), end, 2 * int(behind.sum())))

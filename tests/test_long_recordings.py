@@ -128,19 +128,20 @@ def test_another_text_is_said_to_be_another(pipe, three_minutes):
     assert not result["fits"]
 
 
-def test_sources_and_batches_change_nothing(pipe, three_minutes, readings, tmp_path):
-    path, words, _ = three_minutes
+def test_sources_and_batches_change_nothing(pipe, readings, tmp_path):
+    samples, words, _ = joined(readings, 50, seed=4)
+    path = write_wav(tmp_path / "long.wav", samples)
     samples = load_audio(path)
     expected = pipe(path, text=words)
-    for source in (samples, torch.from_numpy(samples), path.read_bytes(), str(path), {"path": str(path)}):
+    for source in (samples, torch.from_numpy(samples), path.read_bytes()):
         assert pipe(source, text=words) == expected
     with open(path, "rb") as file:
         assert pipe(file, text=words) == expected
     # beside others, long and short, whose windows share its batches
-    other, said, _ = joined(readings, 70, seed=1)
-    rows = [(samples, words), readings[0][:2], (other, said), (other[: 40 * RATE], said[:20])]
+    other, said, _ = joined(readings, 40, seed=1)
+    rows = [(samples, words), readings[0][:2], (other, said), (other[: 35 * RATE], said[:20])]
     alone = [pipe(audio, text=text) for audio, text in rows]
-    for batch_size, workers in ((1, 0), (4, 0), (3, 2)):
+    for batch_size, workers in ((4, 0), (3, 2)):
         results = pipe(
             [audio for audio, _ in rows], text=[text for _, text in rows], batch_size=batch_size, num_workers=workers
         )
@@ -172,7 +173,7 @@ def test_texts_that_are_too_short_too_long_or_strange(pipe, three_minutes, readi
     found = times_of(pipe(path, text=words[:10]))
     assert off(found, expected[:10]).max() < 1
     samples, said, _ = joined(readings, 35, seed=3)
-    long = said + ["nothing"] * 3000
+    long = said + ["nothing"] * 400
     result = pipe(samples, text=long)
     assert len(result["chunks"]) == len(long)
     assert not result["fits"] and result["chunks"][-1]["score"] < 0.1
@@ -184,15 +185,15 @@ def test_texts_that_are_too_short_too_long_or_strange(pipe, three_minutes, readi
 
 @pytest.mark.parametrize("kind", ["zeros", "noise", "constant"])
 def test_audio_without_speech_is_answered_with_low_scores(pipe, kind):
-    size = 65 * RATE
+    size = 40 * RATE
     samples = {
         "zeros": np.zeros(size),
         "noise": np.random.default_rng(0).normal(0, 0.1, size),
         "constant": np.full(size, 0.25),
     }[kind].astype(np.float32)
-    result = pipe(samples, text="there is nobody here who could have said so " * 20)
-    assert len(result["chunks"]) == 180 and not result["fits"]
-    assert times_of(result).max() <= 65
+    result = pipe(samples, text="there is nobody here who could have said so " * 10)
+    assert len(result["chunks"]) == 90 and not result["fits"]
+    assert times_of(result).max() <= 40
 
 
 def test_errors_name_the_item(pipe, three_minutes, tmp_path):
@@ -200,7 +201,7 @@ def test_errors_name_the_item(pipe, three_minutes, tmp_path):
     bad = load_audio(path).copy()
     bad[100 * RATE] = np.nan
     with pytest.raises(ValueError, match=r"^item 1: .*NaN"):
-        pipe([path, bad], text=[words, words])
+        pipe([path, bad], text=[words[:5], words[:5]])
     # NaN in a file is met only when it is read
     floats = tmp_path / "floats.wav"
     with av.open(str(floats), "w", format="wav") as output:

@@ -39,12 +39,14 @@ _SEARCHES = 180, 2.0  # windows that searches may cost in vain, and so many more
 
 @dataclass(frozen=True)
 class Window:
-    """Audio from `start` to `end` (seconds; the recording may end earlier) and words `first` to `last - 1`."""
+    """Audio from `start` to `end` (seconds; the recording may end earlier) and words `first` to `last - 1`, in reverse
+    order where they are asked for `backwards`."""
 
     start: float
     end: float
     first: int
     last: int
+    backwards: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,9 @@ class _Walk:
             lost = self._worth(look) < self._needed(look)
             if lost:
                 look, lost = yield from self._recovered(look)
+            if lost and self.levels.lower():
+                look = self._judged(look.window, look.answer)
+                continue
             yield from self._take(look, lost)
             progress(self.time, self.word)
             look = None
@@ -145,15 +150,16 @@ class _Walk:
         if not self.count:
             return None
         window = self._window(0.0, 0)
-        # half as many, which need not crowd where the audio ends
+        # half as many, which need not crowd where the audio ends; of a short text, its own words backwards
         far = min(window.last // 2, self.count - window.last)
-        windows = [window] if far < _LEAST_WORDS else [window, Window(0.0, window.end, self.count - far, self.count)]
-        answer, *others = yield windows
-        self.asked += len(windows)
+        foreign = Window(0.0, window.end, self.count - far, self.count)
+        if far < _LEAST_WORDS:
+            foreign = Window(0.0, window.end, 0, window.last, backwards=True)
+        answer, other = yield [window, foreign]
+        self.asked += 2
         if answer.end <= _NOTHING:
             return None
-        foreign = [other.decode(far)[1] for other in others]
-        self.levels.begin(answer.decode(window.last)[1], foreign[0] if foreign else None)
+        self.levels.begin(answer.decode(window.last)[1], other.decode(foreign.last - foreign.first)[1])
         return self._judged(window, answer)
 
     def _looks(self, windows: list[Window]):
@@ -181,7 +187,7 @@ class _Walk:
     def _needed(self, look: _Look) -> float:
         """Evidence without which a window is lost; less for the very words that should come next."""
         follows = look.window.first + (look.runs[0][0] if look.runs else 0) == self.word
-        near = follows and look.window.start <= self.time
+        near = follows and look.window.start <= self.time and self.levels.heard
         return min(_FEW if near else _ENOUGH, 0.4 * (look.window.last - look.window.first))
 
     def _worth(self, look: _Look | None) -> float:

@@ -1,7 +1,7 @@
 """Which words of a window fit its audio: evidence from scores and pace, runs of fitting words, anchors at pauses.
 
-Nothing here knows how large a model's scores are. What a score says is judged between two levels that are measured
-on the recording itself: that of words that fit, and that of words that were said elsewhere.
+How large a model's scores are is not taken for granted. What a score says is judged between two levels that are
+measured on the recording itself: that of words that fit, and that of words that were said elsewhere.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ _CROWD = 5  # words over which the local pace is taken
 #: Evidence that a change between fitting and not fitting costs; single words that do not fit then break no run.
 _CHANGE = 1.5
 _MEMORY = 400  # words whose scores and pace are remembered
-#: Of scores that fit to those that do not: a guess, and the least and most that are expected.
-_RATIO, _LEAST_RATIO, _MOST_RATIO = 4.0, 2.5, 6.0
+_LEAST_RATIO, _MOST_RATIO = 2.5, 4.0  # of scores that fit to those that do not, as far as is expected
+_EXPECTED = 0.7  # what words that fit score, as long as none were heard and nothing speaks against it
 _PAUSE = 0.6  # seconds between words that make as good an anchor as any
 _GAP = 0.3  # seconds between words that still belong to fluent speech
 
@@ -35,20 +35,32 @@ class Levels:
     null: float = 0.0
     good: float = 0.0
     pace: float = FIRST_PACE
+    _high: float = 0.0
     _scores: list[float] = field(default_factory=list)
     _spoken: list[tuple[float, float]] = field(default_factory=list)
 
-    def begin(self, scores: np.ndarray, foreign: np.ndarray | None) -> None:
-        """First guesses: scores of the first window's words, and of words from elsewhere on the same audio, if there
-        are any."""
-        high = float(np.quantile(scores, 0.9))
-        self.null = high / _RATIO if foreign is None else float(np.median(foreign))
-        self.good = max(high, _LEAST_RATIO * self.null, 1e-9)
+    def begin(self, scores: np.ndarray, foreign: np.ndarray) -> None:
+        """First guesses: scores of the first window's words, and of words from elsewhere on the same audio."""
+        self.null = float(np.median(foreign))
+        self._high = max(float(np.quantile(scores, 0.9)), _LEAST_RATIO * self.null, 1e-9)
+        self.good = max(self._high, _EXPECTED)
+
+    def lower(self) -> bool:
+        """Expects no more of words that fit than the first window's scored, if none have been heard so far. Returns
+        whether that is less than before."""
+        lower = not self.heard and self._high < self.good
+        self.good = self._high if lower else self.good
+        return lower
+
+    @property
+    def heard(self) -> bool:
+        """Whether enough words that fit have been heard to know what they score."""
+        return len(self._scores) >= 20
 
     def learn(self, scores: np.ndarray, times: np.ndarray, units: np.ndarray) -> None:
         """Takes in words that fit: their scores, times `(words, 2)` in seconds, and units (letters and one)."""
         self._scores = [*self._scores, *scores.tolist()][-_MEMORY:]
-        if len(self._scores) >= 20:
+        if self.heard:
             self.good = max(float(np.median(self._scores)), 1e-9)
         if len(times) > 1:
             steps = times[1:, 0] - times[:-1, 0]

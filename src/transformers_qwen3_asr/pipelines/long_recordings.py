@@ -103,9 +103,10 @@ class LongRecording:
             return None
         self._answers[place] = Answer(end=end, final=final, decode=lambda count: _no_words())
         self._heard[place] = without_long_silences(samples, rate)
+        words = self.words[window.first : window.last]
         return {
             "audio": self._heard[place].samples,
-            "words": self.words[window.first : window.last],
+            "words": words[::-1] if window.backwards else words,
             "language": self.item["language"],
         }
 
