@@ -199,8 +199,9 @@ class _Walk:
         return self._total(look) - min(most, words) - min(most, audio)
 
     def _nearness(self, look: _Look) -> float:
-        """The same, but with all that is stepped over: to choose by among several."""
-        return self._total(look) - sum(self._steps(look)) if look.runs else -np.inf
+        """To choose by among several that fit: less for all that is stepped over, no more for more words than are
+        enough."""
+        return min(self._total(look), 1.5 * _SURE) - sum(self._steps(look))
 
     def _total(self, look: _Look) -> float:
         done = max(0, self.word - look.window.first)
