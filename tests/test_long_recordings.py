@@ -265,8 +265,21 @@ def test_what_is_read_of_a_stream_is_what_a_whole_decode_has_there(container, co
     content = encoded(tone(20, rate), rate, container, codec)
     whole = load_audio(content)
     with AudioStream(content, RATE, kept_seconds=3) as stream:
-        # forward, overlapping, far ahead, back within what is kept, back behind it, beyond the end
-        for start, stop in ((0, 2), (1.5, 4), (10, 12.3), (9.5, 11), (0.25, 1), (19, 25), (18, 19), (30, 31), (3, 3)):
+        # forward, overlapping, far ahead, back within what is kept, back behind it, beyond the end and back again
+        places = (
+            (0, 2),
+            (1.5, 4),
+            (10, 12.3),
+            (9.5, 11),
+            (0.25, 1),
+            (19, 25),
+            (18, 19),
+            (30, 31),
+            (3, 3),
+            (2, 5),
+            (4, 9),
+        )
+        for start, stop in places:
             first, past = int(start * RATE), int(stop * RATE)
             assert np.array_equal(stream.read(first, past), whole[first:past])
         assert stream.samples == len(whole)

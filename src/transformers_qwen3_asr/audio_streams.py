@@ -59,7 +59,7 @@ class AudioStream:
         """
         if start < self._first:
             self._rewind()
-        while self._decoded < stop and self.samples is None:
+        while self._decoded < (stop if self.samples is None else min(stop, self.samples)):
             self._decode_on(start)
         if self.samples == 0:
             checked(np.zeros(0, np.float32), self._name)
