@@ -57,6 +57,8 @@ class AudioStream:
         Where the peak of what is read is above 1, it is divided by it (`load_audio` does so with the whole recording).
         Raises `ValueError` for a recording that is empty, not finite or cannot be decoded.
         """
+        if stop <= start:
+            return np.zeros(0, np.float32)
         if start < self._first:
             self._rewind()
         while self._decoded < (stop if self.samples is None else min(stop, self.samples)):
