@@ -7,7 +7,8 @@ file is aligned by `pipe(file, text=words)` and measured against the same clips 
 every fourth clip something is heard that the text does not have (noise, music, or another clip), 5 % of the words are
 replaced, left out or added (only words that are right are measured), both, and noise under everything.
 
-Memory is that of a process of its own, which aligns the file: its largest resident set before and after.
+Memory is that of a process of its own, which aligns the file: its resident set before, and its largest one meanwhile
+(Linux).
 """
 
 import argparse
@@ -16,6 +17,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import wave
 from collections.abc import Iterator, Sequence
@@ -185,11 +187,26 @@ def _load(model: str):
 def _align_and_measure(arguments: argparse.Namespace) -> None:
     pipe = _load(arguments.model)
     words = json.loads(Path(arguments.words).read_text(encoding="utf-8"))
-    pipe(np.zeros(RATE, np.float32), text=words[:3])  # what the first call brings into memory is no growth
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    pipe(np.zeros(30 * RATE, np.float32), text=words[:50])  # what the first call brings into memory is no growth
+    sizes = [_resident()]
+    running = threading.Event()
+
+    def watch() -> None:
+        while not running.wait(0.02):
+            sizes.append(_resident())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     pipe(arguments.align, text=words, language="English")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"before": before / 1024, "peak": peak / 1024}))
+    running.set()
+    watcher.join()
+    print(json.dumps({"before": sizes[0], "peak": max(sizes)}))
+
+
+def _resident() -> float:
+    """Megabytes that this process has in memory (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 2**20
 
 
 def main() -> None:

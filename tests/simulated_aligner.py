@@ -35,7 +35,7 @@ class SimulatedAligner:
         lost = self.random.random() < self.lost
         seed = int(self.random.integers(2**32))
 
-        def decode(count):
+        def decode(count, fit):
             assert 0 <= count <= window.last - window.first
             return self._decode(window, end, count, lost, np.random.default_rng(seed))
 

@@ -119,7 +119,7 @@ def test_few_words_none_and_too_many():
 
 
 def test_audio_that_turns_out_empty():
-    answer = Answer(end=0.0, final=True, decode=lambda count: pytest.fail("nothing was heard"))
+    answer = Answer(end=0.0, final=True, decode=lambda count, fit: pytest.fail("nothing was heard"))
     result, rounds = drive(align_long(["a", "b"], 30), lambda window: answer)
     assert rounds == 1
     assert result.times.tolist() == [[0, 0], [0, 0]] and result.scores.tolist() == [0, 0]

@@ -21,7 +21,7 @@ from transformers_qwen3_asr.checkpoints import resolve_model
 from transformers_qwen3_asr.cli.main import main
 from transformers_qwen3_asr.evaluation.comparing import evaluate_aligner
 from transformers_qwen3_asr.pipelines.long_recordings import open_long, window_limit
-from transformers_qwen3_asr.pipelines.silences import long_silences, without_long_silences
+from transformers_qwen3_asr.pipelines.silences import silences_of, without_long_silences
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE = 16000
@@ -350,17 +350,23 @@ def test_long_silences_leave_and_come_back():
     speech = (0.2 * random.normal(size=3 * RATE)).astype(np.float32)
     quiet = (1e-4 * random.normal(size=8 * RATE)).astype(np.float32)
     samples = np.concatenate([speech, quiet, speech, quiet[: RATE // 2], speech])
-    (silence,) = long_silences(samples, RATE)
-    assert silence == pytest.approx((3 * RATE, 11 * RATE), abs=0.05 * RATE)
+    long, short = silences_of(samples, RATE)
+    assert long == pytest.approx((3 * RATE, 11 * RATE), abs=0.05 * RATE)
+    assert short == pytest.approx((14 * RATE, 14.5 * RATE), abs=0.05 * RATE)
     left = without_long_silences(samples, RATE)
     assert len(left.samples) == pytest.approx(len(samples) - (8 - 1.2) * RATE, abs=0.1 * RATE)
-    times = np.array([[1.0, 2.0], [2.9, 3.1], [2.9, 3.7], [3.1, 4.3], [3.5, 5.0], [5.0, 6.0]])
-    back = left.put_back(times)
-    assert back[[0, 1]] == pytest.approx(times[[0, 1]])
-    assert back[2] == pytest.approx([2.9, 3.6], abs=0.05)  # speech before the silence, and too long
-    assert back[3] == pytest.approx([10.4, 11.1], abs=0.05)  # speech behind it, and too early
-    assert back[4] == pytest.approx([10.4, 11.8], abs=0.05)
-    assert back[5] == pytest.approx([11.8, 12.8], abs=0.05)
+    assert left.silent(np.array([1.0, 2.9, 3.1, 3.6, 4.1, 4.3, 7.1, 7.3, 7.6, 7.8])).tolist() == (
+        [False, False, True, True, True, False, False, True, True, False]
+    )
+    for times, expected in (
+        ([1.0, 2.0], [1.0, 2.0]),
+        ([2.5, 3.4], [2.5, 3.4]),
+        ([2.9, 4.0], [2.9, 3.6]),  # speech before the silence, and too long
+        ([3.1, 4.3], [10.4, 11.1]),  # speech behind it, and too early
+        ([3.5, 5.0], [10.4, 11.8]),
+        ([5.0, 6.0], [11.8, 12.8]),
+    ):
+        assert left.put_back(np.array([times]))[0] == pytest.approx(expected, abs=0.05), times
 
 
 @pytest.mark.parametrize("level", [1.0, 0.01, 1e-4])
@@ -368,7 +374,7 @@ def test_silence_is_no_absolute_level(level):
     random = np.random.default_rng(0)
     speech, quiet = random.normal(size=3 * RATE), 1e-3 * random.normal(size=5 * RATE)
     samples = (0.2 * level * np.concatenate([speech, quiet, speech])).astype(np.float32)
-    assert len(long_silences(samples, RATE)) == 1
+    assert len(silences_of(samples, RATE)) == 1
 
 
 def test_no_silence_where_nothing_stands_out():
@@ -376,5 +382,5 @@ def test_no_silence_where_nothing_stands_out():
     noise = random.normal(0, 0.1, 20 * RATE).astype(np.float32)
     faint = np.concatenate([noise[: 8 * RATE], noise[: 8 * RATE] * 0.2])  # 14 dB: a voice from the back of the room
     for samples in (noise, faint, np.zeros(20 * RATE, np.float32), tone(20), noise[:100], noise[:0]):
-        assert long_silences(samples, RATE) == []
+        assert silences_of(samples, RATE) == []
         assert without_long_silences(samples, RATE).samples is samples

@@ -55,13 +55,14 @@ class Answer:
     What became of a window.
 
     `end`: where its audio ends, in seconds of the recording; `final`: whether that is the recording's end.
-    `decode(count)`: times `(count, 2)` in seconds of the recording, and scores `(count,)`, of the window's first
-    `count` words without the others. Is not called for a window without audio.
+    `decode(count, fit)`: times `(count, 2)` in seconds of the recording, and scores `(count,)`, of the window's first
+    `count` words without the others; `fit` says that they are taken to be said there, so that each may be given the
+    time that it takes. Is not called for a window without audio.
     """
 
     end: float
     final: bool
-    decode: Callable[[int], tuple[np.ndarray, np.ndarray]]
+    decode: Callable[[int, bool], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class _Walk:
         self.asked += 2
         if answer.end <= _NOTHING:
             return None
-        self.levels.begin(answer.decode(window.last)[1], other.decode(foreign.last - foreign.first)[1])
+        self.levels.begin(answer.decode(window.last, False)[1], other.decode(foreign.last - foreign.first, False)[1])
         return self._judged(window, answer)
 
     def _looks(self, windows: list[Window]):
@@ -173,7 +174,7 @@ class _Walk:
             return None
         count = window.last - window.first
         for _ in range(3):
-            times, scores = answer.decode(count)
+            times, scores = answer.decode(count, False)
             units = self.units[window.first : window.first + count]
             evidence = self.levels.evidence(times, scores, units, answer.end)
             look = _Look(window, answer, times, scores, evidence, fitting_runs(evidence))
@@ -267,7 +268,7 @@ class _Walk:
         past, moment = self._lost_anchor(look) if lost else self._anchor(look)
         first, kept = window.first, past - window.first
         # with all the words that fit, and no others: those behind the anchor hold those before it in their places
-        times, scores = answer.decode(max(kept, 0 if lost else look.past))
+        times, scores = answer.decode(max(kept, 0 if lost else look.past), not lost)
         times, scores = np.clip(times[:kept], min(since, window.start), max(moment, since)), scores[:kept]
         units = self.units[first:past]
         runs = []
@@ -357,7 +358,7 @@ class _Walk:
             if answer.end - window.start <= _NOTHING:
                 continue
             place = slice(window.first, window.last)
-            times, scores = answer.decode(window.last - window.first)
+            times, scores = answer.decode(window.last - window.first, True)
             found = self._weight(times, scores, place, answer.end)
             if found > self._weight(self.times[place], self.scores[place], place, np.inf) + 0.5:
                 self.times[place], self.scores[place] = np.clip(times, window.start, window.end), scores

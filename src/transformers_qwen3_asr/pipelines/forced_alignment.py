@@ -17,7 +17,7 @@ from ..alignment.results import AlignmentResult, Passage
 from ..alignment.segments import check_choices, make_chunks
 from ..alignment.words import split_words, word_texts
 from ..modeling_qwen3_asr import Qwen3ASRForTokenClassification
-from .long_recordings import align_recordings, decoder, open_long, window_limit
+from .long_recordings import align_recordings, open_long, window_limit
 from .rows import as_row, as_rows, check_row, is_recording, undecoded, whole_number
 
 
@@ -169,8 +169,8 @@ class ForcedAlignmentPipeline(Pipeline):
         short = [item for item in items if "stream" not in item]
         done = iter(self.forward(_as_batch(short), **forward_params)["items"] if short else [])
         segment_time = self.model.config.timestamp_segment_time
-        decode = decoder(segment_time, forward_params.get("decoding", DEFAULT_DECODING))
-        align_recordings(long, self._window_logits, decode, batch_size)
+        decoding = forward_params.get("decoding", DEFAULT_DECODING)
+        align_recordings(long, self._window_logits, segment_time, decoding, batch_size)
         return [item if "stream" in item else next(done) for item in items]
 
     def _window_logits(self, windows: list[dict]) -> list[torch.Tensor]:

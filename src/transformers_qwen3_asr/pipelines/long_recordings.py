@@ -12,6 +12,7 @@ import torch
 
 from ..alignment.decoding import decode_slots
 from ..alignment.long_audio import Answer, LongAlignment, Window, align_long
+from ..alignment.pace import letters
 from ..audio_streams import AudioStream
 from .silences import Shortened, without_long_silences
 
@@ -58,11 +59,12 @@ class LongRecording:
     Args:
         item: what the pipeline's `preprocess` made, with "stream", "words", "language", "seconds" (a window's) and
             "progress" (whether to draw a bar).
-        decode: `decode(logits, words, name, duration)` gives times and scores.
+        segment_time: milliseconds a class of the model.
+        decoding: see `alignment.decoding.decode_slots`.
     """
 
-    def __init__(self, item: dict[str, Any], decode: Callable):
-        self.item, self.decode = item, decode
+    def __init__(self, item: dict[str, Any], segment_time: float, decoding: str):
+        self.item, self.segment_time, self.decoding = item, segment_time, decoding
         self.stream: AudioStream = item["stream"]
         self.words: Sequence[str] = item["words"]
         self.result: LongAlignment | None = None
@@ -99,29 +101,43 @@ class LongRecording:
         end = (first + len(samples)) / rate
         final = self.stream.samples is not None and first + len(samples) >= self.stream.samples
         if not len(samples):
-            self._answers[place] = Answer(end=window.start, final=True, decode=lambda count: _no_words())
+            self._answers[place] = Answer(end=window.start, final=True, decode=_no_words)
             return None
-        self._answers[place] = Answer(end=end, final=final, decode=lambda count: _no_words())
+        self._answers[place] = Answer(end=end, final=final, decode=_no_words)
         self._heard[place] = without_long_silences(samples, rate)
+        audio = self._heard[place].samples
+        return {"audio": audio, "words": self._told(window), "language": self.item["language"]}
+
+    def _told(self, window: Window) -> Sequence[str]:
         words = self.words[window.first : window.last]
-        return {
-            "audio": self._heard[place].samples,
-            "words": words[::-1] if window.backwards else words,
-            "language": self.item["language"],
-        }
+        return words[::-1] if window.backwards else words
 
     def take(self, place: int, logits: torch.Tensor) -> None:
         """What the model said to a window: `(slots, classes)`."""
         window, answer = self._windows[place], self._answers[place]
         start = round(window.start * self.stream.sampling_rate) / self.stream.sampling_rate
-        decode = partial(self._decoded, logits, self._heard.pop(place), start, answer.end - start)
+        heard = self._heard.pop(place)
+        silent = heard.silent(np.arange(logits.shape[-1]) * self.segment_time / 1000)
+        if silent.any():
+            # no word begins or ends in a silence: what the model says of those classes does not count
+            logits = logits.masked_fill(torch.from_numpy(silent).to(logits.device), -torch.inf)
+        decode = partial(self._decoded, logits, heard, self._told(window), start, answer.end - start)
         self._answers[place] = Answer(end=answer.end, final=answer.final, decode=decode)
 
-    def _decoded(self, logits: torch.Tensor, heard: Shortened, start: float, duration: float, count: int):
+    def _decoded(self, logits, heard: Shortened, words: Sequence[str], start: float, duration: float, count, fit):
         if not count:
-            return _no_words()
+            return _no_words(count, fit)
         seconds = len(heard.samples) / self.stream.sampling_rate
-        times, scores = self.decode(logits[: 2 * count], count, f"the audio from {start:.1f} s", seconds)
+        name = f"the audio from {start:.1f} s"
+        times, scores = decode_slots(
+            logits[: 2 * count],
+            count,
+            self.segment_time,
+            name,
+            decoding=self.decoding,
+            duration=seconds,
+            lengths=[letters(word) for word in words[:count]] if fit else None,
+        )
         return np.minimum(heard.put_back(np.minimum(times, seconds)), duration) + start, scores
 
     def go_on(self) -> list[int]:
@@ -146,17 +162,19 @@ class LongRecording:
 def align_recordings(
     items: Sequence[dict[str, Any]],
     score: Callable[[list[dict[str, Any]]], list[torch.Tensor]],
-    decode: Callable,
+    segment_time: float,
+    decoding: str,
     batch_size: int,
 ) -> None:
     """
     Gives each long item its "aligned" words. Windows that are wanted at the same time, of one recording or of several,
     share forward passes of up to `batch_size`.
 
-    `score` takes items with "audio", "words" and "language" and returns each one's `(slots, classes)` logits; `decode`
-    is `LongRecording`'s. Raises `ValueError`, naming the item by its "index", where audio cannot be read.
+    `score` takes items with "audio", "words" and "language" and returns each one's `(slots, classes)` logits;
+    `segment_time` and `decoding` are `LongRecording`'s. Raises `ValueError`, naming the item by its "index", where
+    audio cannot be read.
     """
-    recordings = [LongRecording(item, decode) for item in items]
+    recordings = [LongRecording(item, segment_time, decoding) for item in items]
     try:
         wanted = deque((recording, place) for recording in recordings for place in recording.begin())
         left = {id(recording): len(recording._windows) for recording in recordings}
@@ -192,16 +210,7 @@ def _cut(recording: LongRecording, place: int) -> dict[str, Any] | None:
         raise error if index is None else ValueError(f"item {index}: {error}") from error
 
 
-def decoder(segment_time: float, decoding: str) -> Callable:
-    """`LongRecording`'s `decode` for a model's milliseconds a class."""
-
-    def decode(logits: torch.Tensor, words: int, name: str, duration: float) -> tuple[np.ndarray, np.ndarray]:
-        return decode_slots(logits, words, segment_time, name, decoding=decoding, duration=duration)
-
-    return decode
-
-
-def _no_words() -> tuple[np.ndarray, np.ndarray]:
+def _no_words(count: int, fit: bool) -> tuple[np.ndarray, np.ndarray]:
     return np.zeros((0, 2)), np.zeros(0)
 
 

@@ -1,9 +1,10 @@
-"""Long silences of a window: shortened before the model hears it, and put back into its times.
+"""Silences of a window: long ones are shortened before the model hears it, and no word begins or ends in one.
 
 Aligners are trained on speech with pauses of a second or two; the times of words beside a pause of many seconds are
-often seconds off. Only what is silent beyond doubt is taken out, judged by the window itself: nothing in it rises
-above the floor of the window's noise, and that floor lies far below its speech. A window without such a contrast
-(noise, music, a level that is the same throughout) stays as it is.
+often seconds off, and words beside a pause of any length now and then last until its other end. Only what is silent
+beyond doubt counts, judged by the window itself: nothing in it rises above the floor of the window's noise, and that
+floor lies far below its speech. A window without such a contrast (noise, music, a level that is the same throughout)
+stays as it is.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ _FRAME = 0.02  # seconds whose level is measured
 _RANGE = 60.0  # decibels below speech, beneath which everything is silence alike
 _CONTRAST = 25.0  # decibels of speech above the floor, without which nothing is taken for silence
 _ABOVE_FLOOR = 10.0  # decibels that silence may rise
+_SHORTEST = 0.5  # seconds of quiet that are a silence
 _LONGEST = 2.0  # seconds of a silence that stays whole
 _KEPT = 0.6  # seconds that stay of a longer one, at each of its ends
 
@@ -22,12 +24,18 @@ _KEPT = 0.6  # seconds that stay of a longer one, at each of its ends
 class Shortened:
     """
     A window's `samples` without the inner parts of its long silences. `starts[i]` (seconds of what is left) is where
-    stretch i begins, and `removed[i]` how many seconds are missing before it.
+    stretch i begins, and `removed[i]` how many seconds are missing before it. `silences` `(silences, 2)` are all that
+    are left, in seconds of what is left.
     """
 
     samples: np.ndarray
     starts: np.ndarray
     removed: np.ndarray
+    silences: np.ndarray
+
+    def silent(self, times: np.ndarray) -> np.ndarray:
+        """Whether seconds of what is left, `(n,)`, lie in a silence."""
+        return ((times[:, None] > self.silences[:, 0]) & (times[:, None] < self.silences[:, 1])).any(1)
 
     def put_back(self, times: np.ndarray) -> np.ndarray:
         """
@@ -35,27 +43,24 @@ class Shortened:
 
         A word does not reach across a silence that was shortened: it is cut to the side where more of it is speech.
         """
-        starts, ends = times[:, 0], times[:, 1]
-        first = np.searchsorted(self.starts, starts, side="right") - 1
-        last = np.searchsorted(self.starts, ends, side="right") - 1
+        starts, ends = times.T
+        first, last = np.searchsorted(self.starts, times.T, side="right") - 1
         cut = self.starts[last]
         before = np.maximum(cut - _KEPT - starts, 0)
         behind = np.maximum(ends - cut - _KEPT, 0)
         silent = (before == 0) & (behind == 0)
         stays = (first < last) & np.where(silent, cut - starts >= ends - cut, before >= behind)
         moves = (first < last) & ~stays
-        starts = np.where(moves, cut, starts)
+        starts = np.where(moves, cut, starts) + self.removed[np.where(moves, last, first)]
         ends = np.where(stays, self.starts[np.minimum(first + 1, len(self.starts) - 1)], ends)
-        return np.stack(
-            [starts + self.removed[np.where(moves, last, first)], ends + self.removed[np.where(stays, first, last)]], 1
-        )
+        return np.stack([starts, ends + self.removed[np.where(stays, first, last)]], 1)
 
 
-def long_silences(samples: np.ndarray, rate: int) -> list[tuple[int, int]]:
-    """Where `samples` `(samples,)` are silent for more than two seconds: first and past the last sample."""
+def silences_of(samples: np.ndarray, rate: int) -> list[tuple[int, int]]:
+    """Where `samples` `(samples,)` are silent for half a second and more: first and past the last sample."""
     size = max(1, round(_FRAME * rate))
     count = len(samples) // size
-    if count * _FRAME < _LONGEST:
+    if count * _FRAME < _SHORTEST:
         return []
     power = np.square(samples[: count * size].reshape(count, size), dtype=np.float32).mean(1)
     high = float(np.quantile(power, 0.95))
@@ -66,21 +71,25 @@ def long_silences(samples: np.ndarray, rate: int) -> list[tuple[int, int]]:
     if floor > -_CONTRAST:
         return []
     edges = np.flatnonzero(np.diff(np.r_[False, level < floor + _ABOVE_FLOOR, False]))
-    return [(int(a) * size, int(b) * size) for a, b in edges.reshape(-1, 2) if (b - a) * _FRAME > _LONGEST]
+    return [(int(a) * size, int(b) * size) for a, b in edges.reshape(-1, 2) if (b - a) * _FRAME >= _SHORTEST]
 
 
 def without_long_silences(samples: np.ndarray, rate: int) -> Shortened:
     """`samples` `(samples,)` at `rate` hertz, of each silence of over two seconds only 0.6 s at either end."""
     kept = round(_KEPT * rate)
-    parts, starts, removed = [], [0.0], [0.0]
+    parts, starts, removed, silences = [], [0.0], [0.0], []
     at = left = 0
-    for first, past in long_silences(samples, rate):
+    for first, past in silences_of(samples, rate):
+        silences.append((first - at + left, past - at + left))
+        if past - first <= _LONGEST * rate:
+            continue
         cut, on = first + kept, past - kept
         parts.append(samples[at:cut])
         left += cut - at
+        silences[-1] = (left - kept, left + kept)
         starts.append(left / rate)
         removed.append((on - left) / rate)
         at = on
     parts.append(samples[at:])
     whole = samples if len(parts) == 1 else np.concatenate(parts)
-    return Shortened(whole, np.array(starts), np.array(removed))
+    return Shortened(whole, np.array(starts), np.array(removed), np.array(silences, float).reshape(-1, 2) / rate)
