@@ -58,7 +58,7 @@ CASES = {
         "single": Case("one 20 s clip", (20,)),
         "mixed": Case("mixed 8, 3 to 30 s", _spread(8, 3, 30)),
         "repair": REPAIR,
-        "training": Case("training step, mixed 4, 3 to 12 s", _spread(4, 3, 12), training=True),
+        "training": Case("training step, mixed 4, 3 to 20 s", _spread(4, 3, 20), training=True),
     },
     "cuda": {
         "minutes": Case("64 × 60 s", (60,) * 64),
