@@ -4,7 +4,8 @@
 
 prints tables for README.md: argmax and repair against joint decoding, from the same scores, on the recordings as they
 are, with noise and with changed transcripts; times of 80 ms classes read finer; how well the scores tell words and
-transcripts that are wrong; and the cost against one log-softmax. See benchmarks/README.md.
+transcripts that are wrong; the cost against one log-softmax; and, with --long 10 60, recordings of so many minutes
+(long_recordings.py). See benchmarks/README.md.
 """
 
 import argparse
@@ -24,8 +25,10 @@ from alignment_clips import (
     with_others_words,
 )
 from alignment_cost import cost_table
+from long_recordings import print_table
 from transformers import AutoModelForTokenClassification, AutoProcessor
 
+from transformers_qwen3_asr import ForcedAlignmentPipeline
 from transformers_qwen3_asr.alignment.confidence import FITS, recording_fit
 from transformers_qwen3_asr.alignment.decoding import decode_slots
 from transformers_qwen3_asr.alignment.joint_decoding import classes_within, joint_bins
@@ -165,6 +168,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="only so many recordings, evenly taken from all")
     parser.add_argument("--snr", type=float, default=10.0, help="decibels of the noise below the words (default: 10)")
     parser.add_argument("--changed", type=float, default=0.05, help="share of words changed (default: 0.05)")
+    parser.add_argument("--long", type=float, nargs="+", default=[], help="minutes of recordings made of the clips")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="of torch")
     parser.add_argument("--batch-size", type=int, default=8)
@@ -226,6 +230,10 @@ def main() -> None:
     print(table(headings, confidence) + "\n")
 
     print(cost_table(cost_matrix, segment_time, arguments.device))
+    if arguments.long:
+        print()
+        pipe = ForcedAlignmentPipeline(model=model, processor=processor, device=arguments.device)
+        print_table(pipe, clips, arguments.long, seeds=[arguments.seed])
     print(f"\n{time.monotonic() - began:.0f} s in all on {os.cpu_count()} cores", file=sys.stderr)
 
 

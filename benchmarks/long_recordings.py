@@ -184,6 +184,29 @@ def _load(model: str):
     return pipeline("forced-alignment", model=resolve_model(model), dtype="float32")
 
 
+def print_table(
+    pipe,
+    clips: Sequence[LabelledClip],
+    minutes: Sequence[float],
+    cases: Sequence[str] = tuple(CASES),
+    seeds: Sequence[int] = (0,),
+) -> None:
+    """Prints a row of `compare` for each case, length and seed."""
+    print("| recording | AAS, ms | within 80 ms | over 1 s | zero length | clips alone: AAS | over 1 s | took |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for case in cases:
+        for length in minutes:
+            for seed in seeds:
+                found = compare(pipe, clips, length * 60, case, seed)
+                long, single = found["long"], found["alone"]
+                print(
+                    f"| {case}, {length:g} min (seed {seed}) | {long['aas_ms']:.1f} | {long['within_80ms']:.1%} "
+                    f"| {long['over_1s']:.2%} | {long['zero_length']:.2%} | {single['aas_ms']:.1f} "
+                    f"| {single['over_1s']:.2%} | {long['took']:.0f} s |",
+                    flush=True,
+                )
+
+
 def _align_and_measure(arguments: argparse.Namespace) -> None:
     pipe = _load(arguments.model)
     words = json.loads(Path(arguments.words).read_text(encoding="utf-8"))
@@ -227,20 +250,7 @@ def main() -> None:
     from transformers_qwen3_asr.label_files import read_labels
 
     clips = labelled_clips(read_labels(arguments.data))
-    pipe = _load(arguments.model)
-    print("| recording | AAS, ms | within 80 ms | over 1 s | zero length | clips alone: AAS | over 1 s | took |")
-    print("|---|---|---|---|---|---|---|---|")
-    for case in arguments.cases:
-        for minutes in arguments.minutes:
-            for seed in arguments.seeds:
-                found = compare(pipe, clips, minutes * 60, case, seed)
-                long, single = found["long"], found["alone"]
-                print(
-                    f"| {case}, {minutes:g} min (seed {seed}) | {long['aas_ms']:.1f} | {long['within_80ms']:.1%} "
-                    f"| {long['over_1s']:.2%} | {long['zero_length']:.2%} | {single['aas_ms']:.1f} "
-                    f"| {single['over_1s']:.2%} | {long['took']:.0f} s |",
-                    flush=True,
-                )
+    print_table(_load(arguments.model), clips, arguments.minutes, arguments.cases, arguments.seeds)
     for minutes in arguments.minutes:
         size = memory(clips, minutes * 60, arguments.model)
         growth = size["peak"] - size["before"]

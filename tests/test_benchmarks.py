@@ -4,8 +4,11 @@ import importlib
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+
+from transformers_qwen3_asr.audio import load_audio
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -71,3 +74,32 @@ def test_an_unknown_case_is_named(throughput, capsys):
         throughput.main(["--device", "cpu", "--case", "nothing"])
     assert "nothing" in capsys.readouterr().err
     assert BENCHMARKS.as_posix() in sys.path
+
+
+def test_long_recordings_are_what_they_say(monkeypatch, tmp_path):
+    """Joined clips stand where the references say; what the text does not have, and words nobody says, are told."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    long, clips = importlib.import_module("long_recordings"), importlib.import_module("alignment_clips")
+    random = np.random.default_rng(0)
+    made = []
+    for number in range(3):
+        samples = np.zeros(32000, np.float32)
+        samples[8000:16000] = 0.3 * random.normal(size=8000)  # the word is where it is loud
+        made.append(clips.LabelledClip(samples, [f"word{number}"], "English", np.array([[500.0, 1000.0]])))
+    recording = long.make_long(made, tmp_path / "long.wav", 60, seed=1)
+    samples = load_audio(recording.path)
+    assert len(samples) / 16000 == pytest.approx(recording.seconds) and recording.seconds >= 60
+    assert len(recording.words) == len(recording.reference) == len(recording.clips)
+    loud = np.zeros(len(samples), bool)
+    for start, end in recording.reference:
+        loud[round(start * 16) : round(end * 16)] = True
+    assert np.abs(samples[~loud]).max() < 0.01 < 0.2 < samples[loud].std()
+    again = long.make_long(made, tmp_path / "again.wav", 60, seed=1)
+    assert again.words == recording.words and again.path.read_bytes() == recording.path.read_bytes()
+    more = long.make_long(made, tmp_path / "more.wav", 60, seed=1, untranscribed=0.9)
+    assert len(more.words) < len(recording.words)
+    changed = clips.with_changed_words(made, 1.0, ("add",))
+    wrong = long.make_long(changed, tmp_path / "wrong.wav", 60, seed=1)
+    assert np.isnan(wrong.reference[1::2]).all() and np.isfinite(wrong.reference[::2]).all()
+    figures = long.figures([np.nan_to_num(wrong.reference) + 40], [wrong.reference])
+    assert figures["words"] == len(wrong.words) / 2 and figures["aas_ms"] == pytest.approx(40)
