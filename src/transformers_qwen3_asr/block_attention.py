@@ -22,8 +22,12 @@ def _products_without_tiles() -> bool:
 
 
 def serves(query: torch.Tensor) -> bool:
-    """Whether this is the faster way for `query`, on this processor."""
-    return query.device.type == "cpu" and query.dtype == torch.bfloat16 and _products_without_tiles()
+    """Whether this is the faster way for `query`, on this processor.
+
+    On one thread alone: several would meet after every small product, and PyTorch's kernel shares out whole heads.
+    """
+    suited = query.device.type == "cpu" and query.dtype == torch.bfloat16 and torch.get_num_threads() == 1
+    return suited and _products_without_tiles()
 
 
 def block_attention(query, key, value, scaling: float, causal: bool) -> torch.Tensor:
