@@ -25,7 +25,8 @@ from .window_fit import Levels, fitting_runs, pause_anchor, words_within
 _GENEROUS = 1.3  # times the words that fluent speech would bring
 _LEAST_WORDS = 12  # in a window
 _ENOUGH = 5.0  # evidence, in words that fit like any other, that a window is not lost
-_FEW = 2.0  # the same, where they are the very words that should come next
+_FEW = 2.0  # the same, where they are the very words that should come next, and fit
+_CLEAR = 0.6  # as well as this, on average
 _STEPS = 0.25  # of that is the most that stepping over words costs, and over audio
 _PASSAGE = 8  # words that do not fit, behind which others are not trusted at once
 _SURE, _CONFIRMED = 10.0, 3  # evidence that is asked of a window further on, and how many of a round may show it
@@ -187,8 +188,9 @@ class _Walk:
 
     def _needed(self, look: _Look) -> float:
         """Evidence without which a window is lost; less for the very words that should come next."""
-        follows = look.window.first + (look.runs[0][0] if look.runs else 0) == self.word
-        near = follows and look.window.start <= self.time and self.levels.heard
+        first, past = look.runs[0] if look.runs else (0, 0)
+        follows = look.window.first + first == self.word and look.window.start <= self.time
+        near = follows and self.levels.heard and past > first and look.evidence[first:past].mean() > _CLEAR
         return min(_FEW if near else _ENOUGH, 0.4 * (look.window.last - look.window.first))
 
     def _worth(self, look: _Look | None) -> float:
