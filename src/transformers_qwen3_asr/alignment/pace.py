@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,12 +16,17 @@ _WORTH = {"CJK ": 3.0, "IDEOGRAPHIC ": 3.0, "HANGUL SYLLABLE": 2.5, "HIRAGANA ":
 
 def letters(word: str) -> float:
     """How many letters of an alphabet a word is as long as when it is spoken, roughly; at least 1."""
-    worth = [
-        next((worth for name, worth in _WORTH.items() if unicodedata.name(c, "").startswith(name)), 1.0)
-        for c in word
-        if c.isalnum()
-    ]
-    return max(1.0, sum(worth))
+    if word.isascii() and word.isalnum():  # most words of a batch, of which there may be ten thousand
+        return float(len(word))
+    return max(1.0, sum(map(_worth, word)))
+
+
+@lru_cache(maxsize=2**14)  # names are slow to look up, and texts go on with the characters they began with
+def _worth(character: str) -> float:
+    if not character.isalnum():
+        return 0.0
+    name = unicodedata.name(character, "")
+    return next((worth for beginning, worth in _WORTH.items() if name.startswith(beginning)), 1.0)
 
 
 def least_lengths(bins: np.ndarray, scores: np.ndarray, lengths: Sequence[float], classes: int) -> np.ndarray:
