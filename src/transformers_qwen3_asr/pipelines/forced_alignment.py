@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..alignment.results import AlignmentResult, Passage
 from ..alignment.segments import check_choices, make_chunks
 from ..alignment.words import split_words, word_texts
 from ..modeling_qwen3_asr import Qwen3ASRForTokenClassification
+from .batching import ahead, pass_seconds, passes, reads_ahead
 from .long_recordings import align_recordings, open_long, window_limit
 from .rows import as_row, as_rows, check_row, is_recording, undecoded, whole_number
 
@@ -49,8 +51,12 @@ class ForcedAlignmentPipeline(Pipeline):
     "argmax" for qwen-asr's times; see `alignment.decoding.decode_slots`), `return_timestamps` ("word" if not given;
     "char", "sentence" or "line" make other chunks) and `original_text` (False if not given; True gives chunks their
     punctuation and white space, so that their texts joined are the text; see `alignment.segments.make_chunks` for
-    both), `batch_size` (recordings a forward pass, 1 if not given; results do not depend on it) and `num_workers`
-    (processes that decode audio, 0 if not given).
+    both), `batch_size` (recordings at once, 1 if not given; results do not depend on it) and `num_workers` (processes
+    that decode audio, 0 if not given).
+
+    A batch is one forward pass, or several, of similar lengths each, where it holds more audio than the device is
+    given at once (see `pipelines.batching`). While a batch computes on a GPU, a thread reads the rows of the next one,
+    unless there are `num_workers`, which do so.
 
     A recording may be of any length. One that is longer than `max_align_seconds` (a keyword; if not given, what the
     model's config says: `Qwen3ASRConfig.align_seconds`) is decoded as it is needed and aligned window by window (see
@@ -59,7 +65,7 @@ class ForcedAlignmentPipeline(Pipeline):
 
     Raises `ValueError`, naming the item's index in a list or dataset, for a recording that cannot be decoded, a
     missing text, lists of different lengths, `max_align_seconds` beyond the reach of the model's time classes;
-    `TypeError` for an unknown keyword.
+    `TypeError` for an unknown keyword. An iterator of results yields those of the rows before the bad one first.
     """
 
     _load_processor = True
@@ -151,30 +157,63 @@ class ForcedAlignmentPipeline(Pipeline):
         """
         mapped = hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__")
         if mapped and not isinstance(inputs, IterableDataset):
-            dataset = PipelineDataset(_Numbered(inputs), self.preprocess, preprocess_params)
+            dataset = PipelineDataset(_Numbered(inputs), self._read, preprocess_params)
         elif num_workers > 1:
             raise ValueError(f"num_workers={num_workers}: rows that can only be iterated have one reader at most")
         else:
-            dataset = PipelineIterator(enumerate(inputs), self.preprocess, preprocess_params)
+            dataset = PipelineIterator(enumerate(inputs), self._read, preprocess_params)
         batches = DataLoader(dataset, num_workers=num_workers, batch_size=batch_size, collate_fn=_as_batch)
-        for batch in batches:
-            for item in self._aligned(batch["items"], batch_size, forward_params):
-                yield self.postprocess(item, **postprocess_params)
+        in_thread = reads_ahead(self.device, num_workers)
+        # closed here: what stops early or fails must not leave the thread to the garbage collector
+        with closing(ahead(batches, _close)) if in_thread else nullcontext(batches) as taken:
+            for batch in taken:
+                try:
+                    yield from self._results(batch["items"], batch_size, forward_params, postprocess_params)
+                finally:
+                    _close(batch)
+
+    def _read(self, input_, **preprocess_params):
+        """`preprocess`, or what was wrong: it is raised when the row's result is due."""
+        try:
+            return self.preprocess(input_, **preprocess_params)
+        except ValueError as error:
+            return {"error": error}
+
+    def _results(self, items: list[dict], batch_size: int, forward_params: dict, postprocess_params: dict):
+        bad = next((place for place, item in enumerate(items) if "error" in item), len(items))
+        for item in self._aligned(items[:bad], batch_size, forward_params):
+            yield self.postprocess(item, **postprocess_params)
+        if bad < len(items):
+            raise items[bad]["error"]
 
     def _aligned(self, items: list[dict], batch_size: int, forward_params: dict) -> list[dict]:
         """Preprocessed items with their words' times; windows of long recordings share batches among themselves."""
         long = [item for item in items if "stream" in item]
-        if not long:
-            return self.forward(_as_batch(items), **forward_params)["items"]
-        short = [item for item in items if "stream" not in item]
-        done = iter(self.forward(_as_batch(short), **forward_params)["items"] if short else [])
-        segment_time = self.model.config.timestamp_segment_time
-        decoding = forward_params.get("decoding", DEFAULT_DECODING)
-        align_recordings(long, self._window_logits, segment_time, decoding, batch_size)
-        return [item if "stream" in item else next(done) for item in items]
+        # a text without words has nothing to ask the model
+        short = [place for place, item in enumerate(items) if "stream" not in item and item["words"]]
+        aligned = list(items)
+        for places in self._passes([items[place] for place in short]):
+            chosen = [short[place] for place in places]
+            done = self.forward(_as_batch([items[place] for place in chosen]), **forward_params)["items"]
+            for place, item in zip(chosen, done, strict=True):
+                aligned[place] = item
+        if long:
+            segment_time = self.model.config.timestamp_segment_time
+            decoding = forward_params.get("decoding", DEFAULT_DECODING)
+            align_recordings(long, self._window_logits, segment_time, decoding, batch_size)
+        return aligned
 
     def _window_logits(self, windows: list[dict]) -> list[torch.Tensor]:
-        return [clip.logits for clip in self.forward({"windows": windows})["logits"]]
+        logits: dict[int, torch.Tensor] = {}
+        for places in self._passes(windows):
+            clips = self.forward({"windows": [windows[place] for place in places]})["logits"]
+            logits.update((place, clip.logits) for place, clip in zip(places, clips, strict=True))
+        return [logits[place] for place in range(len(windows))]
+
+    def _passes(self, items: list[dict]) -> list[list[int]]:
+        """The places of items with "audio" in forward passes that the device has memory for."""
+        rate = self.processor.feature_extractor.sampling_rate
+        return passes([len(item["audio"]) / rate for item in items], pass_seconds(self.device))
 
     def preprocess(
         self, input_, language=None, korean_dictionary=None, max_align_seconds=None, progress=False
@@ -202,7 +241,7 @@ class ForcedAlignmentPipeline(Pipeline):
             logits, input_ids, _ = self._slot_scores(model_inputs["windows"])
             clips = slot_logits(logits, input_ids, self.model.config.timestamp_token_id)
             return {"logits": [_OnDevice(clip) for clip in clips]}
-        # a text without words has no slots, and nothing to ask the model
+        # a text without words has no slots
         items = [item for item in model_inputs["items"] if item["words"]]
         if items:
             logits, input_ids, word_lists = self._slot_scores(items)
@@ -275,3 +314,10 @@ class _OnDevice:
 
 def _as_batch(items: list[dict]) -> dict[str, list[dict]]:
     return {"items": items}
+
+
+def _close(batch: dict[str, list[dict]]) -> None:
+    """Lets go of the files of long recordings; of those that were aligned it is done already."""
+    for item in batch["items"]:
+        if "stream" in item:
+            item["stream"].close()

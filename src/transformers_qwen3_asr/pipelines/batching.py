@@ -1,0 +1,69 @@
+"""How a pipeline's batches become forward passes of bounded size, and the next one is read while one computes."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import torch
+
+Element = TypeVar("Element")
+
+#: Seconds of audio, padding included, in one forward pass on a CPU.
+CPU_PASS_SECONDS = 60.0
+#: The same on a GPU: 64 clips of a minute are one pass (3,840 s).
+GPU_PASS_SECONDS = 4096.0
+
+_END: Any = object()
+
+
+def pass_seconds(device: torch.device) -> float:
+    """Seconds of audio, padding included, that one forward pass on `device` may hold."""
+    return CPU_PASS_SECONDS if device.type == "cpu" else GPU_PASS_SECONDS
+
+
+def passes(seconds: Sequence[float], budget: float) -> list[list[int]]:
+    """
+    The places of clips in forward passes: similar lengths together, the longest first, so that what does not fit into
+    the memory shows at once.
+
+    Args:
+        seconds: each clip's length.
+        budget: how many seconds a pass may hold at most. Features are padded, so that a pass holds as many times its
+            longest clip as it has clips. A clip that is longer than the budget goes alone.
+    """
+    groups: list[list[int]] = []
+    for place in sorted(range(len(seconds)), key=lambda place: seconds[place], reverse=True):
+        if groups and seconds[groups[-1][0]] * (len(groups[-1]) + 1) <= budget:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    return groups
+
+
+def reads_ahead(device: torch.device, workers: int) -> bool:
+    """
+    Whether the next batch is read in a thread while one computes: not on a CPU, where reading would take a core from
+    the model, and not where the `DataLoader` has `workers`, which read ahead by themselves.
+    """
+    return device.type != "cpu" and not workers
+
+
+def ahead(elements: Iterable[Element], drop: Callable[[Element], None] | None = None) -> Iterator[Element]:
+    """
+    Yields `elements`; while the consumer has one, a thread takes the next, and no more than that.
+
+    Nothing is taken before the first is asked for. What `elements` raises is raised where the element would have been.
+    When the generator is closed early, it waits for the element that is being taken, and gives it to `drop`; no thread
+    is left.
+    """
+    iterator = iter(elements)
+    with ThreadPoolExecutor(1, "read-ahead") as reader:
+        taken = reader.submit(next, iterator, _END)
+        try:
+            while (element := taken.result()) is not _END:
+                taken = reader.submit(next, iterator, _END)
+                yield element
+        finally:
+            unseen = None if taken.cancel() or taken.exception() else taken.result()
+            if drop is not None and unseen is not None and unseen is not _END:
+                drop(unseen)
