@@ -94,6 +94,8 @@ LEVERS = {
     "channels-last": lambda: setattr(audio_encoder, "_channels_last", lambda chunks: chunks.unsqueeze(1)),
     "small-convolutions": lambda: setattr(audio_encoder, "CPU_CONVOLUTION_BYTES", 2**40),
     "memory-saving": lambda: (
+        setattr(text_model, "may_recompute", lambda layer: False),
+        setattr(audio_encoder, "may_recompute", lambda layer: False),
         setattr(text_model.Qwen3ASRTextNorm, "forward", text_model.Qwen3RMSNorm.forward),
         setattr(text_model.Qwen3ASRTextMLP, "forward", text_model.Qwen3MLP.forward),
     ),

@@ -17,7 +17,7 @@ PARTS = {
     "configuration": ("configuration_qwen3_asr", "configuration_base"),
     "modeling": (
         *("modeling_qwen3_asr", "text_model_qwen3_asr", "audio_encoder_qwen3_asr"),
-        *("packing", "block_attention", "loading"),
+        *("packing", "block_attention", "recomputation", "loading"),
     ),
     "audio": ("audio", "audio_streams"),
     "alignment": ("alignment.",),

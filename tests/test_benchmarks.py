@@ -34,6 +34,7 @@ def test_levers_can_be_taken_away(throughput, monkeypatch, capsys):
     """Each one's place in the package is still there, and without it the same comes out."""
     for place, name in ((throughput.packing, "serves"), (throughput.audio_encoder, "_channels_last"),
                         (throughput.audio_encoder, "CPU_CONVOLUTION_BYTES"),
+                        (throughput.audio_encoder, "may_recompute"), (throughput.text_model, "may_recompute"),
                         (throughput.text_model.Qwen3ASRTextModel, "packs"),
                         (throughput.text_model.Qwen3ASRTextNorm, "forward"),
                         (throughput.text_model.Qwen3ASRTextMLP, "forward")):  # fmt: skip

@@ -7,12 +7,15 @@ ones; what differs is that all windows of a batch go through one attention call,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from transformers.activations import ACT2FN
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
@@ -27,6 +30,7 @@ from transformers.utils.generic import is_flash_attention_requested
 
 from .configuration_qwen3_asr import Qwen3ASRAudioEncoderConfig, audio_token_lengths
 from .packing import attend_in_runs
+from .recomputation import may_recompute, recomputing
 
 #: Bytes that the largest layer of a batch of chunks may take on a CPU.
 CPU_CONVOLUTION_BYTES = 2**25
@@ -152,17 +156,30 @@ class Qwen3ASRAudioEncoderLayer(Qwen3OmniMoeAudioEncoderLayer):
 
     def forward(self, hidden_states: torch.Tensor, windows: AttentionWindows, **kwargs):
         """`(positions, d_model)` to the same and the attention weights, or `None`."""
+        lean = may_recompute(self)
         residual = hidden_states
-        hidden_states, weights = self.self_attn(self.self_attn_layer_norm(hidden_states), windows, **kwargs)
+        with _keeping_inputs(self.self_attn_layer_norm, hidden_states, lean) as normed:
+            hidden_states, weights = self.self_attn(normed, windows, **kwargs)
         hidden_states = residual + F.dropout(hidden_states, self.dropout, self.training)
         residual = hidden_states
-        hidden_states = self.activation_fn(self.fc1(self.final_layer_norm(hidden_states)))
-        hidden_states = F.dropout(hidden_states, self.activation_dropout, self.training)
-        hidden_states = residual + F.dropout(self.fc2(hidden_states), self.dropout, self.training)
+        with _keeping_inputs(self.final_layer_norm, hidden_states, lean) as normed:
+            inner = self.fc1(normed)
+        dropped = self.activation_dropout > 0 and self.training  # which cannot be drawn again
+        with _keeping_inputs(self.activation_fn, inner, lean and not dropped) as active:
+            hidden_states = self.fc2(F.dropout(active, self.activation_dropout, self.training))
+        hidden_states = residual + F.dropout(hidden_states, self.dropout, self.training)
         if hidden_states.dtype == torch.float16:  # as the library: half precision overflows in deep encoders
             limit = torch.finfo(hidden_states.dtype).max - 1000
             hidden_states = hidden_states.clamp(min=-limit, max=limit)
         return hidden_states, weights
+
+
+@contextmanager
+def _keeping_inputs(function: Callable, states: torch.Tensor, lean: bool) -> Iterator[torch.Tensor]:
+    """`function(states)`, which where it is `lean` is recomputed for the backward pass instead of being kept."""
+    result, states = function(states), states.detach()
+    with recomputing((result, lambda: function(states))) if lean else nullcontext():
+        yield result
 
 
 def build_encoder_modules(encoder: nn.Module, config: Qwen3ASRAudioEncoderConfig) -> None:
@@ -202,14 +219,29 @@ class AudioEncoderForward:
         """
         # Channels last: with one channel the strides alone say so, and the convolutions go on as they begin.
         hidden = _channels_last(chunks)
-        for convolution in (self.conv2d1, self.conv2d2, self.conv2d3):
-            # elementwise work is faster on what looks contiguous
-            hidden = F.gelu(convolution(hidden).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-            if heard is not None:
-                heard = (heard - 1) // 2 + 1
-                inside = torch.arange(hidden.shape[-1], device=hidden.device) < heard[:, None]
-                hidden = hidden * inside[:, None, None].to(hidden.dtype)
-        hidden = self.conv_out(hidden.permute(0, 3, 1, 2).flatten(2))
+        lean = may_recompute(self)
+        with ExitStack() as kept:
+            for convolution in (self.conv2d1, self.conv2d2, self.conv2d3):
+                inside = None
+                if heard is not None:
+                    heard = (heard - 1) // 2 + 1
+                    inside = torch.arange((hidden.shape[-1] + 1) // 2, device=hidden.device) < heard[:, None]
+
+                def active(states, inside=inside):
+                    # elementwise work is faster on what looks contiguous
+                    states = F.gelu(states.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+                    return states if inside is None else states * inside[:, None, None].to(states.dtype)
+
+                def whole(states, convolution=convolution, active=active):
+                    return active(convolution(states))
+
+                if lean and convolution.in_channels == 1:  # cheaper to compute again than its output is to keep
+                    step, states = partial(checkpoint, whole, use_reentrant=False, preserve_rng_state=False), hidden
+                else:
+                    step, states = active, convolution(hidden)
+                kept.close()
+                hidden = kept.enter_context(_keeping_inputs(step, states, lean))
+            hidden = self.conv_out(hidden.permute(0, 3, 1, 2).flatten(2))
         table = self.positional_embedding(hidden.shape[1])
         return hidden + table.to(hidden)
 

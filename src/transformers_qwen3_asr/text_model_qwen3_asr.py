@@ -5,10 +5,12 @@ What is added to a layer is added by subclass. A layer that is not given a `pack
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 import torch.nn.functional as F
+from torch.autograd.function import once_differentiable
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.qwen3.modeling_qwen3 import (
     Qwen3Attention,
@@ -23,15 +25,44 @@ from transformers.models.qwen3.modeling_qwen3 import (
 from .configuration_qwen3_asr import Qwen3ASRTextConfig
 from .loading import StrictCheckpointMixin
 from .packing import Packing, causal_attention
+from .recomputation import may_recompute, recomputing
+
+
+class _RootMeanSquare(torch.autograd.Function):
+    """`states / sqrt(mean(states ** 2) + epsilon) * weight`, which keeps the states and one number a row."""
+
+    @staticmethod
+    def forward(ctx, states, weight, epsilon):
+        wide = torch.promote_types(states.dtype, torch.float32)
+        mean = torch.linalg.vector_norm(states, dim=-1, keepdim=True, dtype=wide).square_() / states.shape[-1]
+        scale = mean.add_(epsilon).rsqrt_()
+        ctx.save_for_backward(states, weight, scale)
+        return (states * scale).to(states.dtype) * weight
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        states, weight, scale = ctx.saved_tensors
+        normed, gradient = states * scale, gradient.to(scale.dtype)
+        for_weight = (gradient * normed).flatten(0, -2).sum(0).to(weight.dtype) if ctx.needs_input_grad[1] else None
+        gradient = gradient * weight
+        along = torch.linalg.vecdot(gradient, normed).unsqueeze(-1) / states.shape[-1]
+        return gradient.sub_(normed.mul_(along)).mul_(scale).to(states.dtype), for_weight, None
 
 
 class Qwen3ASRTextNorm(Qwen3RMSNorm):
-    """Root mean square norm as one operation in training: the library's keeps float32 copies for the backward pass."""
+    """Root mean square norm that keeps no float32 copies for the backward pass, as the library's does."""
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         if torch.is_grad_enabled() or hidden_states.is_cuda:
-            return F.rms_norm(hidden_states, self.weight.shape, self.weight, self.variance_epsilon)
+            return self.at_once(hidden_states)
         return super().forward(hidden_states)
+
+    def at_once(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        if hidden_states.device.type == "cpu" and not torch.compiler.is_compiling():
+            return _RootMeanSquare.apply(hidden_states, self.weight, self.variance_epsilon)
+        # one kernel on a GPU; on a CPU a composite, and what it keeps is in float32
+        return F.rms_norm(hidden_states, self.weight.shape, self.weight, self.variance_epsilon)
 
 
 class _GatedSiLU(torch.autograd.Function):
@@ -49,10 +80,17 @@ class _GatedSiLU(torch.autograd.Function):
 
 
 class Qwen3ASRTextMLP(Qwen3MLP):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, lean: bool = False) -> torch.Tensor:
+        """`lean`: recompute for the backward pass (`recomputation`)."""
         if self.config.hidden_act != "silu" or torch.compiler.is_compiling():
             return super().forward(x)
-        return self.down_proj(_GatedSiLU.apply(self.gate_proj(x), self.up_proj(x)))
+        gate, up = self.gate_proj(x), self.up_proj(x)
+        product = _GatedSiLU.apply(gate, up)
+        if not lean:
+            return self.down_proj(product)
+        gate, up = gate.detach(), up.detach()
+        with recomputing((product, lambda: F.silu(gate).mul_(up))):
+            return self.down_proj(product)
 
 
 class Qwen3ASRTextAttention(Qwen3Attention):
@@ -63,40 +101,65 @@ class Qwen3ASRTextAttention(Qwen3Attention):
         attention_mask: torch.Tensor | None,
         packing: Packing | None = None,
         kept: torch.Tensor | None = None,
+        lean: bool = False,
         **kwargs,
     ):
-        """Packed rows `(1, tokens, hidden)` to the same, or to the `kept` ones of them; else as the library's."""
+        """Packed rows `(1, tokens, hidden)` to the same, or to the `kept` ones of them; else as the library's. `lean`:
+        recompute for the backward pass (`recomputation`)."""
         if packing is None:
             return super().forward(hidden_states, position_embeddings, attention_mask, **kwargs)
         shape = (*hidden_states.shape[:-1], -1, self.head_dim)
-        query = self.q_norm(self.q_proj(hidden_states).view(shape)).transpose(1, 2)
-        key = self.k_norm(self.k_proj(hidden_states).view(shape)).transpose(1, 2)
-        value = self.v_proj(hidden_states).view(shape).transpose(1, 2)
-        query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
+        query, key, value = (proj(hidden_states).view(shape) for proj in (self.q_proj, self.k_proj, self.v_proj))
+
+        def again(norm: Qwen3ASRTextNorm, states: torch.Tensor) -> torch.Tensor:
+            states = norm.at_once(states).transpose(1, 2)
+            return apply_rotary_pos_emb(states, states[:, :0], *position_embeddings)[0]
+
+        plain = query.detach(), key.detach()
+        states = self.q_norm(query).transpose(1, 2), self.k_norm(key).transpose(1, 2)
+        query, key = apply_rotary_pos_emb(*states, *position_embeddings)
         attend: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation, eager_attention_forward
         )
-        output = causal_attention(
-            self,
-            (query, key, value),
-            packing,
-            attend,
-            scaling=self.scaling,
-            dropout=self.attention_dropout if self.training else 0.0,
-        ).flatten(1)
+        pairs = (query, lambda: again(self.q_norm, plain[0])), (key, lambda: again(self.k_norm, plain[1]))
+        with recomputing(*pairs) if lean else nullcontext():
+            output = causal_attention(
+                self,
+                (query, key, value.transpose(1, 2)),
+                packing,
+                attend,
+                scaling=self.scaling,
+                dropout=self.attention_dropout if self.training else 0.0,
+            ).flatten(1)
         return self.o_proj(output[None] if kept is None else output[None, kept]), None
 
 
 class Qwen3ASRTextLayer(Qwen3DecoderLayer):
     def forward(self, hidden_states: torch.Tensor, packing: Packing | None = None, **kwargs) -> torch.Tensor:
         """As the library's; in the last layer of a packed batch with kept tokens, those alone come out of it."""
-        attention = self.self_attn
-        if packing is None or packing.kept is None or attention.layer_idx + 1 < attention.config.num_hidden_layers:
-            return super().forward(hidden_states, **kwargs if packing is None else {**kwargs, "packing": packing})
-        kept = packing.on("kept", hidden_states.device)
-        attended, _ = attention(self.input_layernorm(hidden_states), packing=packing, kept=kept, **kwargs)
-        hidden_states = hidden_states[:, kept] + attended
-        return hidden_states + self.mlp(self.post_attention_layernorm(hidden_states))
+        if packing is None:
+            return super().forward(hidden_states, **kwargs)
+        attention, kept = self.self_attn, None
+        norms = self.input_layernorm, self.post_attention_layernorm, attention.q_norm, attention.k_norm
+        # not where somebody has put something else in their place
+        own = isinstance(self.mlp, Qwen3ASRTextMLP) and all(isinstance(norm, Qwen3ASRTextNorm) for norm in norms)
+        lean = own and may_recompute(self)
+        if packing.kept is not None and attention.layer_idx + 1 == attention.config.num_hidden_layers:
+            kept = packing.on("kept", hidden_states.device)
+        with _normed(self.input_layernorm, hidden_states, lean) as states:
+            attended, _ = attention(states, packing=packing, kept=kept, lean=lean, **kwargs)
+        hidden_states = (hidden_states if kept is None else hidden_states[:, kept]) + attended
+        with _normed(self.post_attention_layernorm, hidden_states, lean) as states:
+            return hidden_states + (self.mlp(states, lean) if lean else self.mlp(states))
+
+
+@contextmanager
+def _normed(norm: Qwen3ASRTextNorm, hidden_states: torch.Tensor, lean: bool) -> Iterator[torch.Tensor]:
+    """Normed states, which where it is `lean` are not kept for the backward pass."""
+    states = norm(hidden_states)
+    hidden_states = hidden_states.detach()
+    with recomputing((states, lambda: norm.at_once(hidden_states))) if lean else nullcontext():
+        yield states
 
 
 #: The library's classes and what stands in for them here.

@@ -1,0 +1,70 @@
+"""Less kept for the backward pass: what is cheap to compute is computed again there.
+
+Autograd keeps the inputs of every matrix product, although many of them are one elementwise step away from something
+that it keeps as well: normed states from the states, the gated product from its factors, rotated queries from the
+queries. While `recomputing` is entered, such a tensor is not kept. No matrix product is done twice, unlike with
+gradient checkpointing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import torch
+
+_top_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
+
+
+def may_recompute(layer: torch.nn.Module) -> bool:
+    """
+    Whether tensors of `layer` may be recomputed now: where a backward pass will come, and nobody else decides what is
+    kept for it. Gradient checkpointing keeps nothing anyway, and what is kept here would only hold its memory.
+    """
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return False
+    checkpointed = getattr(layer, "gradient_checkpointing", False) and layer.training
+    return not checkpointed and (_top_hooks is None or _top_hooks(True) is None)
+
+
+class _Recomputed:
+    """One tensor that is not kept: made when it is first asked for, and let go when all that wanted it have had it."""
+
+    def __init__(self, compute: Callable[[], torch.Tensor]):
+        self.compute = compute
+        self.wanted = self.left = 0
+        self.value: torch.Tensor | None = None
+
+    def get(self) -> torch.Tensor:
+        if self.value is None:
+            with torch.no_grad():
+                self.value, self.left = self.compute(), self.wanted
+        value, self.left = self.value, self.left - 1
+        if self.left <= 0:
+            self.value = None
+        return value
+
+
+@contextlib.contextmanager
+def recomputing(*pairs: tuple[torch.Tensor, Callable[[], torch.Tensor]]) -> Iterator[None]:
+    """
+    Of each `(tensor, compute)`, what autograd wants to keep of `tensor`, views included, is not kept: `compute` makes
+    it again, with the same values in the same layout.
+    """
+    made = {tensor.untyped_storage().data_ptr(): _Recomputed(compute) for tensor, compute in pairs}
+
+    def pack(kept: torch.Tensor):
+        source = made.get(kept.untyped_storage().data_ptr())
+        if source is None:
+            return kept
+        source.wanted += 1
+        return source, kept.size(), kept.stride(), kept.storage_offset()
+
+    def unpack(kept):
+        if isinstance(kept, torch.Tensor):
+            return kept
+        source, *layout = kept
+        return source.get().as_strided(*layout)
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        yield
