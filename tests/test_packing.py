@@ -315,13 +315,13 @@ def test_both_ways_of_bfloat16_on_a_cpu(monkeypatch):
     torch.testing.assert_close(*results, **CLOSE[torch.bfloat16])
 
 
-def test_block_attention_is_for_one_thread_and_bfloat16(monkeypatch):
+def test_block_attention_is_for_few_threads_and_bfloat16(monkeypatch):
     monkeypatch.setattr(blocks, "_products_without_tiles", lambda: True)
     served = {}
-    for threads in (1, 2):
+    for threads in (1, 2, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         served[threads] = [blocks.serves(torch.zeros(1, dtype=dtype)) for dtype in (torch.bfloat16, torch.float32)]
-    assert served == {1: [True, False], 2: [False, False]}
+    assert served == {1: [True, False], 2: [True, False], 3: [False, False]}
 
 
 @pytest.mark.gpu
