@@ -93,18 +93,19 @@ def test_ahead_takes_one_and_no_more():
 
 def test_ahead_closed_early():
     """The element that is being taken is waited for and dropped; no thread stays."""
-    drawn, dropped, go_on = [], [], threading.Event()
+    drawn, dropped, begun, go_on = [], [], threading.Event(), threading.Event()
 
     def source():
         for number in range(5):
             if number == 2:
+                begun.set()
                 go_on.wait(20)
             drawn.append(number)
             yield number
 
     elements = ahead(source(), dropped.append)
     assert next(elements) == 0 and next(elements) == 1
-    assert len(readers()) == 1
+    assert begun.wait(20) and len(readers()) == 1
     threading.Timer(0.1, go_on.set).start()
     elements.close()
     assert drawn == [0, 1, 2] and dropped == [2]
