@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from throughput_measuring import Device, Split, arithmetic
 from throughput_models import TOKEN_IDS, Pair, make_pair, waveform, words
+from throughput_qwen_asr import QwenASR
 from transformers.models.qwen3_asr.processing_qwen3_asr import _fix_timestamps
 
 from transformers_qwen3_asr import audio_encoder_qwen3_asr as audio_encoder
@@ -76,7 +77,7 @@ TINY_CASES = {
     "training": Case("training step, mixed 2, 1 to 3 s", (3, 1), training=True),
 }
 ALIGNING = (
-    "| case | ours, audio s/s | native, audio s/s | ours / native | peak GiB, ours / native "
+    "| case | ours, audio s/s | native, audio s/s | qwen-asr, audio s/s | ours / native | peak GiB, ours / native "
     "| of the arithmetic's speed, ours / native | inputs · encoder · LM · head · decode in %, ours | the same, native "
     "|"
 )
@@ -113,8 +114,8 @@ def gib(*values: float | None) -> str:
 class Aligning:
     """One case of alignment on both models."""
 
-    def __init__(self, pair: Pair, case: Case, device: Device):
-        self.pair, self.case, self.device = pair, case, device
+    def __init__(self, pair: Pair, case: Case, device: Device, other: QwenASR | None = None):
+        self.pair, self.case, self.device, self.other = pair, case, device, other
         self.clips = [waveform(s, i) for i, s in enumerate(case.seconds)]
         self.texts = [words(max(1, round(WORDS_A_SECOND * s)), i) for i, s in enumerate(case.seconds)]
         self.pipeline = pair.pipeline
@@ -151,16 +152,23 @@ class Aligning:
             mean, most = max(mean, apart.square().mean().sqrt().item()), max(most, apart.abs().max().item())
         if not (mean <= APART[0] and most <= APART[1]):
             sys.exit(f"{self.case.name}: logits are {mean:.3f} apart, {most:.3f} at most; not the same model")
-        if [len(result["chunks"]) for result in self.ours()] != [len(w) for w in word_lists]:
+        counts = [len(result["chunks"]) for result in self.ours()]
+        if counts != [len(w) for w in word_lists]:
             sys.exit(f"{self.case.name}: not the same words")
+        # of qwen-asr the words alone: it keeps the encoder's windows apart only with flash attention
+        if self.other is not None and self.other.align(self.clips, self.texts)[1] != counts:
+            sys.exit(f"{self.case.name}: not qwen-asr's words")
         return f"{self.case.name}: logits {mean:.4f} of a standard deviation apart, {most:.3f} at most"
 
     def row(self, repeats: int, rate: float) -> str:
         seconds, config = sum(self.case.seconds), self.pair.ours.config
-        times: dict[str, list[float]] = {"ours": [], "native": []}
+        times: dict[str, list[float]] = {"ours": [], "native": [], "qwen-asr": []}
         for _ in range(repeats):
             times["native"].append(self.device.timed(self.native)[0])
             times["ours"].append(self.device.timed(self.ours)[0])
+            if self.other is not None:
+                times["qwen-asr"].append(self.other.align(self.clips, self.texts)[0])
+        third = f"{seconds / statistics.median(times['qwen-asr']):.2f}" if self.other is not None else "–"
         ours, native = (statistics.median(times[name]) for name in ("ours", "native"))
         thinker, other = self.pair.ours.thinker, self.pair.native
         peaks, splits = [], []
@@ -178,7 +186,7 @@ class Aligning:
                    (inputs["input_ids"] == TIMESTAMP).sum(-1).tolist())  # fmt: skip
         floor = sum(arithmetic(config, *row) for row in rows) / rate
         return (
-            f"| {self.case.name} | {seconds / ours:.2f} | {seconds / native:.2f} | {native / ours:.2f} "
+            f"| {self.case.name} | {seconds / ours:.2f} | {seconds / native:.2f} | {third} | {native / ours:.2f} "
             f"| {gib(*peaks)} | {floor / ours:.0%} / {floor / native:.0%} | {splits[0]} | {splits[1]} |"
         )
 
@@ -271,6 +279,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, help="CPU threads; default: PyTorch's")
     parser.add_argument("--cpu-time", action="store_true", help="count processor seconds: for a machine that is busy")
     parser.add_argument("--attn", default="sdpa", help="attention implementation of both models; default: sdpa")
+    parser.add_argument("--qwen-asr-python", help="an interpreter with qwen-asr, which is measured, too")
     parser.add_argument("--without", action="append", default=[], choices=LEVERS, help="what ours is to do without")
     parser.add_argument(
         "--tiny", action="store_true", help="few and narrow layers, short clips: a test of this script"
@@ -299,6 +308,10 @@ def main(arguments: list[str] | None = None) -> None:
         LEVERS[lever]()
         print(f"Ours without {lever}.\n")
     pair = make_pair(device.device, dtype, options.tiny, options.attn)
+    other = None
+    if options.qwen_asr_python:
+        threads = torch.get_num_threads()
+        other = QwenASR(options.qwen_asr_python, pair.ours, pair.processor, threads, options.cpu_time)
     checks, tables = [], {}
     for name, case in cases.items():
         if options.case and name not in options.case:
@@ -306,10 +319,12 @@ def main(arguments: list[str] | None = None) -> None:
         kind, header = (
             (Repair, REPAIRING) if case.slots else (Training, TRAINING) if case.training else (Aligning, ALIGNING)
         )
-        run = kind(pair, case, device)
+        run = kind(pair, case, device, other) if kind is Aligning else kind(pair, case, device)
         checks.append(run.check())
         tables.setdefault(header, []).append(run.row(repeats, rate))
         print(tables[header][-1], file=sys.stderr, flush=True)
+    if other is not None:
+        other.close()
     for header, rows in tables.items():
         print("\n".join([rule(header), *rows]), end="\n\n")
     print("Checked before timing:", *checks, sep="\n- ")

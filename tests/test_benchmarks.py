@@ -1,6 +1,8 @@
 """The benchmarks run and check what they say; nothing is timed here."""
 
 import importlib
+import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -44,6 +46,26 @@ def test_levers_can_be_taken_away(throughput, monkeypatch, capsys):
     assert throughput.text_model.Qwen3ASRTextModel.packs is False
     printed = capsys.readouterr().out
     assert all(f"Ours without {lever}." in printed for lever in throughput.LEVERS)
+
+
+INTERPRETER = os.environ.get("QWEN_ASR_PYTHON")
+
+
+@pytest.mark.skipif(not INTERPRETER, reason="QWEN_ASR_PYTHON does not name an interpreter with qwen-asr==0.0.6")
+def test_qwen_asr_is_the_third_column(throughput, capsys):
+    arguments = ["--device", "cpu", "--tiny", "--repeats", "1", "--case", "mixed"]
+    throughput.main([*arguments, "--qwen-asr-python", INTERPRETER])
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| mixed")]
+    assert float(row.split(" | ")[3]) > 0
+    throughput.main(arguments)
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| mixed")]
+    assert row.split(" | ")[3] == "–"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("qwen_asr") is not None, reason="qwen-asr is installed here")
+def test_an_interpreter_without_qwen_asr_is_named(throughput):
+    with pytest.raises(RuntimeError, match="does not run qwen-asr"):
+        throughput.main(["--device", "cpu", "--tiny", "--case", "single", "--qwen-asr-python", sys.executable])
 
 
 def test_another_model_is_noticed(throughput):
