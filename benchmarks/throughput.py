@@ -20,14 +20,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from throughput_levers import LEVERS, without, worth
 from throughput_measuring import Device, Split, arithmetic
 from throughput_models import TOKEN_IDS, Pair, make_pair, waveform, words
 from throughput_qwen_asr import QwenASR
 from transformers.models.qwen3_asr.processing_qwen3_asr import _fix_timestamps
 
-from transformers_qwen3_asr import audio_encoder_qwen3_asr as audio_encoder
-from transformers_qwen3_asr import packing
-from transformers_qwen3_asr import text_model_qwen3_asr as text_model
 from transformers_qwen3_asr.alignment.decoding import repair_monotone
 from transformers_qwen3_asr.checkpoints import to_published_name
 
@@ -85,22 +83,8 @@ TRAINING = (
     "| case | ours, steps/s | native, steps/s | ours / native | peak GiB, ours / native | of it above the weights, "
     "ours / native | loss, ours / native |"
 )
+WORTH = "| case | ours without | time, times ours | GiB above the weights, without / ours |"
 REPAIRING = "| case | ours, ms | native, ms | native / ours |"
-
-
-#: What `--without` takes away from ours, to see what it is worth.
-LEVERS = {
-    "packing": lambda: setattr(text_model.Qwen3ASRTextModel, "packs", False),
-    "block-attention": lambda: setattr(packing, "serves", lambda query: False),
-    "channels-last": lambda: setattr(audio_encoder, "_channels_last", lambda chunks: chunks.unsqueeze(1)),
-    "small-convolutions": lambda: setattr(audio_encoder, "CPU_CONVOLUTION_BYTES", 2**40),
-    "memory-saving": lambda: (
-        setattr(text_model, "may_recompute", lambda layer: False),
-        setattr(audio_encoder, "may_recompute", lambda layer: False),
-        setattr(text_model.Qwen3ASRTextNorm, "forward", text_model.Qwen3RMSNorm.forward),
-        setattr(text_model.Qwen3ASRTextMLP, "forward", text_model.Qwen3MLP.forward),
-    ),
-}
 
 
 def rule(header: str) -> str:
@@ -190,6 +174,9 @@ class Aligning:
             f"| {gib(*peaks)} | {floor / ours:.0%} / {floor / native:.0%} | {splits[0]} | {splits[1]} |"
         )
 
+    def worth(self, repeats: int) -> list[str]:
+        return worth(self.case.name, self.device, self.ours, repeats)
+
 
 class Training:
     """One step on both models: forward, backward, optimizer. Labels are random, inputs made beforehand."""
@@ -230,6 +217,12 @@ class Training:
         if not (abs(loss - other) <= 0.01 * other and apart <= 0.03):
             sys.exit(f"{self.case.name}: losses {self.losses}, gradients' norms {apart:.3f} apart; not the same model")
         return f"{self.case.name}: losses {self.losses}, gradients' norms {apart:.4f} apart"
+
+    def worth(self, repeats: int) -> list[str]:
+        model = self.pair.ours.train()
+        rows = worth(self.case.name, self.device, lambda: self.step(model), repeats)
+        model.eval()
+        return rows
 
     def row(self, repeats: int, rate: float) -> str:
         ours, native = self.pair.ours, self.pair.native
@@ -281,6 +274,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--attn", default="sdpa", help="attention implementation of both models; default: sdpa")
     parser.add_argument("--qwen-asr-python", help="an interpreter with qwen-asr, which is measured, too")
     parser.add_argument("--without", action="append", default=[], choices=LEVERS, help="what ours is to do without")
+    parser.add_argument("--levers", action="store_true", help="also time ours without each of these, alone")
     parser.add_argument(
         "--tiny", action="store_true", help="few and narrow layers, short clips: a test of this script"
     )
@@ -304,10 +298,9 @@ def main(arguments: list[str] | None = None) -> None:
     print(
         f"{device}; {versions}; {options.dtype}, {options.attn}; a matrix product runs at {rate / 1e12:.2f} TFLOP/s\n"
     )
-    for lever in options.without:
-        LEVERS[lever]()
-        print(f"Ours without {lever}.\n")
     pair = make_pair(device.device, dtype, options.tiny, options.attn)
+    for lever in options.without:
+        print(f"Ours without {lever}.\n")
     other = None
     if options.qwen_asr_python:
         threads = torch.get_num_threads()
@@ -320,9 +313,12 @@ def main(arguments: list[str] | None = None) -> None:
             (Repair, REPAIRING) if case.slots else (Training, TRAINING) if case.training else (Aligning, ALIGNING)
         )
         run = kind(pair, case, device, other) if kind is Aligning else kind(pair, case, device)
-        checks.append(run.check())
-        tables.setdefault(header, []).append(run.row(repeats, rate))
+        with without(*options.without):
+            checks.append(run.check())
+            tables.setdefault(header, []).append(run.row(repeats, rate))
         print(tables[header][-1], file=sys.stderr, flush=True)
+        if options.levers and not case.slots:
+            tables.setdefault(WORTH, []).extend(run.worth(repeats))
     if other is not None:
         other.close()
     for header, rows in tables.items():

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from transformers_qwen3_asr.audio import load_audio
+from transformers_qwen3_asr.text_model_qwen3_asr import Qwen3ASRTextModel
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -32,20 +33,20 @@ def test_throughput_prints_every_case(throughput, capsys, dtype):
         assert f"- {name}: " in printed  # what was checked before timing
 
 
-def test_levers_can_be_taken_away(throughput, monkeypatch, capsys):
+def test_levers_can_be_taken_away(throughput, capsys):
     """Each one's place in the package is still there, and without it the same comes out."""
-    for place, name in ((throughput.packing, "serves"), (throughput.audio_encoder, "_channels_last"),
-                        (throughput.audio_encoder, "CPU_CONVOLUTION_BYTES"),
-                        (throughput.audio_encoder, "may_recompute"), (throughput.text_model, "may_recompute"),
-                        (throughput.text_model.Qwen3ASRTextModel, "packs"),
-                        (throughput.text_model.Qwen3ASRTextNorm, "forward"),
-                        (throughput.text_model.Qwen3ASRTextMLP, "forward")):  # fmt: skip
-        monkeypatch.setattr(place, name, getattr(place, name))  # put back when this test ends
-    without = [word for lever in throughput.LEVERS for word in ("--without", lever)]
-    throughput.main(["--device", "cpu", "--tiny", "--repeats", "1", "--case", "mixed", *without])
-    assert throughput.text_model.Qwen3ASRTextModel.packs is False
+    before = [getattr(place, name) for settings in throughput.LEVERS.values() for place, name, _ in settings]
+    with throughput.without(*throughput.LEVERS):
+        assert Qwen3ASRTextModel.packs is False
+    given = [word for lever in throughput.LEVERS for word in ("--without", lever)]
+    throughput.main(["--device", "cpu", "--tiny", "--repeats", "1", "--case", "mixed", "--case", "training", *given])
     printed = capsys.readouterr().out
     assert all(f"Ours without {lever}." in printed for lever in throughput.LEVERS)
+    throughput.main(["--device", "cpu", "--tiny", "--repeats", "1", "--case", "training", "--levers"])
+    printed = capsys.readouterr().out
+    assert all(f"| {lever} | " in printed for lever in throughput.LEVERS)
+    after = [getattr(place, name) for settings in throughput.LEVERS.values() for place, name, _ in settings]
+    assert after == before
 
 
 INTERPRETER = os.environ.get("QWEN_ASR_PYTHON")
