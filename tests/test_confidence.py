@@ -8,7 +8,14 @@ import torch
 from transformers import pipeline
 
 from transformers_qwen3_asr import bundled_model
-from transformers_qwen3_asr.alignment.confidence import FITS, RecordingFit, recording_fit, window, word_scores
+from transformers_qwen3_asr.alignment.confidence import (
+    FITS,
+    RecordingFit,
+    recording_fit,
+    scores_around,
+    window,
+    word_scores,
+)
 from transformers_qwen3_asr.audio import load_audio
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -169,3 +176,12 @@ def test_too_little_text_is_aligned_within_the_recording(align, reading):
     (chunk,) = align(reading, "And")["chunks"]
     start, end = chunk["timestamp"]
     assert 0 <= start < end <= len(reading) / 16000
+
+
+def test_scores_of_several_clips_are_those_of_each():
+    random = np.random.default_rng(2)
+    near = random.dirichlet(np.ones(9), size=14)[:, :3]
+    parts = [near[:2], near[2:8], near[8:]]
+    together = scores_around(near, np.array([0, 3, 6]))
+    assert np.array_equal(together, np.concatenate([scores_around(part) for part in parts]))
+    assert not np.array_equal(together, scores_around(near))  # a clip's last word is followed by none

@@ -8,7 +8,7 @@ import torch
 
 from transformers_qwen3_asr.alignment import joint_decoding
 from transformers_qwen3_asr.alignment.decoding import DECODINGS, decode_batch, decode_slots
-from transformers_qwen3_asr.alignment.joint_decoding import classes_within, joint_bins, joint_times
+from transformers_qwen3_asr.alignment.joint_decoding import classes_within, joint_bins, joint_times, shifted_rows
 
 
 def judged(scores, path):
@@ -71,8 +71,8 @@ def test_longer_clips_against_a_plain_dynamic_programme(outliers, monkeypatch):
     """Few contradictions are solved in blocks, many at once; both are the best path."""
     random = np.random.default_rng(1)
     at_once = []
-    whole = joint_decoding._never_falling_at_once
-    monkeypatch.setattr(joint_decoding, "_never_falling_at_once", lambda x: at_once.append(1) or whole(x))
+    whole = joint_decoding.never_falling_at_once
+    monkeypatch.setattr(joint_decoding, "never_falling_at_once", lambda x: at_once.append(1) or whole(x))
     for _ in range(60):
         words = int(random.integers(1, 50))
         bins = words + int(random.integers(2, 150))
@@ -87,6 +87,18 @@ def test_longer_clips_against_a_plain_dynamic_programme(outliers, monkeypatch):
         assert at_once
     elif outliers == 0.05:
         assert len(at_once) < 30
+
+
+@pytest.mark.parametrize("classes", [12, 30])
+def test_rows_from_where_their_words_may_begin(classes):
+    """Where all have as many classes as the longest clip from there on, and where they do not."""
+    scores = torch.arange(5.0 * classes).reshape(5, classes)
+    rows, steps, room = np.array([4, 1, 3]), np.array([0, 2, 5]), np.array([10, 10, 7])
+    expected = torch.full((3, 10), -torch.inf)
+    for line, row, step, width in zip(expected, rows, steps, room):
+        line[:width] = scores[row, step : step + width]
+    assert shifted_rows(scores, rows, steps, room).equal(expected)
+    assert shifted_rows(scores, rows[:2], steps[:2], room[:2]).equal(expected[:2])
 
 
 def test_a_constant_added_to_a_row_and_other_dtypes_change_nothing():

@@ -49,9 +49,20 @@ def word_scores(log_probabilities: torch.Tensor, bins: np.ndarray, segment_time:
 
     Returns: float64 `(words,)`.
     """
-    near = window(log_probabilities, bins, max(1, round(TOLERANCE / segment_time)))
+    return scores_around(window(log_probabilities, bins, tolerance_radius(segment_time)))
+
+
+def tolerance_radius(segment_time: float) -> int:
+    """How many classes on each side of a time count for it."""
+    return max(1, round(TOLERANCE / segment_time))
+
+
+def scores_around(near: np.ndarray, last: np.ndarray | int = -1) -> np.ndarray:
+    """`word_scores` from the probabilities around the classes alone: `(2 * words, 2 * tolerance_radius(...) + 1)`, as
+    `window` gives them; also of several clips one behind the other, where `last` are the last words of each."""
     start, end = near.sum(-1).clip(1e-9, 1.0).reshape(-1, 2).T
     following = np.append(start[1:], end[-1:])
+    following[last] = end[last]
     evidence = np.log([start, end, following])
     return np.exp(np.average(evidence, axis=0, weights=_WEIGHTS))
 

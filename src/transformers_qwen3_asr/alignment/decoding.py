@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
+from .batch_decoding import Clip, decode_together
 from .confidence import word_scores
 from .joint_decoding import best_classes, classes_within, joint_bins, joint_times
 from .pace import least_lengths
@@ -85,6 +86,14 @@ def slot_logits(logits: torch.Tensor, input_ids: torch.Tensor, timestamp_token_i
 
     Raises `ValueError` where the shapes do not fit each other.
     """
+    logits, counts = _packed_slots(logits, input_ids, timestamp_token_id)
+    return list(logits.split(counts))
+
+
+def _packed_slots(
+    logits: torch.Tensor, input_ids: torch.Tensor, timestamp_token_id: int
+) -> tuple[torch.Tensor, list[int]]:
+    """The scores at all slots, `(slots, classes)`, and how many slots each clip has."""
     slots = torch.as_tensor(input_ids) == timestamp_token_id
     if slots.ndim != 2:
         raise ValueError(f"input_ids have the shape {tuple(slots.shape)}; (batch, length) is expected")
@@ -94,9 +103,9 @@ def slot_logits(logits: torch.Tensor, input_ids: torch.Tensor, timestamp_token_i
             raise ValueError(
                 f"logits have the shape {tuple(logits.shape)}, which does not fit input_ids of {tuple(slots.shape)}"
             )
-        return list(logits[slots.to(logits.device)].split(counts))
+        return logits[slots.to(logits.device)], counts
     if logits.ndim == 2 and len(logits) == sum(counts):
-        return list(logits.split(counts))
+        return logits, counts
     raise ValueError(
         f"logits have the shape {tuple(logits.shape)}; (batch, length, classes) or ({sum(counts)} slots, classes) fit "
         f"these input_ids"
@@ -135,13 +144,7 @@ def decode_slots(
     Raises `ValueError` for NaN or +inf scores, a number of slots that is not twice the number of words, an unknown
     `decoding`, and a `duration` below 0.
     """
-    if decoding not in DECODINGS:
-        raise ValueError(f"decoding={decoding!r}: known are {', '.join(DECODINGS)}")
-    if duration is not None and not 0 <= duration < float("inf"):
-        raise ValueError(f"{name}: a duration of {duration!r} seconds")
-    if logits.ndim != 2 or len(logits) % 2 or (words is not None and len(logits) != 2 * words):
-        wanted = "an even number" if words is None else f"two for each of {words} words"
-        raise ValueError(f"{name} has scores of the shape {tuple(logits.shape)}: its slots should be {wanted}")
+    _check(logits.shape, words, name, decoding, duration)
     if len(logits) == 0:
         return np.zeros((0, 2)), np.zeros(0)
     logits = logits.detach()
@@ -150,32 +153,55 @@ def decode_slots(
         raise ValueError(f"{name}: the scores at slot {int(bad.nonzero()[0])} are not finite (NaN or inf)")
 
     if decoding == "joint":
-        limit = np.inf if duration is None else np.floor(duration * 1000 + 1e-6)
-        reach = classes_within(limit, timestamp_segment_time, len(logits) // 2)
-        bins = _joint_bins(log_probabilities, reach, timestamp_segment_time, lengths)
+        limit = _last_millisecond(duration)
+        bins = _joint_bins(logits, log_probabilities, limit, timestamp_segment_time, lengths)
         milliseconds = joint_times(log_probabilities, bins, timestamp_segment_time, limit)
     else:
         # float32 like qwen-asr's product, so that a fractional segment time is cut off at the same milliseconds
         raw = logits.float().argmax(dim=-1).float() * timestamp_segment_time
         milliseconds = np.array(repair_monotone(raw.tolist()), dtype=np.float64)
         bins = (milliseconds / timestamp_segment_time + 0.5).astype(np.int64).clip(max=logits.shape[-1] - 1)
-    times = np.round(milliseconds / 1000.0, 3).reshape(-1, 2)
-    return times, word_scores(log_probabilities, bins, timestamp_segment_time)
+    return _seconds(milliseconds), word_scores(log_probabilities, bins, timestamp_segment_time)
+
+
+def _check(shape: torch.Size, words: int | None, name: str, decoding: str, duration: float | None) -> None:
+    if decoding not in DECODINGS:
+        raise ValueError(f"decoding={decoding!r}: known are {', '.join(DECODINGS)}")
+    if duration is not None and not 0 <= duration < float("inf"):
+        raise ValueError(f"{name}: a duration of {duration!r} seconds")
+    if len(shape) != 2 or shape[0] % 2 or (words is not None and shape[0] != 2 * words):
+        wanted = "an even number" if words is None else f"two for each of {words} words"
+        raise ValueError(f"{name} has scores of the shape {tuple(shape)}: its slots should be {wanted}")
+
+
+def _last_millisecond(duration: float | None) -> float:
+    return np.inf if duration is None else np.floor(duration * 1000 + 1e-6)
+
+
+def _seconds(milliseconds: np.ndarray) -> np.ndarray:
+    """Words' starts and ends, `(words, 2)`."""
+    return np.round(milliseconds / 1000.0, 3).reshape(-1, 2)
 
 
 def _joint_bins(
-    log_probabilities: torch.Tensor, reach: int | None, segment_time: float, lengths: Sequence[float] | None
+    logits: torch.Tensor,
+    log_probabilities: torch.Tensor,
+    limit: float,
+    segment_time: float,
+    lengths: Sequence[float] | None,
 ) -> np.ndarray:
     """The joint path; with `lengths` a second one, where the first gives words less than they take at its pace."""
-    best = best_classes(log_probabilities[:, :reach])
-    bins = joint_bins(log_probabilities, reach, best=best)
+    # the model's own scores: probabilities are rounded, and what is equally good would depend on the device
+    scores = logits[:, : classes_within(limit, segment_time, len(logits) // 2)]
+    scores = scores if scores.dtype == torch.float64 else scores.float()
+    best = best_classes(scores)
+    bins = joint_bins(scores, best=best)
     if lengths is None:
         return bins
-    scores = word_scores(log_probabilities, bins, segment_time)
-    least = least_lengths(bins, scores, lengths, min(reach or np.inf, log_probabilities.shape[-1]))
+    least = least_lengths(bins, word_scores(log_probabilities, bins, segment_time), lengths, scores.shape[-1])
     if (bins[1::2] - bins[::2] >= least).all():
         return bins
-    return joint_bins(log_probabilities, reach, least, best)
+    return joint_bins(scores, least=least, best=best)
 
 
 def decode_batch(
@@ -191,14 +217,40 @@ def decode_batch(
     """`decode_slots` of each clip of a batch, from the model's `logits` in either form that `slot_logits` takes;
     `durations` holds the seconds of each recording, or `None` where they are not known, `lengths` those of each
     recording's words, or `None`."""
-    clips = slot_logits(logits, input_ids, timestamp_token_id)
-    durations = [None] * len(clips) if durations is None else durations
-    lengths = [None] * len(clips) if lengths is None else lengths
+    logits, counts = _packed_slots(logits, input_ids, timestamp_token_id)
+    durations = [None] * len(counts) if durations is None else durations
+    lengths = [None] * len(counts) if lengths is None else lengths
     for what, values in (("word lists", word_counts), ("durations", durations), ("lists of lengths", lengths)):
-        if len(clips) != len(values):
-            raise ValueError(f"there are {len(values)} {what} for {len(clips)} clips")
+        if len(counts) != len(values):
+            raise ValueError(f"there are {len(values)} {what} for {len(counts)} clips")
+    if decoding == "joint" and _in_few_calls(logits):
+        return _decode_together(logits, counts, word_counts, timestamp_segment_time, durations, lengths)
     return [
         # a clip without words has had one pair of slots in native transformers' prompt
         decode_slots(clip if words else clip[:0], words, timestamp_segment_time, f"clip {i}", decoding, *limits)
-        for i, (clip, words, *limits) in enumerate(zip(clips, word_counts, durations, lengths))
+        for i, (clip, words, *limits) in enumerate(zip(logits.split(counts), word_counts, durations, lengths))
     ]
+
+
+def _in_few_calls(logits: torch.Tensor) -> bool:
+    """Whether clips are decoded together: on a GPU calls and waits take the time, on a CPU the work itself does."""
+    return logits.device.type != "cpu"
+
+
+def _decode_together(
+    logits: torch.Tensor,
+    counts: Sequence[int],
+    word_counts: Sequence[int],
+    segment_time: float,
+    durations: Sequence[float | None],
+    lengths: Sequence[Sequence[float] | None],
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    clips, row = [], 0
+    for i, (count, words, duration) in enumerate(zip(counts, word_counts, durations)):
+        _check(torch.Size((count if words else 0, logits.shape[-1])), words, f"clip {i}", "joint", duration)
+        clips.append(Clip(f"clip {i}", row, words, _last_millisecond(duration), lengths[i]))
+        row += count
+    found = iter(decode_together(logits.detach(), [clip for clip in clips if clip.words], segment_time))
+    none = np.zeros(0), np.zeros(0)
+    answers = [next(found) if clip.words else none for clip in clips]
+    return [(_seconds(milliseconds), scores) for milliseconds, scores in answers]

@@ -1,6 +1,6 @@
 """The most probable classes of all of a clip's slots together, under the order that words have."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -43,21 +43,26 @@ def joint_bins(
 
     Returns: int64 `(2 * words,)`.
     """
-    slots, classes = logits.shape
-    bins = classes if bins is None else min(bins, classes)
+    logits = logits[:, :bins]
+    slots, bins = logits.shape
     if bins - slots // 2 < 1:
-        return _crowded(logits[:, :bins])
+        return _crowded(logits)
     if least is None or bins - least.sum() < 1:
         least = np.ones(slots // 2, dtype=np.int64)
-    steps = np.repeat(np.cumsum(least), 2)
-    steps[::2] -= least
-    room = bins - int(steps[-1])
-    best = best_classes(logits[:, :bins]) if best is None else best
-    path = _ordered_path(logits, best, steps, room)
+    steps = first_classes(least)
+    room = np.full(slots, bins - steps[-1])
+    path = _ordered_path(logits, best_classes(logits) if best is None else best, steps, room)
     if logits[torch.arange(slots), torch.from_numpy(path)].isneginf().any():
-        floored = _floored(logits[:, :bins])
+        floored = _floored(logits)
         path = _ordered_path(floored, best_classes(floored), steps, room)
     return path
+
+
+def first_classes(least: np.ndarray) -> np.ndarray:
+    """What the words up to each slot must have lasted, int64 `(2 * words,)`, where they last so many classes each."""
+    steps = np.repeat(np.cumsum(least), 2)
+    steps[::2] -= least
+    return steps
 
 
 def best_classes(logits: torch.Tensor) -> np.ndarray:
@@ -93,12 +98,22 @@ def joint_times(
 
     Returns: milliseconds, float64 `(2 * words,)`, whole numbers.
     """
+    return times_around(window(log_probabilities, bins, fine_radius(segment_time)), bins, segment_time, limit)
+
+
+def fine_radius(segment_time: float) -> int:
+    """How many classes on each side of the one chosen its time is read from."""
+    return max(1, round(FINE / segment_time))
+
+
+def times_around(near: np.ndarray, bins: np.ndarray, segment_time: float, limit: float = np.inf) -> np.ndarray:
+    """`joint_times` from the probabilities around `bins` alone: `(2 * words, 2 * fine_radius(segment_time) + 1)`, as
+    `confidence.window` gives them."""
     words = len(bins) // 2
     steps = (np.arange(len(bins)) + 1) // 2
     if (bins[1::2] == bins[::2]).any() or limit < words * segment_time:  # crowded: there is nothing to move
         return np.minimum(np.floor(bins * segment_time + 0.5), limit)
-    radius = max(1, round(FINE / segment_time))
-    near = window(log_probabilities, bins, radius)
+    radius = near.shape[-1] // 2
     total = near.sum(-1)
     offset = (near @ np.arange(-radius, radius + 1.0)) / np.where(total > 0, total, 1.0)
     moved = bins - steps + offset.clip(-0.5, 0.5)
@@ -107,32 +122,71 @@ def joint_times(
     return np.floor((moved + steps) * segment_time + 0.5)
 
 
-def _ordered_path(logits: torch.Tensor, best: np.ndarray, steps: np.ndarray, room: int) -> np.ndarray:
-    """`joint_bins` where there is room for all words, row s from class `steps[s]` on; the path may hold -inf."""
-    slots = len(logits)
+def _ordered_path(logits: torch.Tensor, best: np.ndarray, steps: np.ndarray, room: np.ndarray) -> np.ndarray:
+    """`joint_bins` where there is room for all words; the path may hold -inf."""
+
+    def solve(begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if ends[0] - begins[0] == len(logits):
+            scores = (logits if logits.dtype == torch.float64 else logits.float()).cpu().numpy()
+            shifted = [row[a:b] for row, a, b in zip(scores, steps, steps + room)]
+            return np.arange(len(logits)), never_falling_at_once(shifted)
+        rows, firsts = in_step(begins, ends)
+        scores = shifted_rows(logits, rows, steps[rows], room[rows])
+        return rows, never_falling(scores.tensor_split(firsts)).cpu().numpy()
+
+    return ordered_paths(best, steps, room, np.zeros(len(best), dtype=np.int64), solve)
+
+
+def ordered_paths(
+    best: np.ndarray,
+    steps: np.ndarray,
+    room: np.ndarray,
+    clip: np.ndarray,
+    solve: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+) -> np.ndarray:
+    """
+    The most probable classes of one or more clips, their slots one behind the other, each in its clip's order.
+
+    Args:
+        best: `(slots,)`, each slot's best class; looked for again where it is out of what the other words leave.
+        steps: `(slots,)`, the first class that the words before leave, as `first_classes` gives them for each clip.
+        room: `(slots,)`, how many classes there are from there on; at least 1, and the same for all slots of a clip.
+        clip: `(slots,)`, the number of each slot's clip, from 0 on and without gaps.
+        solve: is given where blocks of slots begin and end, and returns slots, in any order, with their places from
+            `steps` on: in each block those with the largest sum of scores that never fall.
+
+    Returns: int64 `(slots,)`.
+    """
+    firsts = np.flatnonzero(np.diff(clip, prepend=-1))
+    ends_of_clips = np.append(firsts[1:], len(clip))
+    counts = ends_of_clips - firsts
     path = best - steps
-    for s in np.flatnonzero((path < 0) | (path >= room)):  # the best is out of what the other words leave
-        path[s] = int(logits[s, steps[s] : steps[s] + room].argmax())
-    joined = np.zeros(slots - 1, dtype=bool)  # at [s], whether slots s and s + 1 are solved together
-    solved = 0
-    while (missed := np.flatnonzero(path[1:] < path[:-1])).size:
-        begins, ends = _grown(joined, missed)
-        size = int((ends - begins).sum())
-        solved += size
-        if size > slots // 2 or solved > slots:
-            scores = logits.cpu() if logits.dtype == torch.float64 else logits.float().cpu()
-            path = _never_falling_at_once([row[a : a + room] for row, a in zip(scores.numpy(), steps)])
-            break
-        rows, firsts = _in_step(begins, ends)
-        scores = torch.stack([logits[s, a : a + room] for s, a in zip(rows.tolist(), steps[rows].tolist())])
-        path[rows] = _never_falling(scores.tensor_split(firsts)).cpu().numpy()
+    if (outside := np.flatnonzero((path < 0) | (path >= room))).size:
+        slots, places = solve(outside, outside + 1)
+        path[slots] = places
+    joined = np.zeros(len(clip) - 1, dtype=bool)  # at [s], whether slots s and s + 1 are solved together
+    within = clip[1:] == clip[:-1]
+    solved = np.zeros(len(firsts))
+    while (missed := np.flatnonzero(within & (path[1:] < path[:-1]))).size:
+        owner = clip[missed]
+        begins, ends = _grown(joined, missed, firsts[owner], ends_of_clips[owner] - 1)
+        sizes = np.bincount(clip[begins], ends - begins, minlength=len(firsts))
+        solved += sizes
+        whole = (sizes > 0) & ((sizes > counts // 2) | (solved > counts))
+        parts = ~whole[clip[begins]]
+        begins, ends = np.append(begins[parts], firsts[whole]), np.append(ends[parts], ends_of_clips[whole])
+        slots, places = solve(begins, ends)
+        path[slots] = places
     return path + steps
 
 
-def _grown(joined: np.ndarray, missed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _grown(
+    joined: np.ndarray, missed: np.ndarray, first: np.ndarray, last: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """
     Puts constraints between the slots `missed` and their followers, and around them as many more as there are already
-    in the blocks that they join. Returns where the blocks that changed begin and end.
+    in the blocks that they join, but none beyond the slots `first` and `last` of the clip of each. Returns where the
+    blocks that changed begin and end.
     """
     slots = len(joined) + 1
     begins = np.flatnonzero(np.r_[True, ~joined])
@@ -140,16 +194,17 @@ def _grown(joined: np.ndarray, missed: np.ndarray) -> tuple[np.ndarray, np.ndarr
     left = np.searchsorted(begins, missed, side="right") - 1  # the block that ends at each missed constraint
     more = ends[left + 1] - begins[left] - 2
     change = np.zeros(slots, dtype=np.int64)
-    np.add.at(change, np.maximum(0, missed - more), 1)
-    np.add.at(change, np.minimum(slots - 1, missed + more + 1), -1)
+    np.add.at(change, np.maximum(first, missed - more), 1)
+    np.add.at(change, np.minimum(last, missed + more + 1), -1)
     joined |= np.cumsum(change)[:-1] > 0
     begins = np.flatnonzero(np.r_[True, ~joined])
     ends = np.r_[begins[1:], slots]
-    blocks = np.unique(np.searchsorted(begins, missed, side="right") - 1)
+    blocks = np.searchsorted(begins, missed, side="right") - 1
+    blocks = blocks[np.diff(blocks, prepend=-1) > 0]
     return begins[blocks], ends[blocks]
 
 
-def _in_step(begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, list[int]]:
+def in_step(begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, list[int]]:
     """
     The slots of all blocks, first those that are first in their block, then the second ones and so on, the longest
     block always in front; and where the second of these steps, the third and so on begin.
@@ -161,33 +216,51 @@ def _in_step(begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, list[int
     return rows, np.cumsum(active)[:-1].tolist()
 
 
-def _never_falling(steps: Sequence[torch.Tensor]) -> torch.Tensor:
+def shifted_rows(logits: torch.Tensor, rows: np.ndarray, steps: np.ndarray, room: np.ndarray) -> torch.Tensor:
+    """Of each of `rows` the scores of `room` classes from the class `steps` on, all int64 `(rows,)`, and -inf behind
+    them up to the most room of all: `(rows, columns)`."""
+    at, start, given = torch.from_numpy(np.stack([rows, steps, room])).to(logits.device, non_blocking=True)
+    width, classes = int(room.max()), logits.shape[-1]
+    if steps.max() + width <= classes:
+        found = logits.unfold(-1, width, 1)[at, start]
+    else:  # as many classes as the longest clip's are not left in every clip
+        columns = start[:, None] + torch.arange(width, device=logits.device)
+        found = logits[at[:, None], columns.clamp_(max=classes - 1)]
+    if room.min() < width:
+        found.masked_fill_(torch.arange(width, device=logits.device) >= given[:, None], -torch.inf)
+    return found
+
+
+def never_falling(steps: Sequence[torch.Tensor]) -> torch.Tensor:
     """
     The paths with the largest sum of scores that never go back, block by block.
 
     `steps` are `(blocks, columns)` scores, a row for each block that has so many, the longest blocks in front. Returns
     the columns in the same order, int64 `(rows,)`.
     """
+    if len(steps) == 1:
+        return steps[0].argmax(dim=-1)
     best = steps[0].double()
     origins, ended = [], []
     for number, step in enumerate(steps[1:], start=1):
         if len(step) < len(best):
-            ended.append((number, best[len(step) :].argmax(dim=-1)))  # of the blocks that have no further row
+            # of the blocks that have no further row
+            ended.append((number, best[len(step) :].argmax(dim=-1, keepdim=True)))
             best = best[: len(step)]
         best, origin = best.cummax(dim=-1)
         origins.append(origin)
         best = best.add_(step)
-    place = best.argmax(dim=-1)
+    place = best.argmax(dim=-1, keepdim=True)
     path = [place]
     for number in range(len(origins), 0, -1):
-        place = origins[number - 1].gather(-1, place[:, None])[:, 0]
+        place = origins[number - 1].gather(-1, place)
         if ended and ended[-1][0] == number:
             place = torch.cat([place, ended.pop()[1]])
         path.append(place)
-    return torch.cat(path[::-1])
+    return torch.cat(path[::-1])[:, 0]
 
 
-def _never_falling_at_once(rows: Sequence[np.ndarray]) -> np.ndarray:
+def never_falling_at_once(rows: Sequence[np.ndarray]) -> np.ndarray:
     """
     The same for all rows as one block. A step is too short for a device then, and where the maximum moved is kept as a
     bit instead of its place, from which the way back is a search for the last one.

@@ -1,0 +1,224 @@
+"""
+Joint decoding of all clips of a batch together, for scores that lie on a GPU.
+
+There every call and every wait for an answer takes longer than its work. Here the number of both depends on the
+longest clip, and hardly on how many clips there are: what clips have in common is a row of slots, one clip behind the
+other. Scores stay where they are; best classes, paths and the probabilities around them are all that is fetched.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .confidence import scores_around, tolerance_radius
+from .joint_decoding import (
+    classes_within,
+    fine_radius,
+    first_classes,
+    in_step,
+    joint_bins,
+    never_falling,
+    never_falling_at_once,
+    ordered_paths,
+    shifted_rows,
+    times_around,
+)
+from .pace import least_lengths
+
+#: How many float32 scores are normalised at once; with what that takes on the way, 64 MiB.
+NORMALISED = 2**23
+#: How many scores contradicting slots may have in one search; with where each column comes from, 200 MiB.
+SEARCHED = 2**24
+#: A step of the search on a GPU, for all clips together, takes about as long as so many slots on the processor.
+STEP = 8
+
+
+@dataclass(frozen=True)
+class Clip:
+    """
+    One clip of a batch.
+
+    Attributes:
+        name: how messages call it.
+        row: the first of its rows of scores.
+        words: how many it has, at least 1, two rows each.
+        limit: milliseconds, a whole number, that no time exceeds, or infinity.
+        lengths: of each word, as `pace.letters` gives them, or `None`.
+    """
+
+    name: str
+    row: int
+    words: int
+    limit: float = np.inf
+    lengths: Sequence[float] | None = None
+
+
+def decode_together(
+    logits: torch.Tensor, clips: Sequence[Clip], segment_time: float
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """
+    What `decoding.decode_slots` finds in each clip with "joint".
+
+    Args:
+        logits: `(rows, classes)` of all clips, on any device, without a graph.
+        clips: where each of them is.
+        segment_time: milliseconds a class.
+
+    Returns: of each clip the milliseconds of its slots, float64 `(2 * words,)`, and scores, float64 `(words,)`.
+
+    Raises `ValueError` that names the clip and the slot for NaN or +inf scores, and for lengths that do not fit.
+    """
+    return _Batch(logits, clips, segment_time).decoded() if clips else []
+
+
+class _Batch:
+    """
+    Slots of all clips, one behind the other. For each slot there are the number of its `clip`, its `row` of scores,
+    the class found so far (`path`) and the logarithms of the probabilities around it (`near`).
+    """
+
+    def __init__(self, logits: torch.Tensor, clips: Sequence[Clip], segment_time: float):
+        self.logits, self.clips, self.segment_time = logits, clips, segment_time
+        words = np.array([clip.words for clip in clips])
+        self.last_words = np.cumsum(words) - 1
+        self.firsts = 2 * (self.last_words + 1 - words)
+        self.clip = np.repeat(np.arange(len(clips)), 2 * words)
+        self.row = np.arange(len(self.clip)) + (np.array([clip.row for clip in clips]) - self.firsts)[self.clip]
+        classes = logits.shape[-1]
+        within = [classes_within(clip.limit, segment_time, clip.words) or classes for clip in clips]
+        self.bins = np.minimum(within, classes)
+        self.crowded = self.bins <= words
+        self.path = np.zeros(len(self.clip), dtype=np.int64)
+        self.near = np.empty((len(self.clip), 2 * fine_radius(segment_time) + 1), dtype=np.float32)
+
+    def decoded(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        least = np.ones(len(self.clip) // 2, dtype=np.int64)
+        best, self.normaliser = self._best(least)
+        self._solve(np.ones(len(self.clips), dtype=bool), least, best)
+        probabilities, scores = self._believed()
+        if (pressed := self._pressed(scores, least)).any():
+            self._solve(pressed, least, best)
+            probabilities, scores = self._believed()
+        answers = []
+        for clip, first in zip(self.clips, self.firsts.tolist()):
+            slots, words = slice(first, first + 2 * clip.words), slice(first // 2, first // 2 + clip.words)
+            times = times_around(probabilities[slots], self.path[slots], self.segment_time, clip.limit)
+            answers.append((times, scores[words]))
+        return answers
+
+    def _limits(self, least: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The first class that the other words of its clip leave to each slot, and how many there are from there."""
+        steps = first_classes(least)
+        steps -= steps[self.firsts][self.clip]
+        return steps, (self.bins - steps[2 * self.last_words + 1])[self.clip]
+
+    def _best(self, least: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:
+        """Each slot's best class among those that are left to it, and for each row the logarithm of the sum of all
+        exponentials, float32 `(rows,)`, where the scores are."""
+        steps, room = self._limits(least)
+        rows, classes = self.logits.shape
+        left = np.zeros((2, rows), dtype=np.int64)
+        left[:, self.row] = np.where(room > 0, (steps, steps + room), 0)
+        begin, end = self._sent(left).unsqueeze(-1)
+        columns = torch.arange(max(1, int(left.max())), device=self.logits.device)
+        best, normaliser = [], []
+        size = max(1, NORMALISED // classes)
+        for part in (slice(a, a + size) for a in range(0, rows, size)):
+            scores = self.logits[part]
+            normaliser.append(scores.float().logsumexp(-1))
+            out = (columns < begin[part]) | (columns >= end[part])
+            best.append(scores[:, : len(columns)].masked_fill(out, -torch.inf).argmax(-1))
+        normaliser = torch.cat(normaliser)
+        found = torch.where(normaliser.isfinite(), torch.cat(best), -1).cpu().numpy()[self.row]
+        if (bad := found < 0).any():  # NaN or +inf is among the scores, or all are -inf
+            slot = int(bad.argmax())
+            name, slot = self.clips[self.clip[slot]].name, slot - self.firsts[self.clip[slot]]
+            raise ValueError(f"{name}: the scores at slot {slot} are not finite (NaN or inf)")
+        return found, normaliser
+
+    def _sent(self, numbers: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(numbers).to(self.logits.device, non_blocking=True)
+
+    def _solve(self, which: np.ndarray, least: np.ndarray, best: np.ndarray) -> None:
+        """The paths of the clips `which`, and what is around them."""
+        slots = np.flatnonzero((which & ~self.crowded)[self.clip])
+        if len(slots):
+            steps, room = (values[slots] for values in self._limits(least))
+            clip = np.cumsum(np.diff(self.clip[slots], prepend=self.clip[slots[0]]) > 0)
+            solve = _solver(self.logits, self.row[slots], steps, room)
+            self.path[slots] = ordered_paths(best[slots], steps, room, clip, solve)
+        self._solve_alone(which & self.crowded, least)
+        self._look_around(which)
+        # the path holds a class of -inf only where there is none without
+        impossible = np.zeros(len(which), dtype=bool)
+        impossible[self.clip[np.isneginf(self.near[:, self.near.shape[1] // 2])]] = True
+        if (impossible := impossible & which & ~self.crowded).any():
+            self._solve_alone(impossible, least)
+            self._look_around(impossible)
+
+    def _solve_alone(self, which: np.ndarray, least: np.ndarray) -> None:
+        """One clip after the other: these are rare."""
+        for number in np.flatnonzero(which):
+            slots = np.flatnonzero(self.clip == number)
+            scores = self.logits[self.row[slots[0]] : self.row[slots[-1]] + 1]
+            self.path[slots] = joint_bins(scores, int(self.bins[number]), least[slots[::2] // 2])
+
+    def _look_around(self, which: np.ndarray) -> None:
+        slots = np.flatnonzero(which[self.clip])
+        row, path = self._sent(np.stack([self.row[slots], self.path[slots]])).unsqueeze(-1)
+        radius, classes = self.near.shape[1] // 2, self.logits.shape[1]
+        columns = path + torch.arange(-radius, radius + 1, device=path.device)
+        found = self.logits[row, columns.clamp(0, classes - 1)].float() - self.normaliser[row]
+        self.near[slots] = found.masked_fill_((columns < 0) | (columns >= classes), -torch.inf).cpu().numpy()
+
+    def _believed(self) -> tuple[np.ndarray, np.ndarray]:
+        """The probabilities around the path, float64 like `near`, and the words' scores."""
+        probabilities = torch.from_numpy(self.near).exp().double().numpy()
+        middle, radius = self.near.shape[1] // 2, tolerance_radius(self.segment_time)
+        return probabilities, scores_around(probabilities[:, middle - radius : middle + radius + 1], self.last_words)
+
+    def _pressed(self, scores: np.ndarray, least: np.ndarray) -> np.ndarray:
+        """The clips with words that are shorter than at their clip's pace; what those have to last is put into
+        `least`."""
+        pressed = np.zeros(len(self.clips), dtype=bool)
+        lasting = self.path[1::2] - self.path[::2]
+        for number, (clip, last) in enumerate(zip(self.clips, self.last_words.tolist())):
+            if clip.lengths is None:
+                continue
+            words = slice(last + 1 - clip.words, last + 1)
+            path = self.path[2 * words.start : 2 * words.stop]
+            wanted = least_lengths(path, scores[words], clip.lengths, int(self.bins[number]))
+            if wanted.sum() < self.bins[number] and (lasting[words] < wanted).any():
+                pressed[number] = True
+                least[words] = wanted
+        return pressed
+
+
+def _solver(logits: torch.Tensor, rows: np.ndarray, steps: np.ndarray, room: np.ndarray) -> Callable:
+    """What `ordered_paths` asks for: long blocks, where they are few, on the processor, all others together."""
+
+    def solve(begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        order = np.argsort(begins - ends, kind="stable")
+        begins, ends = begins[order], ends[order]
+        sizes = ends - begins
+        here = int(np.argmin(np.append(0, np.cumsum(sizes)) + STEP * np.append(sizes, 0)))
+        slots, places = [], []
+        if here:
+            slots.append(np.concatenate([np.arange(a, b) for a, b in zip(begins[:here], ends[:here])]))
+            scores = shifted_rows(logits, rows[slots[0]], steps[slots[0]], room[slots[0]])
+            scores = (scores if scores.dtype == torch.float64 else scores.float()).cpu().numpy()
+            blocks = zip(np.split(scores, np.cumsum(sizes[: here - 1])), room[begins[:here]])
+            places += [never_falling_at_once(block[:, :width]) for block, width in blocks]
+        if here < len(sizes):
+            searches = np.cumsum(sizes[here:]) * int(room.max()) // SEARCHED
+            found = []
+            for blocks in np.split(np.arange(here, len(sizes)), np.flatnonzero(np.diff(searches)) + 1):
+                at, firsts = in_step(begins[blocks], ends[blocks])
+                slots.append(at)
+                found.append(never_falling(shifted_rows(logits, rows[at], steps[at], room[at]).tensor_split(firsts)))
+            places.append(torch.cat(found).cpu().numpy())
+        return np.concatenate(slots), np.concatenate(places)
+
+    return solve
