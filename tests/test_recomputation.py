@@ -1,5 +1,7 @@
 """What is not kept for the backward pass: gradients stay what they are, memory shrinks, others' ways are respected."""
 
+import itertools
+
 import pytest
 import torch
 from test_packing import aligner, inputs_for
@@ -68,17 +70,27 @@ def test_a_tensor_is_made_again_once_for_all_that_want_it():
     torch.testing.assert_close(again, want)
 
 
-@pytest.mark.parametrize("attention", ["block", "sdpa", "eager"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    ("dtype", "attention"),
+    # autocast's queries are in float32, which block attention is not for
+    [
+        *itertools.product([torch.float32, torch.bfloat16], ["block", "sdpa", "eager"]),
+        ("autocast", "sdpa"),
+        ("autocast", "eager"),
+    ],
+    ids=str,
+)
 def test_gradients_are_the_same_bit_by_bit(lean, monkeypatch, dtype, attention):
     monkeypatch.setattr(packing, "serves", lambda query: attention == "block")
-    model = aligner("eager" if attention == "eager" else "sdpa", dtype).train()
+    autocast = dtype == "autocast"
+    model = aligner("eager" if attention == "eager" else "sdpa", torch.float32 if autocast else dtype).train()
     inputs = inputs_for(model)
     found = []
     for on in (True, False):
         lean(on)
-        loss = training_loss(model, inputs)
-        found.append((loss.item(), gradients(model, loss)))
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            loss = training_loss(model, inputs)
+        found.append((loss.item(), gradients(model, loss)))  # outside, as Trainer does it
     (loss, got), (wanted_loss, want) = found
     assert loss == wanted_loss
     assert got.keys() == want.keys()

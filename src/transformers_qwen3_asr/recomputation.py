@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 
@@ -30,15 +31,21 @@ def may_recompute(layer: torch.nn.Module) -> bool:
 class _Recomputed:
     """One tensor that is not kept: made when it is first asked for, and let go when all that wanted it have had it."""
 
-    def __init__(self, compute: Callable[[], torch.Tensor]):
-        self.compute = compute
+    def __init__(self, tensor: torch.Tensor, compute: Callable[[], torch.Tensor]):
+        self.compute, self.dtype = compute, tensor.dtype
         self.wanted = self.left = 0
         self.value: torch.Tensor | None = None
+        # the backward pass is outside of what the forward pass was in
+        kind = tensor.device.type
+        enabled, dtype = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
+        self.autocast = partial(torch.autocast, kind, dtype=dtype, enabled=enabled, cache_enabled=False)
 
     def get(self) -> torch.Tensor:
         if self.value is None:
-            with torch.no_grad():
+            with torch.no_grad(), self.autocast():
                 self.value, self.left = self.compute(), self.wanted
+            if self.value.dtype != self.dtype:
+                raise RuntimeError(f"what was {self.dtype} in the forward pass is {self.value.dtype} when recomputed")
         value, self.left = self.value, self.left - 1
         if self.left <= 0:
             self.value = None
@@ -51,7 +58,7 @@ def recomputing(*pairs: tuple[torch.Tensor, Callable[[], torch.Tensor]]) -> Iter
     Of each `(tensor, compute)`, what autograd wants to keep of `tensor`, views included, is not kept: `compute` makes
     it again, with the same values in the same layout.
     """
-    made = {tensor.untyped_storage().data_ptr(): _Recomputed(compute) for tensor, compute in pairs}
+    made = {tensor.untyped_storage().data_ptr(): _Recomputed(tensor, compute) for tensor, compute in pairs}
 
     def pack(kept: torch.Tensor):
         source = made.get(kept.untyped_storage().data_ptr())
