@@ -216,7 +216,8 @@ def decode_batch(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """`decode_slots` of each clip of a batch, from the model's `logits` in either form that `slot_logits` takes;
     `durations` holds the seconds of each recording, or `None` where they are not known, `lengths` those of each
-    recording's words, or `None`."""
+    recording's words, or `None`. Where the logits are not on a CPU, "joint" decodes all clips together
+    (`batch_decoding.decode_together`): the same paths; a time may differ by a millisecond from rounding."""
     logits, counts = _packed_slots(logits, input_ids, timestamp_token_id)
     durations = [None] * len(counts) if durations is None else durations
     lengths = [None] * len(counts) if lengths is None else lengths
