@@ -15,27 +15,29 @@ fits, the window is taken as it is, with the low scores that it has, and the nex
 Stretches of words that do not fit, between words that do, are looked at once more in a window of their own.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from .chain import Placed, best_chain
 from .window_fit import Levels, fitting_runs, pause_anchor, words_within
 
 _GENEROUS = 1.3  # times the words that fluent speech would bring
 _LEAST_WORDS = 12  # in a window
 _ENOUGH = 5.0  # evidence, in words that fit like any other, that a window is not lost
-_FEW = 2.0  # the same, where they are the very words that should come next, and fit
-_CLEAR = 0.6  # as well as this, on average
+_SURE, _CONFIRMED = 10.0, 3  # evidence that is asked of a window further on, and how many of a round may show it
 _STEPS = 0.25  # of that is the most that stepping over words costs, and over audio
 _PASSAGE = 8  # words that do not fit, behind which others are not trusted at once
-_SURE, _CONFIRMED = 10.0, 3  # evidence that is asked of a window further on, and how many of a round may show it
 _LEAD = 0.5  # seconds of a pause that go before the next window's first word, or half the pause
-_HOP = 1 / 3  # of a window
-_HOPS = (6, 12, 24, 48)  # shifts that each round of a search adds
-_WORD_HOPS = 18  # of them also shift the words; passages without text may be longer than passages without speech
+_HOP = 1 / 6  # of a window; aligners get over little that the text, or the audio, lacks at a window's beginning
+_NEAR, _SQUARE, _FAR = 8, 6, 48  # hops: ahead in the audio at first, in audio and text, before less is expected
+_TOGETHER = 8  # windows that are wanted at once
 _NOTHING = 0.05  # seconds of audio that are none
-_SEARCHES = 180, 2.0  # windows that searches may cost in vain, and so many more for each window that was taken
+_CLEAR = 0.7  # evidence of words, on average, that surely fit
+_DOUBTFUL = -0.3  # evidence below which a word beside a pause is looked at again
+_TAIL = 2  # words before a place that was found anew that are looked at first, then twice as many and so on
+_PIECES = 8  # windows that a hole is looked at in
 
 
 @dataclass(frozen=True)
@@ -110,33 +112,40 @@ class _Look:
 
 
 class _Walk:
-    """One recording on its way: up to `time` (seconds) its audio, and up to `word` its words, are done."""
+    """One recording on its way: up to `time` (seconds) its audio, and up to `word` its words, are done with, up to
+    `settled` words have their times; the recording ends at `end`, as far as is known."""
 
     def __init__(self, words: Sequence[str], seconds: float):
         self.units = np.array([len(word) + 1 for word in words])
         self.count, self.seconds = len(words), seconds
-        self.time, self.word = 0.0, 0
+        self.time, self.word, self.settled, self.end = 0.0, 0, 0, np.inf
         self.times = np.zeros((self.count, 2))
         self.scores = np.zeros(self.count)
         self.levels = Levels()
-        self.asked = self.taken = self.vain = 0
+        self.asked = 0
         self.others: list[tuple[float, int]] = []  # anchors that the present window might have had instead
+        self.places: list[Placed] = []  # of words that are not settled
 
     def run(self, progress: Callable[[float, int], None]) -> Requests:
         look = yield from self._first_look()
         while look is not None:
-            lost = self._worth(look) < self._needed(look)
-            if lost:
-                look, lost = yield from self._recovered(look)
-            if lost and self.levels.lower():
-                look = self._judged(look.window, look.answer)
-                continue
-            yield from self._take(look, lost)
+            found = self._worth(look) < self._needed(look)
+            if found:
+                look = yield from self._recovered(look)
+            if look is None:  # nothing that is left belongs together
+                self.time = self.end if np.isfinite(self.end) else self.time + self.seconds
+                break
+            before = self.word
+            if found:
+                yield from self._around(look)
+            self._take(look)
+            yield from self._settle(before)
             progress(self.time, self.word)
             look = None
             if self.word < self.count:
                 (look,) = yield from self._looks([self._window(self.time, self.word)])
-        self.times[self.word :] = self.time  # words for which there is no audio
+        yield from self._settle(self.count)
+        progress(self.time, self.count)
         times = np.maximum.accumulate(self.times.reshape(-1)).reshape(-1, 2)
         return LongAlignment(times, self.scores, self.asked)
 
@@ -167,6 +176,7 @@ class _Walk:
     def _looks(self, windows: list[Window]):
         answers = yield windows
         self.asked += len(windows)
+        self.end = min([self.end, *(answer.end for answer in answers if answer.final)])
         return [self._judged(window, answer) for window, answer in zip(windows, answers, strict=True)]
 
     def _judged(self, window: Window, answer: Answer) -> _Look | None:
@@ -187,11 +197,12 @@ class _Walk:
         return look
 
     def _needed(self, look: _Look) -> float:
-        """Evidence without which a window is lost; less for the very words that should come next."""
-        first, past = look.runs[0] if look.runs else (0, 0)
-        follows = look.window.first + first == self.word and look.window.start <= self.time
-        near = follows and self.levels.heard and past > first and look.evidence[first:past].mean() > _CLEAR
-        return min(_FEW if near else _ENOUGH, 0.4 * (look.window.last - look.window.first))
+        """Evidence without which a window is lost."""
+        return min(_ENOUGH, 0.4 * (look.window.last - look.window.first))
+
+    def _sure(self, look: _Look) -> float:
+        """Evidence by which a window elsewhere than it should be is believed."""
+        return min(_SURE, 0.5 * (look.window.last - max(look.window.first, self.word)))
 
     def _worth(self, look: _Look | None) -> float:
         """Evidence of new words in a window, less a little for the words and the audio that it would step over."""
@@ -220,72 +231,121 @@ class _Walk:
     # lost windows
 
     def _recovered(self, lost: _Look):
-        """The look in which words and audio fit best, near the place where they should or far from it, and whether
-        even that one is lost."""
+        """
+        The look in which words and audio meet again, near the place where they should or far from it; `None` where
+        they meet nowhere.
+
+        What is tried costs three windows a hop, and the hops lie in what is then stepped over, so that all searches
+        together cost a few times what the recording does.
+        """
+        words = [self.word]
+        if lost.runs:  # a few words fit, but it is not sure that they are said here
+            self._keep(lost)
+            if lost.window.first + lost.past < self.count:
+                words.append(lost.window.first + lost.past)
         near = [self._window(self.time, self.word, 0.5), *(self._window(*anchor) for anchor in self.others)]
         for look in sorted((yield from self._heard(near)), key=self._worth, reverse=True):
-            moved = (look.window.start, look.window.first) != (self.time, self.word)
-            if self._worth(look) >= (self._sure(look) if moved else min(_ENOUGH, self._sure(look))):
-                return look, False
-        allowed, more = _SEARCHES
-        hop, tried = self.seconds * _HOP, 0
-        for size in _HOPS:
-            if self.vain >= allowed + more * self.taken:
-                break
-            windows = []
-            for k in range(tried + 1, tried + size + 1):
-                windows.append(self._window(self.time + k * hop, self.word))
-                word = words_within(self.units, self.word, k * hop * self.levels.pace, 1)
-                if k <= _WORD_HOPS and word < self.count:
-                    windows += [self._window(self.time, word), self._window(self.time + k * hop, word)]
+            if self._worth(look) >= self._sure(look):
+                return look
+        if lost.answer.final and lost.answer.end - lost.window.start < self.seconds * _HOP:
+            return None
+        for furthest, windows in self._rounds(words):
             looks = yield from self._heard(windows)
+            if not looks and furthest > _NEAR:
+                return None
             fitting = [look for look in looks if self._worth(look) >= self._needed(look)]
+            # by chance some window out of many fits a little; from its first word that fits, it must fit well
+            again = []
             for look in sorted(fitting, key=self._nearness, reverse=True)[:_CONFIRMED]:
-                # by chance some window out of many fits a little; from its first word that fits, it must fit well
                 first = look.runs[0][0]
                 start = max(self.time, float(look.times[first, 0]) - _LEAD)
-                for sure in (yield from self._heard([self._window(start, look.window.first + first)])):
-                    if self._worth(sure) >= self._sure(sure):
-                        return sure, False
-            self.vain += len(looks)
-            tried += size
-            if not looks:
-                break
-        return lost, True
+                again.append(self._window(start, look.window.first + first))
+            sure = [look for look in (yield from self._heard(again)) if self._worth(look) >= self._sure(look)]
+            if sure:
+                return max(sure, key=self._nearness)
+            if furthest >= _FAR and self.levels.lower():
+                look = self._judged(lost.window, lost.answer)
+                if self._worth(look) >= self._sure(look):
+                    return look
+        return None
 
-    def _sure(self, look: _Look) -> float:
-        """Evidence by which a window elsewhere than it should be is believed."""
-        return min(_SURE, 0.5 * (look.window.last - max(look.window.first, self.word)))
+    def _rounds(self, words: list[int]) -> Iterator[tuple[int, list[Window]]]:
+        """
+        Windows to look for the place in, round by round, and how many hops away they end.
+
+        At first further on in the audio, with each of `words` as the next: that much is heard which the text lacks is
+        the commonest case. Then wherever it may be nearby; then ever further on in the audio, the text, and both.
+        """
+        for k in range(0, _NEAR, _NEAR // 2):
+            yield k, [w for j in range(k + 1, k + 1 + _NEAR // 2) for word in words for w in self._shifted(j, 0, word)]
+        square = range(_SQUARE + 1)
+        yield _SQUARE, [w for j in square[1:] for k in square for w in self._shifted(k, j)]
+        done, furthest = _SQUARE, 2 * _NEAR
+        while True:
+            ring = range(done + 1, furthest + 1)
+            windows = [w for k in ring for w in self._shifted(0, k)]
+            windows += [w for k in ring if k > _NEAR for w in self._shifted(k, 0, words[-1])]
+            windows += [w for k in ring if k <= _FAR for w in self._shifted(k, k)]
+            yield furthest, windows
+            done, furthest = furthest, 2 * furthest
+
+    def _shifted(self, audio: int, text: int, word: int | None = None) -> list[Window]:
+        """The window so many hops on in the audio and in the text, if there are words."""
+        hop = self.seconds * _HOP
+        word = self.word if word is None else word
+        if text:
+            word = words_within(self.units, word, text * hop * self.levels.pace, 1)
+        return [self._window(self.time + audio * hop, word)] if word < self.count else []
 
     def _heard(self, windows: list[Window]):
         """Looks at those of the windows that have audio."""
-        return [look for look in (yield from self._looks(windows)) if look is not None]
+        looks = []
+        for k in range(0, len(windows), _TOGETHER):
+            some = [window for window in windows[k : k + _TOGETHER] if window.start < self.end]
+            looks += (yield from self._looks(some)) if some else []
+        return [look for look in looks if look is not None]
 
     # words that are kept
 
-    def _take(self, look: _Look, lost: bool):
-        """Keeps words up to an anchor, and moves on to it."""
-        window, answer = look.window, look.answer
-        before, since = self.word, self.time
-        past, moment = self._lost_anchor(look) if lost else self._anchor(look)
-        first, kept = window.first, past - window.first
-        # with all the words that fit, and no others: those behind the anchor hold those before it in their places
-        times, scores = answer.decode(max(kept, 0 if lost else look.past), not lost)
-        times, scores = np.clip(times[:kept], min(since, window.start), max(moment, since)), scores[:kept]
-        units = self.units[first:past]
-        runs = []
-        if not lost:
-            runs = fitting_runs(self.levels.evidence(times, scores, units, answer.end))
-            for a, b in runs:
-                self.levels.learn(scores[a:b], times[a:b], units[a:b])
-        self.times[first:past], self.scores[first:past] = times, scores
-        if first > before:  # words that are stepped over
-            edges = np.linspace(since, times[0, 0] if kept else moment, first - before + 1)
-            self.times[before:first] = np.stack([edges[:-1], edges[1:]], 1)
-        self.word, self.time = past, max(moment, min(since, window.start))
-        self.taken += 1
-        if runs:
-            yield from self._open_stretches(before, since, first, runs)
+    def _take(self, look: _Look) -> None:
+        """Keeps the words that fit, and moves on to an anchor among them."""
+        runs, units = self._keep(look), self.units[look.window.first :]
+        place = self.places[-1]
+        for a, b in runs:
+            self.levels.learn(place.scores[a:b], place.times[a:b], units[a:b])
+        self.word, self.time = self._anchor(look)
+
+    def _around(self, look: _Look):
+        """
+        Places the words around the beginning of a place that was found anew, which is rarely exact.
+
+        Words before it may have been stepped over, or taken to be said in what the text does not have: windows that
+        begin with ever more of them show it. Where its first words do not all fit, it may begin too early in the text.
+        """
+        first, past = look.runs[0]
+        word, start = look.window.first + first, float(look.times[first, 0])
+        windows, size = [], _TAIL
+        while size < 2 * (word - self.word + _TAIL):
+            before = max(self.settled, self.word - 3 * _TAIL, word - size)
+            said = 1.1 * float(self.units[before:word].sum()) / self.levels.pace
+            if before < word:
+                windows.append(self._window(max(self.time, start - said - _LEAD), before))
+            size *= 2
+        begin = look.evidence[first : min(past, first + 4 * _TAIL)]
+        if begin.mean() < _CLEAR:
+            windows += [self._window(max(self.time, start - _LEAD), after) for after in (word + 1, word + 3)]
+        for found in (yield from self._heard([window for window in windows if window.first < self.count])):
+            if found.runs:
+                self._keep(found)
+
+    def _keep(self, look: _Look) -> list[tuple[int, int]]:
+        """Puts a look's words up to the last that fits among the places; returns the runs of those that fit."""
+        first = look.window.first
+        # with all the words that fit, and no others, each of which must have some place
+        times, scores = look.answer.decode(look.past, True)
+        evidence = self.levels.evidence(times, scores, self.units[first : first + look.past], look.answer.end)
+        self.places.append(Placed(first, times, scores, evidence))
+        return fitting_runs(evidence)
 
     def _anchor(self, look: _Look) -> tuple[int, float]:
         """Past the last word that is kept, and where (seconds) the next window begins."""
@@ -294,22 +354,18 @@ class _Walk:
         if look.past == window.last - window.first and window.last == self.count:
             return self.count, answer.end
         edge = answer.end if answer.final else answer.end - max(0.5, 0.02 * self.seconds)
-        anchors = []
         near = self._near_runs(look)
+        past = near[-1][1]
+        end = window.first + past, float(times[past - 1, 1])
+        anchors = []
         for run in reversed(near):
             place = pause_anchor(times, look.evidence, run, edge, run[1] < window.last - window.first)
             if place is not None and window.first + place > self.word:
                 anchors.append(self._moment(look, place))
-        past = near[-1][1] if near else 0
-        enough = look.evidence[near[-1][0] : past].sum() >= _ENOUGH if near else False
-        if anchors and enough:
-            self.others = anchors[1:2]
-            if window.first + past - 1 > anchors[0][1]:
-                self.others.append(self._moment(look, past - 1))
-            return anchors[0][1], anchors[0][0]
-        if window.first + past > self.word:  # a few words, behind which nothing fits
-            return window.first + past, float(times[past - 1, 1])
-        return self._lost_anchor(look)
+        if not anchors:
+            return end
+        self.others = [(time, word) for word, time in (*anchors[1:2], end) if word != anchors[0][0]]
+        return anchors[0]
 
     def _near_runs(self, look: _Look) -> list[tuple[int, int]]:
         """
@@ -324,69 +380,143 @@ class _Walk:
             near.append((first, past))
         return near
 
-    def _moment(self, look: _Look, place: int) -> tuple[float, int]:
-        """The anchor before word `place` of a look: seconds, word."""
+    def _moment(self, look: _Look, place: int) -> tuple[int, float]:
+        """The anchor before word `place` of a look: word, seconds."""
         pause = max(0.0, look.times[place, 0] - look.times[place - 1, 1])
-        return float(look.times[place, 0] - min(_LEAD, pause / 2)), look.window.first + place
+        return look.window.first + place, float(look.times[place, 0] - min(_LEAD, pause / 2))
 
-    def _lost_anchor(self, look: _Look) -> tuple[int, float]:
-        """Where to go on from a window in which nothing fits: with the words that stand in its first half, as far as
-        they could be spoken there; at the recording's end, with all."""
-        window, answer = look.window, look.answer
-        self.others = []
-        if answer.final:
-            return window.last, answer.end
-        half = (window.start + answer.end) / 2
-        spoken = words_within(self.units, window.first, self.levels.pace * (half - window.start), 1)
-        past = min(window.first + int(np.searchsorted(look.times[:, 1], half)), spoken)
-        return max(past, self.word), half
+    # words that get their times
 
-    # words that did not fit
+    def _settle(self, past: int):
+        """
+        Gives words up to `past` their times, from the chain of all that was found for them. Words that no window has
+        found are looked at once more in the audio that is left for them.
+        """
+        past = max(past, self.settled)
+        since = float(self.times[self.settled - 1, 1]) if self.settled else 0.0
+        furthest = max([past, *(place.past for place in self.places)])
+        windows = self._second_looks(self._chain(furthest, since), past, since)
+        for k in range(0, len(windows), _TOGETHER):
+            some = windows[k : k + _TOGETHER]
+            answers = yield some
+            self.asked += len(answers)
+            for window, answer in zip(some, answers, strict=True):
+                if answer.end - window.start > _NOTHING:
+                    times, scores = answer.decode(window.last - window.first, True)
+                    units = self.units[window.first : window.last]
+                    evidence = self.levels.evidence(times, scores, units, answer.end)
+                    self.places.append(Placed(window.first, times, scores, evidence))
+        chain = self._chain(furthest, since)
+        for word in range(self.settled, past):
+            if chain[word - self.settled] >= 0:
+                place = self.places[chain[word - self.settled]]
+                self.times[word], self.scores[word] = place.times[word - place.first], place.scores[word - place.first]
+        for first, last, start, end in self._holes(chain, chain < 0, past, since):
+            self._lay_out(first, min(last, past), start, end)
+        self.settled = past
+        self.places = [place for place in self.places if place.past > past]
 
-    def _open_stretches(self, before: int, since: float, first: int, runs: list[tuple[int, int]]):
-        """Looks once more at the words before and between those that fit, in the audio that is left for them."""
-        windows, at = [], before
-        for a, b in runs:
-            if first + a > at:
-                windows += self._stretch(at, first + a, since, float(self.times[first + a, 0]))
-            at, since = max(at, first + b), float(self.times[first + b - 1, 1])
-        if self.word == self.count > at:
-            windows += self._stretch(at, self.count, since, self.time)
-        if not windows:
-            return
-        answers = yield windows
-        self.asked += len(windows)
-        for window, answer in zip(windows, answers, strict=True):
-            if answer.end - window.start <= _NOTHING:
+    def _chain(self, past: int, since: float) -> np.ndarray:
+        return best_chain(self.places, self.settled, past, since)
+
+    def _second_looks(self, chain: np.ndarray, past: int, since: float) -> list[Window]:
+        """Windows for words without a place, and for those that fit badly beside a pause, on whose other side they may
+        belong."""
+        bad = chain < 0
+        for word in np.flatnonzero(~bad) + self.settled:
+            place = self.places[chain[word - self.settled]]
+            bad[word - self.settled] = place.evidence[word - place.first] < _DOUBTFUL
+        windows = []
+        for first, last, start, end in self._holes(chain, bad, past, since):
+            apart = (chain[first - self.settled : last - self.settled] < 0).any()
+            if not apart and end - start < self._need(first, last) + 0.5:
                 continue
-            place = slice(window.first, window.last)
-            times, scores = answer.decode(window.last - window.first, True)
-            found = self._weight(times, scores, place, answer.end)
-            if found > self._weight(self.times[place], self.scores[place], place, np.inf) + 0.5:
-                self.times[place], self.scores[place] = np.clip(times, window.start, window.end), scores
-                # words of the stretch that another window has placed give way
-                self.times[before : window.first] = np.minimum(self.times[before : window.first], times[0, 0])
-                self.times[window.last : self.word] = np.maximum(self.times[window.last : self.word], times[-1, 1])
-
-    def _stretch(self, first: int, past: int, start: float, end: float) -> list[Window]:
-        """Windows for words between two places that are sure: with all the audio, and with its beginning and end. Of
-        words that are more than can be said there, the first and the last are tried by themselves, too."""
-        pace = self.levels.pace
-        need = min(self.seconds, 1.0 + 2 * float(self.units[first:past].sum()) / pace)
-        if end - start < 0.1 or (past - first < 2 and end - start < need):
-            return []
-        spans = {(start, min(end, start + need)), (max(start, end - need), end)}
-        if end - start <= self.seconds:
-            spans.add((start, end))
-        most = words_within(self.units, first, 2 * pace * self.seconds, _LEAST_WORDS)
-        windows = [Window(*span, first, min(past, most)) for span in sorted(spans)]
-        room = min(end - start, self.seconds)
-        if self.units[first:past].sum() > 1.5 * pace * room:
-            head = words_within(self.units, first, pace * room, 1)
-            tail = past - (words_within(self.units[:past][::-1], 0, pace * room, 1))
-            windows += [Window(start, start + room, first, min(head, past)), Window(end - room, end, tail, past)]
-            windows.append(Window(end - room, end, past - (past - tail + 1) // 2, past))
+            # the words behind hold them in their places, and may have taken a little of their audio
+            behind = 0
+            while (
+                behind < _TAIL and last + behind < self.settled + len(chain) and not bad[last + behind - self.settled]
+            ):
+                end, behind = self._time(chain, last + behind)[1], behind + 1
+            windows += self._pieces(first, last + behind, start, end)
         return windows
 
-    def _weight(self, times: np.ndarray, scores: np.ndarray, place: slice, end: float) -> float:
-        return float(self.levels.evidence(times, scores, self.units[place], end).sum())
+    def _holes(
+        self, chain: np.ndarray, bad: np.ndarray, past: int, since: float
+    ) -> list[tuple[int, int, float, float]]:
+        """Stretches of words that are `bad`, `(first, past the last)`, and the audio (seconds) that is left for
+        them."""
+        holes = []
+        edges = np.flatnonzero(np.diff(np.r_[False, bad, False])).reshape(-1, 2) + self.settled
+        for first, last in edges.tolist():
+            if first >= past:
+                break
+            start = self._time(chain, first - 1)[1] if first > self.settled else since
+            end = self._time(chain, last)[0] if last < self.settled + len(chain) else max(self.time, start)
+            holes.append((first, last, start, max(start, end)))
+        return holes
+
+    def _need(self, first: int, past: int) -> float:
+        """Seconds in which words are surely said."""
+        return min(self.seconds, 1.0 + 2 * float(self.units[first:past].sum()) / self.levels.pace)
+
+    def _time(self, chain: np.ndarray, word: int) -> list[float]:
+        place = self.places[chain[word - self.settled]]
+        return place.times[word - place.first].tolist()
+
+    def _lay_out(self, first: int, past: int, start: float, end: float) -> None:
+        """Times for words that fit nowhere, between `start` and `end`: those of the window where they fit best, or,
+        without one, as they would be spoken."""
+        spoken = np.r_[0.0, np.cumsum(self.units[first:past])] / self.levels.pace
+        edges = start + spoken * min(1.0, (end - start) / spoken[-1])
+        times, scores = np.stack([edges[:-1], edges[1:]], 1), np.zeros(past - first)
+        most = -np.inf
+        for place in self.places:
+            if first in place and past <= place.past:
+                part = slice(first - place.first, past - place.first)
+                inside = (place.times[part, 0] < end) & (place.times[part, 1] > start)
+                worth = float(np.where(inside, place.evidence[part], -1.0).sum())
+                if inside.any() and worth > most:
+                    most = worth
+                    times, scores = np.clip(place.times[part], start, end), np.where(inside, place.scores[part], 0.0)
+        self.times[first:past], self.scores[first:past] = times, scores
+
+    def _pieces(self, first: int, past: int, start: float, end: float) -> list[Window]:
+        """
+        Windows for words between two places that are sure: with all the audio, and with its beginning and end. Where
+        they are more than a window holds, or than can be said there, parts of them in parts of the audio.
+        """
+        pace, room = self.levels.pace, end - start
+        need = self._need(first, past)
+        if room < 0.1 or (past - first < 2 and room < need):
+            return []
+        if float(self.units[first:past].sum()) > 1.5 * pace * min(room, self.seconds):
+            return self._parts(first, past, start, end)
+        spans = {(start, min(end, start + need)), (max(start, end - need), end)}
+        if room <= self.seconds:
+            spans.add((start, end))
+        elif past - first >= _LEAST_WORDS:  # fewer fit somewhere by chance
+            inner = np.linspace(start, end - need, min(_PIECES, int(2 * room / need)))[1:-1]
+            spans |= {(at, at + need) for at in inner.tolist()}
+        return [Window(*span, first, past) for span in sorted(spans)]
+
+    def _parts(self, first: int, past: int, start: float, end: float) -> list[Window]:
+        pace, room = self.levels.pace, end - start
+        if room <= self.seconds:
+            head = min(past, words_within(self.units, first, pace * room, 1))
+            tail = past - words_within(self.units[first:past][::-1], 0, pace * room, 1)
+            windows = [Window(start, end, first, head)]
+            if past < self.count:  # behind the hole is a sure place
+                windows += [Window(start, end, tail, past), Window(start, end, past - (past - tail + 1) // 2, past)]
+            return windows
+        count = int(np.ceil(room / (0.8 * self.seconds)))
+        edges = np.linspace(start, end, count + 1)
+        shares = np.searchsorted(
+            np.cumsum(self.units[first:past]), np.linspace(0, 1, count + 1) * self.units[first:past].sum()
+        )
+        windows = []
+        for k in range(count):
+            a, b = first + int(shares[k]), first + int(shares[k + 1])
+            b = min(b, words_within(self.units, a, 2 * pace * (edges[k + 1] - edges[k]), 1))
+            if a < b:
+                windows.append(Window(float(edges[k]), float(edges[k + 1]), a, b))
+        return windows

@@ -41,9 +41,16 @@ class Shortened:
         """
         Starts and ends `(words, 2)`, seconds of what is left, as seconds of the whole window.
 
-        A word does not reach across a silence that was shortened: it is cut to the side where more of it is speech.
+        A word does not reach across a silence: it is cut to the side where more of it is speech.
         """
         starts, ends = times.T
+        for begin, end in self.silences:
+            across = (starts < begin + _FRAME) & (ends > end - _FRAME)
+            early = across & (begin - starts >= ends - end)
+            late = across & ~early
+            starts = np.where(late, np.maximum(starts, np.minimum(end, ends - _FRAME)), starts)
+            ends = np.where(early, np.minimum(ends, np.maximum(begin, starts + _FRAME)), ends)
+        times = np.stack([starts, ends], 1)
         first, last = np.searchsorted(self.starts, times.T, side="right") - 1
         cut = self.starts[last]
         before = np.maximum(cut - _KEPT - starts, 0)
