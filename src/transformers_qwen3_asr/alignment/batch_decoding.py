@@ -26,6 +26,7 @@ from .joint_decoding import (
     times_around,
 )
 from .pace import least_lengths
+from .posterior import in_doubt, settled
 
 #: How many float32 scores are normalised at once; with what that takes on the way, 64 MiB.
 NORMALISED = 2**23
@@ -106,7 +107,25 @@ class _Batch:
             slots, words = slice(first, first + 2 * clip.words), slice(first // 2, first // 2 + clip.words)
             times = times_around(probabilities[slots], self.path[slots], self.segment_time, clip.limit)
             answers.append((times, scores[words]))
+        self._settle(answers, least)
         return answers
+
+    def _settle(self, answers: list[tuple[np.ndarray, np.ndarray]], least: np.ndarray) -> None:
+        """Clips that are in doubt: few, and no work for a GPU."""
+        doubts = [
+            number
+            for number, (clip, (_, scores)) in enumerate(zip(self.clips, answers))
+            if clip.lengths is not None and in_doubt(scores)
+        ]
+        if not doubts:
+            return
+        rows = self._sent(self.row[np.isin(self.clip, doubts)])
+        known = (self.logits[rows].float() - self.normaliser[rows, None]).cpu()
+        sizes = [2 * self.clips[number].words for number in doubts]
+        for number, log_probabilities in zip(doubts, known.split(sizes)):
+            clip, last = self.clips[number], self.last_words[number]
+            lasting = least[last + 1 - clip.words : last + 1]
+            answers[number] = settled(log_probabilities, answers[number][0], lasting, self.segment_time, clip.limit)
 
     def _limits(self, least: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The first class that the other words of its clip leave to each slot, and how many there are from there."""
@@ -180,7 +199,7 @@ class _Batch:
         return probabilities, scores_around(probabilities[:, middle - radius : middle + radius + 1], self.last_words)
 
     def _pressed(self, scores: np.ndarray, least: np.ndarray) -> np.ndarray:
-        """The clips with words that are shorter than at their clip's pace; what those have to last is put into
+        """The clips with words that are shorter than at their clip's pace; what words have to last is put into
         `least`."""
         pressed = np.zeros(len(self.clips), dtype=bool)
         lasting = self.path[1::2] - self.path[::2]
@@ -190,8 +209,8 @@ class _Batch:
             words = slice(last + 1 - clip.words, last + 1)
             path = self.path[2 * words.start : 2 * words.stop]
             wanted = least_lengths(path, scores[words], clip.lengths, int(self.bins[number]))
-            if wanted.sum() < self.bins[number] and (lasting[words] < wanted).any():
-                pressed[number] = True
+            if wanted.sum() < self.bins[number]:
+                pressed[number] = (lasting[words] < wanted).any()
                 least[words] = wanted
         return pressed
 

@@ -10,6 +10,7 @@ from .batch_decoding import Clip, decode_together
 from .confidence import word_scores
 from .joint_decoding import best_classes, classes_within, joint_bins, joint_times
 from .pace import least_lengths
+from .posterior import in_doubt, settled
 
 #: How slots become times: "joint", the most probable classes of all slots together, or "argmax", as qwen-asr does.
 DECODINGS = ("joint", "argmax")
@@ -136,7 +137,8 @@ def decode_slots(
         duration: seconds of the recording, which "joint" keeps all times inside; "argmax" never cuts them, as in
             qwen-asr.
         lengths: of each word when it is spoken, as `pace.letters` gives them. With them "joint" gives words that it is
-            not sure of a least length (`pace.least_lengths`).
+            not sure of a least length (`pace.least_lengths`), and where a recording as a whole is in doubt, times far
+            from the path are replaced by medians over all paths (`posterior`).
 
     Returns: starts and ends in seconds, float64 `(words, 2)`, whole milliseconds and never falling; and scores,
         float64 `(words,)` from 0 to 1 (`confidence.word_scores`).
@@ -154,14 +156,18 @@ def decode_slots(
 
     if decoding == "joint":
         limit = _last_millisecond(duration)
-        bins = _joint_bins(logits, log_probabilities, limit, timestamp_segment_time, lengths)
+        bins, least = _joint_bins(logits, log_probabilities, limit, timestamp_segment_time, lengths)
         milliseconds = joint_times(log_probabilities, bins, timestamp_segment_time, limit)
+        scores = word_scores(log_probabilities, bins, timestamp_segment_time)
+        if least is not None and in_doubt(scores):
+            milliseconds, scores = settled(log_probabilities, milliseconds, least, timestamp_segment_time, limit)
     else:
         # float32 like qwen-asr's product, so that a fractional segment time is cut off at the same milliseconds
         raw = logits.float().argmax(dim=-1).float() * timestamp_segment_time
         milliseconds = np.array(repair_monotone(raw.tolist()), dtype=np.float64)
         bins = (milliseconds / timestamp_segment_time + 0.5).astype(np.int64).clip(max=logits.shape[-1] - 1)
-    return _seconds(milliseconds), word_scores(log_probabilities, bins, timestamp_segment_time)
+        scores = word_scores(log_probabilities, bins, timestamp_segment_time)
+    return _seconds(milliseconds), scores
 
 
 def _check(shape: torch.Size, words: int | None, name: str, decoding: str, duration: float | None) -> None:
@@ -189,19 +195,20 @@ def _joint_bins(
     limit: float,
     segment_time: float,
     lengths: Sequence[float] | None,
-) -> np.ndarray:
-    """The joint path; with `lengths` a second one, where the first gives words less than they take at its pace."""
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The joint path; with `lengths` a second one, where the first gives words less than they take at its pace, and
+    how many classes that is."""
     # the model's own scores: probabilities are rounded, and what is equally good would depend on the device
     scores = logits[:, : classes_within(limit, segment_time, len(logits) // 2)]
     scores = scores if scores.dtype == torch.float64 else scores.float()
     best = best_classes(scores)
     bins = joint_bins(scores, best=best)
     if lengths is None:
-        return bins
+        return bins, None
     least = least_lengths(bins, word_scores(log_probabilities, bins, segment_time), lengths, scores.shape[-1])
-    if (bins[1::2] - bins[::2] >= least).all():
-        return bins
-    return joint_bins(scores, least=least, best=best)
+    if not (bins[1::2] - bins[::2] >= least).all():
+        bins = joint_bins(scores, least=least, best=best)
+    return bins, least
 
 
 def decode_batch(
