@@ -1,0 +1,141 @@
+"""Finding the place where words and audio meet again, after a window in which they do not."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .windows import Answer, Asking, Listener, Look, Window
+
+_HOP = 1 / 6  # of a window; aligners get over little that the text, or the audio, lacks at a window's beginning
+_NEAR, _SQUARE, _FAR = 8, 6, 48  # hops: ahead in the audio at first, in audio and text, before less is expected
+_CONFIRMED = 3  # windows of a round that are looked at once more
+_STEPS = 0.25  # of the evidence that is needed is the most that stepping over words costs, and over audio
+_ENOUGH_FOUND = 15.0  # evidence beyond which a window's place counts, and not how much fits
+_LEAD = 0.5  # seconds of audio before the first word
+_BEFORE = 2  # words before a place that was found that are looked at first, then twice as many and so on
+_CLEAR, _BEGIN = 0.7, 8  # evidence, on average, of the first words of a window that begins at the right word
+
+
+class PlaceSearch:
+    """From `time` (seconds) and `word` on, up to which the recording is done with."""
+
+    def __init__(self, listener: Listener, time: float, word: int):
+        self.listener, self.time, self.word = listener, time, word
+        self.count = len(listener.units)
+
+    def fits(self, look: Look) -> bool:
+        return self.worth(look) >= look.needed()
+
+    def worth(self, look: Look) -> float:
+        """Evidence of new words in a window, less a little for the words and the audio that it would step over."""
+        if not look.runs:
+            return -np.inf
+        most = _STEPS * look.needed()
+        return look.total(self.word) - sum(min(most, step) for step in self._steps(look))
+
+    def _nearness(self, look: Look) -> float:
+        """To choose by among several that fit: less for all that is stepped over, no more for more words than are
+        enough."""
+        return min(look.total(self.word), _ENOUGH_FOUND) - sum(self._steps(look))
+
+    def _steps(self, look: Look) -> tuple[float, float]:
+        """What it counts for that words, and that audio, are stepped over. Both at once are one step."""
+        first = look.runs[0][0]
+        words = max(0, look.window.first + first - self.word)
+        audio = max(0.0, float(look.times[first, 0]) - self.time) * self.listener.levels.pace / 6
+        return 0.1 * words, 0.1 * max(0.0, audio - words)
+
+    def _believed(self, looks: list[Look]) -> list[Look]:
+        return [look for look in looks if self.worth(look) >= look.sure(self.word)]
+
+    def found(self, lost: Look, others: list[tuple[float, int]]):
+        """
+        The look in which words and audio meet again, near the place where they should or far from it; `None` where
+        they meet nowhere. `lost` is the look in which they do not, `others` are anchors (seconds, word) that it might
+        have had instead.
+
+        What is tried costs three windows a hop, and the hops lie in what is then stepped over, so that all searches
+        together cost a few times what the recording does.
+        """
+        listener = self.listener
+        near = [listener.window(self.time, self.word, 0.5), *(listener.window(*anchor) for anchor in others)]
+        believed = self._believed((yield from listener.looks(near)))
+        if believed:
+            return max(believed, key=self.worth)
+        if lost.answer.final and lost.answer.end - lost.window.start < listener.seconds * _HOP:
+            return None
+        words = [self.word]
+        if lost.past and lost.window.first + lost.past < self.count:
+            # a few words fit, but it is not sure that they are said here
+            words.append(lost.window.first + lost.past)
+        for furthest, windows in self._rounds(words):
+            looks = yield from listener.each(windows, self._glance)
+            if not looks and furthest > _NEAR:
+                return None
+            fitting = sorted(filter(None, looks), key=self._nearness, reverse=True)[:_CONFIRMED]
+            # by chance some window out of many fits a little; from its first word that fits, it must fit well
+            believed = self._believed((yield from listener.looks([self._again(look) for look in fitting])))
+            if believed:
+                return max(believed, key=self._nearness)
+            if furthest >= _FAR and listener.levels.lower():
+                look = listener.judged(lost.window, lost.answer)
+                if self._believed([look]):
+                    return look
+        return None
+
+    def _glance(self, window: Window, answer: Answer) -> Look | None:
+        look = self.listener.judged(window, answer)
+        return look if self.fits(look) else None
+
+    def _again(self, look: Look) -> Window:
+        first = look.runs[0][0]
+        start = max(self.time, float(look.times[first, 0]) - _LEAD)
+        return self.listener.window(start, look.window.first + first)
+
+    def _rounds(self, words: list[int]) -> Iterator[tuple[int, list[Window]]]:
+        """
+        Windows to look for the place in, round by round, and how many hops away they end.
+
+        At first further on in the audio, with each of `words` as the next: that much is heard which the text lacks is
+        the commonest case. Then wherever it may be nearby; then ever further on in the audio, the text, and both.
+        """
+        for k in range(0, _NEAR, _NEAR // 2):
+            ring = range(k + 1, k + 1 + _NEAR // 2)
+            yield ring[-1], [window for j in ring for word in words for window in self._shifted(j, 0, word)]
+        square = range(_SQUARE + 1)
+        yield _SQUARE, [window for j in square[1:] for k in square for window in self._shifted(k, j, self.word)]
+        done, furthest = _SQUARE, 2 * _NEAR
+        while True:
+            ring = range(done + 1, furthest + 1)
+            windows = [window for k in ring for window in self._shifted(0, k, self.word)]
+            windows += [window for k in ring if k > _NEAR for window in self._shifted(k, 0, words[-1])]
+            windows += [window for k in ring if k <= _FAR for window in self._shifted(k, k, self.word)]
+            yield furthest, windows
+            done, furthest = furthest, 2 * furthest
+
+    def _shifted(self, audio: int, text: int, word: int) -> list[Window]:
+        """The window that begins so many hops on in the audio, and in the text from `word` on, if there are words."""
+        hop = self.listener.seconds * _HOP
+        word = self.listener.within(word, text * hop) if text else word
+        return [self.listener.window(self.time + audio * hop, word)] if word < self.count else []
+
+    def around(self, look: Look, least: int) -> Asking:
+        """
+        Looks around the beginning of a place that was found, which is rarely exact; at no word before `least`.
+
+        Words before it may have been stepped over, or taken to be said in what the text does not have: windows that
+        begin with ever more of them show it. Where its first words do not all fit, it may begin too early in the text.
+        """
+        first, past = look.runs[0]
+        word, start = look.window.first + first, float(look.times[first, 0])
+        windows, size = [], _BEFORE
+        while size < 2 * (word - self.word + _BEFORE):
+            before = max(least, self.word - 3 * _BEFORE, word - size)
+            said = 1.1 * self.listener.said(before, word)
+            if before < word:
+                windows.append(self.listener.window(max(self.time, start - said - _LEAD), before))
+            size *= 2
+        if look.evidence[first : min(past, first + _BEGIN)].mean() < _CLEAR:
+            after = [place for place in (word + 1, word + 3) if place < self.count]
+            windows += [self.listener.window(max(self.time, start - _LEAD), place) for place in after]
+        return (yield from self.listener.looks(windows))

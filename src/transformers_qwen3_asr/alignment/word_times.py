@@ -1,0 +1,164 @@
+"""From the windows of a long recording to the times of its words."""
+
+from itertools import pairwise
+
+import numpy as np
+
+from .chain import Placed, best_chain
+from .window_fit import fitting_runs, words_within
+from .windows import Answer, Asking, Listener, Look, Window
+
+_DOUBTFUL = -0.3  # evidence below which a word beside a pause is looked at again
+_PAUSE = 0.5  # seconds that such a pause is longer than the words need
+_BEHIND = 2  # words behind a stretch that are looked at with it
+_FEW = 12  # words that are not looked for all over a long stretch of audio: they would fit somewhere by chance
+_PIECES = 8  # windows that are looked at all over it
+
+
+class WordTimes:
+    """
+    Times `(words, 2)` in seconds and scores `(words,)`, up to the word `settled`; and for words from there on, the
+    places that windows have found for them.
+    """
+
+    def __init__(self, listener: Listener):
+        self.listener, self.settled = listener, 0
+        count = len(listener.units)
+        self.times, self.scores = np.zeros((count, 2)), np.zeros(count)
+        self._places: list[Placed] = []
+
+    def keep(self, look: Look, learn: bool = False) -> None:
+        """Takes in a look's words up to the last that fits; and `learn`s from those that fit what to expect."""
+        if not look.runs:
+            return
+        # with all the words that fit, and no others, each of which must have some place
+        place = self._add(look.window, look.answer, look.past)
+        units = self.listener.units[place.first : place.past]
+        for a, b in fitting_runs(place.evidence) if learn else ():
+            self.listener.levels.learn(place.scores[a:b], place.times[a:b], units[a:b])
+
+    def _add(self, window: Window, answer: Answer, count: int | None = None) -> Placed:
+        count = window.last - window.first if count is None else count
+        times, scores = answer.decode(count, True)
+        units = self.listener.units[window.first : window.first + count]
+        evidence = self.listener.levels.evidence(times, scores, units, answer.end)
+        self._places.append(Placed(window.first, times, scores, evidence))
+        return self._places[-1]
+
+    def settle(self, past: int, end: float) -> Asking:
+        """
+        Gives words up to `past` their times, from the chain of all that was found for them. Words that no window has
+        found are looked at once more in the audio that is left for them, at most up to `end` (seconds).
+        """
+        past = max(past, self.settled)
+        since = float(self.times[self.settled - 1, 1]) if self.settled else 0.0
+        furthest = max([past, *(place.past for place in self._places)])
+        chain = best_chain(self._places, self.settled, furthest, since)
+        yield from self.listener.each(self._second_looks(chain, past, since, end), self._add)
+        chain = best_chain(self._places, self.settled, furthest, since)
+        for word in range(self.settled, past):
+            if chain[word - self.settled] >= 0:
+                place = self._places[chain[word - self.settled]]
+                self.times[word], self.scores[word] = place.times[word - place.first], place.scores[word - place.first]
+        for first, last, start, until in self._holes(chain, chain < 0, past, since, end):
+            self._lay_out(first, min(last, past), start, until)
+        self.settled = past
+        self._places = [place for place in self._places if place.past > past]
+        return []
+
+    def _second_looks(self, chain: np.ndarray, past: int, since: float, end: float) -> list[Window]:
+        """Windows for words without a place, and for those that fit badly beside a pause, on whose other side they may
+        belong."""
+        base, bad = self.settled, chain < 0
+        for word in np.flatnonzero(~bad):
+            place = self._places[chain[word]]
+            bad[word] = place.evidence[base + word - place.first] < _DOUBTFUL
+        windows = []
+        for first, last, start, until in self._holes(chain, bad, past, since, end):
+            apart = (chain[first - base : last - base] < 0).any()
+            if not apart and until - start < self._need(first, last) + _PAUSE:
+                continue
+            # the words behind hold them in their places, and may have taken a little of their audio
+            for word in range(last, min(last + _BEHIND, base + len(chain))):
+                if bad[word - base]:
+                    break
+                last, until = word + 1, self._time(chain, word)[1]
+            windows += self._windows(first, last, start, until)
+        return windows
+
+    def _holes(
+        self, chain: np.ndarray, bad: np.ndarray, past: int, since: float, end: float
+    ) -> list[tuple[int, int, float, float]]:
+        """Stretches of words that are `bad`, `(first, past the last)`, and the audio (seconds) that is left for
+        them."""
+        holes, base = [], self.settled
+        for first, last in np.flatnonzero(np.diff(np.r_[False, bad, False])).reshape(-1, 2) + base:
+            if first >= past:
+                break
+            start = self._time(chain, first - 1)[1] if first > base else since
+            until = self._time(chain, last)[0] if last < base + len(chain) else end
+            holes.append((int(first), int(last), start, max(start, until)))
+        return holes
+
+    def _time(self, chain: np.ndarray, word: int) -> list[float]:
+        place = self._places[chain[word - self.settled]]
+        return place.times[word - place.first].tolist()
+
+    def _need(self, first: int, past: int) -> float:
+        """Seconds in which words are surely said."""
+        return min(self.listener.seconds, 1.0 + 2 * self.listener.said(first, past))
+
+    def _lay_out(self, first: int, past: int, start: float, end: float) -> None:
+        """Times for words that fit nowhere, between `start` and `end`: those of the window where they fit best, or,
+        without one, as they would be spoken."""
+        units = self.listener.units[first:past]
+        spoken = np.r_[0.0, np.cumsum(units)] / self.listener.levels.pace
+        edges = start + spoken * min(1.0, (end - start) / spoken[-1])
+        times, scores = np.stack([edges[:-1], edges[1:]], 1), np.zeros(past - first)
+        most = -np.inf
+        for place in self._places:
+            if first in place and past <= place.past:
+                part = slice(first - place.first, past - place.first)
+                inside = (place.times[part, 0] < end) & (place.times[part, 1] > start)
+                worth = float(np.where(inside, place.evidence[part], -1.0).sum())
+                if inside.any() and worth > most:
+                    most = worth
+                    times, scores = np.clip(place.times[part], start, end), np.where(inside, place.scores[part], 0.0)
+        self.times[first:past], self.scores[first:past] = times, scores
+
+    def _windows(self, first: int, past: int, start: float, end: float) -> list[Window]:
+        """
+        Windows for words between two places that are sure: with all the audio, and with its beginning and end. Where
+        they are more than a window holds, or than can be said there, parts of them in parts of the audio.
+        """
+        seconds, room, need = self.listener.seconds, end - start, self._need(first, past)
+        if room < 0.1 or (past - first < 2 and room < need):
+            return []
+        if self.listener.said(first, past) > 1.5 * min(room, seconds):
+            return self._parts(first, past, start, end)
+        spans = {(start, min(end, start + need)), (max(start, end - need), end)}
+        if room <= seconds:
+            spans.add((start, end))
+        elif past - first >= _FEW:
+            inner = np.linspace(start, end - need, min(_PIECES, int(2 * room / need)))[1:-1]
+            spans |= {(at, at + need) for at in inner.tolist()}
+        return [Window(*span, first, past) for span in sorted(spans)]
+
+    def _parts(self, first: int, past: int, start: float, end: float) -> list[Window]:
+        seconds, room, units = self.listener.seconds, end - start, self.listener.units
+        if room <= seconds:
+            windows = [Window(start, end, first, min(past, self.listener.within(first, room)))]
+            if past < len(units):  # behind it is a place that is sure
+                tail = words_within(units[first:past][::-1], 0, room * self.listener.levels.pace, 1)
+                windows += [Window(start, end, past - tail, past), Window(start, end, past - (tail + 1) // 2, past)]
+            return windows
+        # every part of the words in its part of the audio, as if all were said at one pace
+        count = int(np.ceil(room / (0.8 * seconds)))
+        edges = np.linspace(start, end, count + 1).tolist()
+        said = np.cumsum(units[first:past])
+        shares = (first + np.searchsorted(said, np.linspace(0, said[-1], count + 1))).tolist()
+        return [
+            Window(edges[k], edges[k + 1], a, min(b, self.listener.within(a, 2 * (edges[k + 1] - edges[k]))))
+            for k, (a, b) in enumerate(pairwise(shares))
+            if a < b
+        ]
