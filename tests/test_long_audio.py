@@ -69,6 +69,54 @@ def test_what_the_text_does_not_have_is_stepped_over(place, seconds):
     assert off <= 1
 
 
+def test_the_place_is_found_again_after_several_passages_in_a_row():
+    times, words, duration = speech()
+    added = 0
+    for place, seconds in ((200, 45), (212, 70), (230, 35), (231, 50), (600, 100), (640, 25)):
+        times, added = later(times, place, seconds), added + seconds
+    result, _, off, _ = aligned(times, words, duration + added)
+    # of the few words between two passages some may be lost, and nothing behind them
+    assert off <= 25
+    errors = np.abs(result.times - times).max(1)
+    assert (errors[:195] < 0.1).all() and (errors[250:595] < 0.1).all() and (errors[645:] < 0.1).all()
+    # what the text lacks is a gap between words, over which none is stretched
+    assert (result.times[:, 1] - result.times[:, 0]).max() < 3
+    assert result.windows < 20 * (duration + added) / 30
+
+
+@pytest.mark.parametrize("seconds", [0, 20, 60])
+def test_a_chapter_that_nobody_says(seconds):
+    """Four minutes of text without audio, and at the same place audio without text."""
+    times, words, duration = speech(1200)
+    times = later(times, 500, seconds)
+    times = np.insert(times, [500] * 600, np.nan, axis=0)
+    words = words[:500] + ["unsaid"] * 600 + words[500:]
+    result, _, off, _ = aligned(times, words, duration + seconds)
+    assert off <= 40
+    assert np.median(result.scores[500:1100]) < 0.3 and np.median(result.scores[1100:]) > 0.6
+    assert result.windows < 20 * (duration + seconds) / 30
+
+
+def test_a_few_words_elsewhere_are_not_believed():
+    """In what the text lacks the next six words are said, too, and others follow."""
+    times, words, duration = speech()
+    times = later(times, 450, 60)
+    decoy = np.full_like(times, np.nan)
+    begin = times[449, 1] + 25
+    decoy[450:456] = times[450:456] - times[450, 0] + begin
+    real, other = SimulatedAligner(times, duration + 60), SimulatedAligner(decoy, duration + 60)
+
+    def answer(window):
+        heard = real.answer(window)
+        told = 440 < window.first <= 450 and window.start <= begin < window.end
+        return other.answer(window) if told and times[450, 0] > heard.end else heard
+
+    result, _ = drive(align_long(words, 30), answer)
+    assert len(other.windows) > 3
+    errors = np.abs(result.times - times).max(1)
+    assert (errors[445:460] < 0.1).all() and (errors > 1).sum() <= 10
+
+
 def test_what_comes_behind_the_text_costs_nothing():
     times, words, duration = speech()
     alone = aligned(times, words, duration)[0].windows

@@ -7,7 +7,8 @@ import numpy as np
 from .windows import Answer, Asking, Listener, Look, Window
 
 _HOP = 1 / 6  # of a window; aligners get over little that the text, or the audio, lacks at a window's beginning
-_NEAR, _SQUARE, _FAR = 8, 6, 48  # hops: ahead in the audio at first, in audio and text, before less is expected
+_NEAR, _FAR = 8, 32  # hops: ahead in the audio at first, and before less is expected
+_ON, _FAR_ON = 3, 12  # hops that are a little further on, and a minute or so
 _CONFIRMED = 3  # windows of a round that are looked at once more
 _STEPS = 0.25  # of the evidence that is needed is the most that stepping over words costs, and over audio
 _ENOUGH_FOUND = 15.0  # evidence beyond which a window's place counts, and not how much fits
@@ -76,7 +77,11 @@ class PlaceSearch:
             # by chance some window out of many fits a little; from its first word that fits, it must fit well
             believed = self._believed((yield from listener.looks([self._again(look) for look in fitting])))
             if believed:
-                return max(believed, key=self._nearness)
+                nearest = max(believed, key=self._nearness)
+                if furthest > _NEAR:
+                    nearer = self._believed((yield from listener.looks(self._nearer(nearest, words[-1]))))
+                    nearest = max([nearest, *nearer], key=self._nearness)
+                return nearest
             if furthest >= _FAR and listener.levels.lower():
                 look = listener.judged(lost.window, lost.answer)
                 if self._believed([look]):
@@ -86,6 +91,20 @@ class PlaceSearch:
     def _glance(self, window: Window, answer: Answer) -> Look | None:
         look = self.listener.judged(window, answer)
         return look if self.fits(look) else None
+
+    def _nearer(self, look: Look, word: int) -> list[Window]:
+        """Between here and a place that was found further on: the next words somewhat before it in the audio, and the
+        next audio with words somewhat before it in the text."""
+        listener, hop = self.listener, self.listener.seconds * _HOP
+        found, start = look.window.first + look.runs[0][0], float(look.times[look.runs[0][0], 0])
+        windows = []
+        for k in range(2 * _FAR_ON):
+            if start - k * hop > self.time and found > word:
+                windows.append(listener.window(start - k * hop, word))
+            before = found - (listener.within_before(found, k * hop) if k else 0)
+            if before > word and start - self.time > hop:
+                windows.append(listener.window(self.time, before))
+        return windows
 
     def _again(self, look: Look) -> Window:
         first = look.runs[0][0]
@@ -97,26 +116,28 @@ class PlaceSearch:
         Windows to look for the place in, round by round, and how many hops away they end.
 
         At first further on in the audio, with each of `words` as the next: that much is heard which the text lacks is
-        the commonest case. Then wherever it may be nearby; then ever further on in the audio, the text, and both.
+        the commonest case. Then ever further on in the audio and in the text. From where they meet they go on
+        together; so that words a little further on are met somewhere in the audio, too, wherever before them the two
+        meet, and so is audio a little further on in the text. Far away that alone is tried.
         """
         for k in range(0, _NEAR, _NEAR // 2):
             ring = range(k + 1, k + 1 + _NEAR // 2)
             yield ring[-1], [window for j in ring for word in words for window in self._shifted(j, 0, word)]
-        square = range(_SQUARE + 1)
-        yield _SQUARE, [window for j in square[1:] for k in square for window in self._shifted(k, j, self.word)]
-        done, furthest = _SQUARE, 2 * _NEAR
+        done, furthest = 0, _NEAR
         while True:
-            ring = range(done + 1, furthest + 1)
-            windows = [window for k in ring for window in self._shifted(0, k, self.word)]
-            windows += [window for k in ring if k > _NEAR for window in self._shifted(k, 0, words[-1])]
-            windows += [window for k in ring if k <= _FAR for window in self._shifted(k, k, self.word)]
-            yield furthest, windows
+            shifts = []
+            for k in range(done + 1, furthest + 1):
+                shifts += [(0, k), (_ON, k), (k, 0), (k, _ON)] if k <= _FAR else [(_FAR_ON, k), (k, _ON), (k, _FAR_ON)]
+            yield furthest, [window for shift in sorted(shifts) for window in self._shifted(*shift, words[-1])]
             done, furthest = furthest, 2 * furthest
 
     def _shifted(self, audio: int, text: int, word: int) -> list[Window]:
         """The window that begins so many hops on in the audio, and in the text from `word` on, if there are words."""
         hop = self.listener.seconds * _HOP
-        word = self.listener.within(word, text * hop) if text else word
+        on = self.listener.within(word, text * hop) if text else word
+        if audio > text and on + _BEGIN > self.count:  # near the text's end the next words will do
+            on = word
+        word = on
         return [self.listener.window(self.time + audio * hop, word)] if word < self.count else []
 
     def around(self, look: Look, least: int) -> Asking:

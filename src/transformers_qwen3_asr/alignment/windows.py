@@ -13,7 +13,7 @@ _LEAST_WORDS = 12  # in a window
 _TOGETHER = 8  # windows that are wanted at once
 _NOTHING = 0.05  # seconds of audio that are none
 _ENOUGH = 5.0  # evidence, in words that fit like any other, that a window is not lost
-_SURE = 10.0  # evidence that is asked of a window elsewhere than it should be
+_SURE = 8.0  # evidence that is asked of a window elsewhere than it should be
 
 
 @dataclass(frozen=True)
@@ -167,3 +167,7 @@ class Listener:
     def within(self, first: int, seconds: float) -> int:
         """Past the last word that is said in `seconds`, from `first` on; at least one."""
         return words_within(self.units, first, seconds * self.levels.pace, 1)
+
+    def within_before(self, past: int, seconds: float) -> int:
+        """How many words before `past` are said in `seconds`; at least one."""
+        return words_within(self.units[:past][::-1], 0, seconds * self.levels.pace, 1)

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from .chain import Placed, best_chain
-from .window_fit import fitting_runs, words_within
+from .window_fit import fitting_runs
 from .windows import Answer, Asking, Listener, Look, Window
 
 _DOUBTFUL = -0.3  # evidence below which a word beside a pause is looked at again
@@ -67,8 +67,8 @@ class WordTimes:
         return []
 
     def _second_looks(self, chain: np.ndarray, past: int, since: float, end: float) -> list[Window]:
-        """Windows for words without a place, and for those that fit badly beside a pause, on whose other side they may
-        belong."""
+        """Windows for words without a place, and for several that fit badly beside a pause, on whose other side they
+        may belong."""
         base, bad = self.settled, chain < 0
         for word in np.flatnonzero(~bad):
             place = self._places[chain[word]]
@@ -76,7 +76,7 @@ class WordTimes:
         windows = []
         for first, last, start, until in self._holes(chain, bad, past, since, end):
             apart = (chain[first - base : last - base] < 0).any()
-            if not apart and until - start < self._need(first, last) + _PAUSE:
+            if not apart and (last - first < 2 or until - start < self._need(first, last) + _PAUSE):
                 continue
             # the words behind hold them in their places, and may have taken a little of their audio
             for word in range(last, min(last + _BEHIND, base + len(chain))):
@@ -149,7 +149,7 @@ class WordTimes:
         if room <= seconds:
             windows = [Window(start, end, first, min(past, self.listener.within(first, room)))]
             if past < len(units):  # behind it is a place that is sure
-                tail = words_within(units[first:past][::-1], 0, room * self.listener.levels.pace, 1)
+                tail = min(past - first, self.listener.within_before(past, room))
                 windows += [Window(start, end, past - tail, past), Window(start, end, past - (tail + 1) // 2, past)]
             return windows
         # every part of the words in its part of the audio, as if all were said at one pace
