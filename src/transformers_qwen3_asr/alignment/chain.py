@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_CHANGE = 2.0  # evidence that going on in another alignment costs, with or without words between that have no place
-_GAP, _PAUSE = 1.0, 1.0  # evidence that each stretch of audio without words costs that is longer than so many seconds
+_CHANGE = 1.5  # evidence that going on in another alignment costs, with or without words between that have no place
+_GAP, _PAUSE = 1.5, 1.0  # evidence that each stretch of audio without words costs that is longer than so many seconds
+_FIRST = 0.5  # what a window's first word costs behind such a stretch: no word holds it away from the next
 _SCORE = 0.2  # what a score counts beside the evidence, which does not rise above that of words that fit
 _SAME = 0.1  # seconds by which the ends of a word differ at most that two alignments have at the same place
 _OVERLAP = 0.05  # seconds that a word may begin before the one ahead of it ends
@@ -55,6 +56,8 @@ def best_chain(places: Sequence[Placed], first: int, past: int, since: float) ->
             if k >= 0:
                 behind, total, origin = frontier[k]
                 value = total - _CHANGE - _gap(start - behind)
+                if word == place.first and start - behind > _PAUSE:
+                    value -= _FIRST
             if word - 1 in place:
                 ahead = float(place.times[word - 1 - place.first, 1])
                 for other, (behind, total) in before.items():

@@ -9,6 +9,7 @@ from .window_fit import fitting_runs
 from .windows import Answer, Asking, Listener, Look, Window
 
 _DOUBTFUL = -0.3  # evidence below which a word beside a pause is looked at again
+_SEVERAL = 3  # words that have to be doubtful
 _PAUSE = 0.5  # seconds that such a pause is longer than the words need
 _BEHIND = 2  # words behind a stretch that are looked at with it
 _FEW = 12  # words that are not looked for all over a long stretch of audio: they would fit somewhere by chance
@@ -76,7 +77,7 @@ class WordTimes:
         windows = []
         for first, last, start, until in self._holes(chain, bad, past, since, end):
             apart = (chain[first - base : last - base] < 0).any()
-            if not apart and (last - first < 2 or until - start < self._need(first, last) + _PAUSE):
+            if not apart and (last - first < _SEVERAL or until - start < self._need(first, last) + _PAUSE):
                 continue
             # the words behind hold them in their places, and may have taken a little of their audio
             for word in range(last, min(last + _BEHIND, base + len(chain))):
