@@ -5,7 +5,8 @@
 Clips are joined with pauses of 0.2 to 10 s, drawn by a seed, into one WAV file; their transcripts become one text. The
 file is aligned by `pipe(file, text=words)` and measured against the same clips aligned one by one. Harder cases: after
 every fourth clip something is heard that the text does not have (noise, music, or another clip), 5 % of the words are
-replaced, left out or added (only words that are right are measured), both, and noise under everything.
+replaced, left out or added (only words that are right are measured), both, and noise under everything. Words are
+doubted whose score is below 0.5, or that are in one of the result's passages that do not fit.
 
 Memory is that of a process of its own, which aligns the file: its resident set before, and its largest one meanwhile
 (Linux).
@@ -124,10 +125,33 @@ def _without_text(clips: Sequence[LabelledClip], random: np.random.Generator) ->
     return np.concatenate(music)[:size]
 
 
-def align(pipe, recording: LongRecording, **keywords) -> np.ndarray:
-    """The pipeline's times for a recording, `(words, 2)` milliseconds."""
+def align(pipe, recording: LongRecording, **keywords) -> tuple[np.ndarray, np.ndarray]:
+    """The pipeline's times for a recording, `(words, 2)` milliseconds, and whether it says that each word is not to be
+    believed: by a score below 0.5, or by a passage in "unfit", `(words,)`."""
     result = pipe(str(recording.path), text=recording.words, **keywords)
-    return np.array([chunk["timestamp"] for chunk in result["chunks"]]).reshape(-1, 2) * 1000
+    times = np.array([chunk["timestamp"] for chunk in result["chunks"]]).reshape(-1, 2) * 1000
+    doubted = np.array([chunk["score"] < 0.5 for chunk in result["chunks"]], dtype=bool)
+    begins = np.array([chunk["char_start"] for chunk in result["chunks"]], dtype=int)
+    for passage in result["unfit"]:
+        doubted |= (begins >= passage["char_start"]) & (begins < passage["char_end"])
+    return times, doubted
+
+
+class Windows:
+    """Counts the windows that a pipeline's model is given, within the context."""
+
+    def __init__(self, pipe):
+        self.pipe, self.count = pipe, 0
+
+    def __enter__(self) -> "Windows":
+        self._hook = self.pipe.model.register_forward_pre_hook(self._seen, with_kwargs=True)
+        return self
+
+    def _seen(self, model, arguments, keywords) -> None:
+        self.count += len(keywords["input_ids"])
+
+    def __exit__(self, *_) -> None:
+        self._hook.remove()
 
 
 def figures(times: Sequence[np.ndarray], references: Sequence[np.ndarray]) -> dict[str, float]:
@@ -149,7 +173,9 @@ def compare(
 ) -> dict[str, dict[str, float]]:
     """
     Figures of one case of `CASES`: {"long": …, "alone": …}, of one long recording and of its clips one by one (with
-    the same words and the same noise). "long" also has "seconds" of the recording and "took" to align it.
+    the same words and the same noise). "long" also has "seconds" of the recording, "took" to align it, "windows" that
+    the model was given, "doubted", the share of words over 1 s off that the result says are not to be believed (NaN
+    where there are none), and "doubted_right", the same share of the others.
     """
     untranscribed, changed, noise = CASES[case]
     if noise is not None:
@@ -159,10 +185,20 @@ def compare(
     with tempfile.TemporaryDirectory() as folder:
         recording = make_long(clips, Path(folder) / "long.wav", seconds, seed, untranscribed=untranscribed)
         begun = time.perf_counter()
-        times = align(pipe, recording, language="English", **keywords)
+        with Windows(pipe) as windows:
+            times, doubted = align(pipe, recording, language="English", **keywords)
         took = time.perf_counter() - begun
     long = figures([times], [recording.reference])
-    return {"long": {**long, "seconds": recording.seconds, "took": took}, "alone": alone(pipe, recording.clips)}
+    off = np.abs(times - recording.reference).max(1)
+    far, near = off > 1000, off <= 1000
+    more = {
+        "seconds": recording.seconds,
+        "took": took,
+        "windows": windows.count,
+        "doubted": float(doubted[far].mean()) if far.any() else float("nan"),
+        "doubted_right": float(doubted[near].mean()),
+    }
+    return {"long": {**long, **more}, "alone": alone(pipe, recording.clips)}
 
 
 def memory(clips: Sequence[LabelledClip], seconds: float, model: str, seed: int = 0) -> dict[str, float]:
@@ -192,8 +228,11 @@ def print_table(
     seeds: Sequence[int] = (0,),
 ) -> None:
     """Prints a row of `compare` for each case, length and seed."""
-    print("| recording | AAS, ms | within 80 ms | over 1 s | zero length | clips alone: AAS | over 1 s | took |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print(
+        "| recording | AAS, ms | within 80 ms | over 1 s | of those, doubted | of the others | zero length "
+        "| clips alone: AAS | over 1 s | windows | took |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for case in cases:
         for length in minutes:
             for seed in seeds:
@@ -201,8 +240,9 @@ def print_table(
                 long, single = found["long"], found["alone"]
                 print(
                     f"| {case}, {length:g} min (seed {seed}) | {long['aas_ms']:.1f} | {long['within_80ms']:.1%} "
-                    f"| {long['over_1s']:.2%} | {long['zero_length']:.2%} | {single['aas_ms']:.1f} "
-                    f"| {single['over_1s']:.2%} | {long['took']:.0f} s |",
+                    f"| {long['over_1s']:.2%} | {long['doubted']:.0%} | {long['doubted_right']:.0%} "
+                    f"| {long['zero_length']:.2%} | {single['aas_ms']:.1f} | {single['over_1s']:.2%} "
+                    f"| {long['windows']} | {long['took']:.0f} s |",
                     flush=True,
                 )
 
