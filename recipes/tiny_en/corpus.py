@@ -114,7 +114,7 @@ def join_clips(clips: list[Clip], rng: np.random.Generator) -> list[Clip]:
         if len({clip.family for clip in taken}) > 1:
             phones = []
         left_out = frozenset()
-        if len(taken) > 2 and rng.random() < 0.1:
+        if len(taken) > 1 and rng.random() < 0.25:
             out = int(rng.integers(len(taken)))
             left_out = frozenset(range(firsts[out], [*firsts, len(words)][out + 1]))
         times = np.concatenate(starts), np.concatenate(ends)
@@ -312,7 +312,7 @@ class TrainingCollator:
     def _transcript(self, words, left_out, rng) -> tuple[list[str], np.ndarray]:
         """The words that are written, and which of `words` each one is (-1 for a word that is not said)."""
         written, heard = [], []
-        rate = rng.uniform(0.03, 0.1) if self.augment and rng.random() < self.slips else 0.0
+        rate = rng.uniform(0.03, 0.12) if self.augment and rng.random() < self.slips else 0.0
         for i, word in enumerate(words):
             slip = rng.choice(["missing", "other", "added"]) if rng.random() < rate else None
             if i in left_out or (slip == "missing" and len(words) > 1):

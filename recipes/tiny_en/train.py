@@ -204,10 +204,10 @@ def train_aligner(work: Path, clips, tests, prompter, config, arguments) -> Path
         lead=lambda i: 100,
         frame_labels=lambda i: i // world % (2 if i < 0.25 * items else 6) == 1,
         classes=CLASSES,
-        noisy=lambda i: 0.5 if i < 0.85 * items else 0.2,
+        noisy=lambda i: 0.5 if i < 0.85 * items else 0.4,
         phonemes=names,
         joined=joined,
-        slips=0.2,
+        slips=0.4,
     )
     # A glance at the held-out part: 64 clips of all lengths, 16 alike in length at a time.
     order = sorted(range(len(tests)), key=lambda i: tests[i].frames)
