@@ -238,9 +238,10 @@ def print_table(
             for seed in seeds:
                 found = compare(pipe, clips, length * 60, case, seed)
                 long, single = found["long"], found["alone"]
+                doubted = f"{long['doubted']:.0%}" if long["over_1s"] else "–"
                 print(
                     f"| {case}, {length:g} min (seed {seed}) | {long['aas_ms']:.1f} | {long['within_80ms']:.1%} "
-                    f"| {long['over_1s']:.2%} | {long['doubted']:.0%} | {long['doubted_right']:.0%} "
+                    f"| {long['over_1s']:.2%} | {doubted} | {long['doubted_right']:.0%} "
                     f"| {long['zero_length']:.2%} | {single['aas_ms']:.1f} | {single['over_1s']:.2%} "
                     f"| {long['windows']} | {long['took']:.0f} s |",
                     flush=True,

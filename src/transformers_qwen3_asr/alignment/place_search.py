@@ -55,8 +55,8 @@ class PlaceSearch:
         they meet nowhere. `lost` is the look in which they do not, `others` are anchors (seconds, word) that it might
         have had instead.
 
-        What is tried costs three windows a hop, and the hops lie in what is then stepped over, so that all searches
-        together cost a few times what the recording does.
+        What is tried costs a few windows a hop, and the hops lie in what is then stepped over, so that all searches
+        together cost a few times what the recording does, or a search that is in vain, which ends the walk.
         """
         listener = self.listener
         near = [listener.window(self.time, self.word, 0.5), *(listener.window(*anchor) for anchor in others)]
@@ -127,7 +127,8 @@ class PlaceSearch:
         while True:
             shifts = []
             for k in range(done + 1, furthest + 1):
-                shifts += [(0, k), (_ON, k), (k, 0), (k, _ON)] if k <= _FAR else [(_FAR_ON, k), (k, _ON), (k, _FAR_ON)]
+                shifts += [(0, k), (_ON, k), (k, _ON)] if k <= _FAR else [(_FAR_ON, k), (k, _ON), (k, _FAR_ON)]
+                shifts += [(k, 0)] if _NEAR < k <= _FAR else []
             yield furthest, [window for shift in sorted(shifts) for window in self._shifted(*shift, words[-1])]
             done, furthest = furthest, 2 * furthest
 
@@ -137,8 +138,7 @@ class PlaceSearch:
         on = self.listener.within(word, text * hop) if text else word
         if audio > text and on + _BEGIN > self.count:  # near the text's end the next words will do
             on = word
-        word = on
-        return [self.listener.window(self.time + audio * hop, word)] if word < self.count else []
+        return [self.listener.window(self.time + audio * hop, on)] if on < self.count else []
 
     def around(self, look: Look, least: int) -> Asking:
         """
