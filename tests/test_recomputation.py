@@ -56,7 +56,7 @@ def test_a_tensor_is_made_again_once_for_all_that_want_it():
 
     def loss_of_it():
         y = x.sin()
-        with recomputing((y, sine)):
+        with recomputing(True, (y, sine)):
             return of_views(y)
 
     x = torch.randn(1000, 10, requires_grad=True)

@@ -7,8 +7,8 @@ ones; what differs is that all windows of a batch go through one attention call,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -30,7 +30,7 @@ from transformers.utils.generic import is_flash_attention_requested
 
 from .configuration_qwen3_asr import Qwen3ASRAudioEncoderConfig, audio_token_lengths
 from .packing import attend_in_runs
-from .recomputation import may_recompute, recomputing
+from .recomputation import keeping_inputs, may_recompute
 
 #: Bytes that the largest layer of a batch of chunks may take on a CPU.
 CPU_CONVOLUTION_BYTES = 2**25
@@ -158,28 +158,20 @@ class Qwen3ASRAudioEncoderLayer(Qwen3OmniMoeAudioEncoderLayer):
         """`(positions, d_model)` to the same and the attention weights, or `None`."""
         lean = may_recompute(self)
         residual = hidden_states
-        with _keeping_inputs(self.self_attn_layer_norm, hidden_states, lean) as normed:
+        with keeping_inputs(lean, self.self_attn_layer_norm, hidden_states) as normed:
             hidden_states, weights = self.self_attn(normed, windows, **kwargs)
         hidden_states = residual + F.dropout(hidden_states, self.dropout, self.training)
         residual = hidden_states
-        with _keeping_inputs(self.final_layer_norm, hidden_states, lean) as normed:
+        with keeping_inputs(lean, self.final_layer_norm, hidden_states) as normed:
             inner = self.fc1(normed)
         dropped = self.activation_dropout > 0 and self.training  # which cannot be drawn again
-        with _keeping_inputs(self.activation_fn, inner, lean and not dropped) as active:
+        with keeping_inputs(lean and not dropped, self.activation_fn, inner) as active:
             hidden_states = self.fc2(F.dropout(active, self.activation_dropout, self.training))
         hidden_states = residual + F.dropout(hidden_states, self.dropout, self.training)
         if hidden_states.dtype == torch.float16:  # as the library: half precision overflows in deep encoders
             limit = torch.finfo(hidden_states.dtype).max - 1000
             hidden_states = hidden_states.clamp(min=-limit, max=limit)
         return hidden_states, weights
-
-
-@contextmanager
-def _keeping_inputs(function: Callable, states: torch.Tensor, lean: bool) -> Iterator[torch.Tensor]:
-    """`function(states)`, which where it is `lean` is recomputed for the backward pass instead of being kept."""
-    result, states = function(states), states.detach()
-    with recomputing((result, lambda: function(states))) if lean else nullcontext():
-        yield result
 
 
 def build_encoder_modules(encoder: nn.Module, config: Qwen3ASRAudioEncoderConfig) -> None:
@@ -240,7 +232,7 @@ class AudioEncoderForward:
                 else:
                     step, states = active, convolution(hidden)
                 kept.close()
-                hidden = kept.enter_context(_keeping_inputs(step, states, lean))
+                hidden = kept.enter_context(keeping_inputs(lean, step, states))
             hidden = self.conv_out(hidden.permute(0, 3, 1, 2).flatten(2))
         table = self.positional_embedding(hidden.shape[1])
         return hidden + table.to(hidden)

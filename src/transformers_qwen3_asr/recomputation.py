@@ -3,7 +3,7 @@
 Autograd keeps the inputs of every matrix product, although many of them are one elementwise step away from something
 that it keeps as well: normed states from the states, the gated product from its factors, rotated queries from the
 queries. While `recomputing` is entered, such a tensor is not kept. No matrix product is done twice, unlike with
-gradient checkpointing.
+gradient checkpointing, and no convolution but the first, whose input has one channel.
 """
 
 from __future__ import annotations
@@ -53,11 +53,14 @@ class _Recomputed:
 
 
 @contextlib.contextmanager
-def recomputing(*pairs: tuple[torch.Tensor, Callable[[], torch.Tensor]]) -> Iterator[None]:
+def recomputing(lean: bool, *pairs: tuple[torch.Tensor, Callable[[], torch.Tensor]]) -> Iterator[None]:
     """
-    Of each `(tensor, compute)`, what autograd wants to keep of `tensor`, views included, is not kept: `compute` makes
-    it again, with the same values in the same layout.
+    Where it is `lean`: of each `(tensor, compute)`, what autograd wants to keep of `tensor`, views included, is not
+    kept; `compute` makes it again, with the same values in the same layout.
     """
+    if not lean:
+        yield
+        return
     made = {tensor.untyped_storage().data_ptr(): _Recomputed(tensor, compute) for tensor, compute in pairs}
 
     def pack(kept: torch.Tensor):
@@ -75,3 +78,14 @@ def recomputing(*pairs: tuple[torch.Tensor, Callable[[], torch.Tensor]]) -> Iter
 
     with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
         yield
+
+
+@contextlib.contextmanager
+def keeping_inputs(
+    lean: bool, function: Callable, states: torch.Tensor, again: Callable | None = None
+) -> Iterator[torch.Tensor]:
+    """`function(states)`, which where it is `lean` is made from the states once more for the backward pass: by
+    `again`, if the function itself does something else there."""
+    result, states = function(states), states.detach()
+    with recomputing(lean, (result, lambda: (again or function)(states))):
+        yield result

@@ -5,8 +5,7 @@ What is added to a layer is added by subclass. A layer that is not given a `pack
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +24,7 @@ from transformers.models.qwen3.modeling_qwen3 import (
 from .configuration_qwen3_asr import Qwen3ASRTextConfig
 from .loading import StrictCheckpointMixin
 from .packing import Packing, causal_attention
-from .recomputation import may_recompute, recomputing
+from .recomputation import keeping_inputs, may_recompute, recomputing
 
 
 class _RootMeanSquare(torch.autograd.Function):
@@ -86,10 +85,8 @@ class Qwen3ASRTextMLP(Qwen3MLP):
             return super().forward(x)
         gate, up = self.gate_proj(x), self.up_proj(x)
         product = _GatedSiLU.apply(gate, up)
-        if not lean:
-            return self.down_proj(product)
         gate, up = gate.detach(), up.detach()
-        with recomputing((product, lambda: F.silu(gate).mul_(up))):
+        with recomputing(lean, (product, lambda: F.silu(gate).mul_(up))):
             return self.down_proj(product)
 
 
@@ -122,7 +119,7 @@ class Qwen3ASRTextAttention(Qwen3Attention):
             self.config._attn_implementation, eager_attention_forward
         )
         pairs = (query, lambda: again(self.q_norm, plain[0])), (key, lambda: again(self.k_norm, plain[1]))
-        with recomputing(*pairs) if lean else nullcontext():
+        with recomputing(lean, *pairs):
             output = causal_attention(
                 self,
                 (query, key, value.transpose(1, 2)),
@@ -140,26 +137,18 @@ class Qwen3ASRTextLayer(Qwen3DecoderLayer):
         if packing is None:
             return super().forward(hidden_states, **kwargs)
         attention, kept = self.self_attn, None
-        norms = self.input_layernorm, self.post_attention_layernorm, attention.q_norm, attention.k_norm
-        # not where somebody has put something else in their place
-        own = isinstance(self.mlp, Qwen3ASRTextMLP) and all(isinstance(norm, Qwen3ASRTextNorm) for norm in norms)
-        lean = own and may_recompute(self)
+        first, second = self.input_layernorm, self.post_attention_layernorm
+        norms = first, second, attention.q_norm, attention.k_norm
+        # not where somebody has put something else in the place of these
+        lean = may_recompute(self) and isinstance(self.mlp, Qwen3ASRTextMLP)
+        lean = lean and all(isinstance(norm, Qwen3ASRTextNorm) for norm in norms)
         if packing.kept is not None and attention.layer_idx + 1 == attention.config.num_hidden_layers:
             kept = packing.on("kept", hidden_states.device)
-        with _normed(self.input_layernorm, hidden_states, lean) as states:
+        with keeping_inputs(lean, first, hidden_states, first.at_once if lean else None) as states:
             attended, _ = attention(states, packing=packing, kept=kept, lean=lean, **kwargs)
         hidden_states = (hidden_states if kept is None else hidden_states[:, kept]) + attended
-        with _normed(self.post_attention_layernorm, hidden_states, lean) as states:
+        with keeping_inputs(lean, second, hidden_states, second.at_once if lean else None) as states:
             return hidden_states + (self.mlp(states, lean) if lean else self.mlp(states))
-
-
-@contextmanager
-def _normed(norm: Qwen3ASRTextNorm, hidden_states: torch.Tensor, lean: bool) -> Iterator[torch.Tensor]:
-    """Normed states, which where it is `lean` are not kept for the backward pass."""
-    states = norm(hidden_states)
-    hidden_states = hidden_states.detach()
-    with recomputing((states, lambda: norm.at_once(hidden_states))) if lean else nullcontext():
-        yield states
 
 
 #: The library's classes and what stands in for them here.
