@@ -156,9 +156,8 @@ def decode_slots(
 
     if decoding == "joint":
         limit = _last_millisecond(duration)
-        bins, least = _joint_bins(logits, log_probabilities, limit, timestamp_segment_time, lengths)
+        bins, scores, least = _joint_path(logits, log_probabilities, limit, timestamp_segment_time, lengths)
         milliseconds = joint_times(log_probabilities, bins, timestamp_segment_time, limit)
-        scores = word_scores(log_probabilities, bins, timestamp_segment_time)
         if least is not None and in_doubt(scores):
             milliseconds, scores = settled(log_probabilities, milliseconds, least, timestamp_segment_time, limit)
     else:
@@ -189,26 +188,28 @@ def _seconds(milliseconds: np.ndarray) -> np.ndarray:
     return np.round(milliseconds / 1000.0, 3).reshape(-1, 2)
 
 
-def _joint_bins(
+def _joint_path(
     logits: torch.Tensor,
     log_probabilities: torch.Tensor,
     limit: float,
     segment_time: float,
     lengths: Sequence[float] | None,
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """The joint path; with `lengths` a second one, where the first gives words less than they take at its pace, and
-    how many classes that is."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The joint path and its words' scores; with `lengths` a second one, where the first gives words less than they
+    take at its pace, and how many classes that is."""
     # the model's own scores: probabilities are rounded, and what is equally good would depend on the device
     scores = logits[:, : classes_within(limit, segment_time, len(logits) // 2)]
     scores = scores if scores.dtype == torch.float64 else scores.float()
     best = best_classes(scores)
     bins = joint_bins(scores, best=best)
+    believed = word_scores(log_probabilities, bins, segment_time)
     if lengths is None:
-        return bins, None
-    least = least_lengths(bins, word_scores(log_probabilities, bins, segment_time), lengths, scores.shape[-1])
+        return bins, believed, None
+    least = least_lengths(bins, believed, lengths, scores.shape[-1])
     if not (bins[1::2] - bins[::2] >= least).all():
         bins = joint_bins(scores, least=least, best=best)
-    return bins, least
+        believed = word_scores(log_probabilities, bins, segment_time)
+    return bins, believed, least
 
 
 def decode_batch(

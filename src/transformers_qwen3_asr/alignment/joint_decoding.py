@@ -109,16 +109,21 @@ def fine_radius(segment_time: float) -> int:
 def times_around(near: np.ndarray, bins: np.ndarray, segment_time: float, limit: float = np.inf) -> np.ndarray:
     """`joint_times` from the probabilities around `bins` alone: `(2 * words, 2 * fine_radius(segment_time) + 1)`, as
     `confidence.window` gives them."""
-    words = len(bins) // 2
-    steps = (np.arange(len(bins)) + 1) // 2
-    if (bins[1::2] == bins[::2]).any() or limit < words * segment_time:  # crowded: there is nothing to move
+    if (bins[1::2] == bins[::2]).any() or limit < len(bins) // 2 * segment_time:  # crowded: there is nothing to move
         return np.minimum(np.floor(bins * segment_time + 0.5), limit)
     radius = near.shape[-1] // 2
     total = near.sum(-1)
     offset = (near @ np.arange(-radius, radius + 1.0)) / np.where(total > 0, total, 1.0)
-    moved = bins - steps + offset.clip(-0.5, 0.5)
+    return in_order(bins + offset.clip(-0.5, 0.5), segment_time, limit)
+
+
+def in_order(places: np.ndarray, segment_time: float, limit: float) -> np.ndarray:
+    """Classes and parts of them `(2 * words,)` as whole milliseconds up to `limit`, moved by as little as gives them
+    the order and each word a class's length: between the largest so far and the smallest to come."""
+    steps = (np.arange(len(places)) + 1) // 2
+    moved = places - steps
     moved = (np.maximum.accumulate(moved) + np.minimum.accumulate(moved[::-1])[::-1]) / 2
-    moved = moved.clip(0, limit / segment_time - words)
+    moved = moved.clip(0, limit / segment_time - len(places) // 2)
     return np.floor((moved + steps) * segment_time + 0.5)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from .confidence import word_scores
-from .joint_decoding import classes_within, first_classes
+from .joint_decoding import classes_within, first_classes, in_order
 
 #: Mean score of a recording's words between which the path is in doubt. Below nothing is known; above the path and
 #: the medians are the same but for a few words.
@@ -89,7 +89,7 @@ def with_medians(milliseconds: np.ndarray, medians: np.ndarray, segment_time: fl
     """
     Times of the path, with the medians where they are far from it.
 
-    Order is kept, and so is a class's length for each word, as in `joint_decoding.joint_times`.
+    Order is kept, and so is a class's length for each word (`joint_decoding.in_order`).
 
     Args:
         milliseconds: `(2 * words,)`, of the path.
@@ -99,9 +99,5 @@ def with_medians(milliseconds: np.ndarray, medians: np.ndarray, segment_time: fl
 
     Returns: whole milliseconds, float64 `(2 * words,)`.
     """
-    found = medians * segment_time
-    found = np.where(np.abs(found - milliseconds) > FAR, found, milliseconds) / segment_time
-    steps = (np.arange(len(found)) + 1) // 2
-    found -= steps
-    found = (np.maximum.accumulate(found) + np.minimum.accumulate(found[::-1])[::-1]) / 2
-    return np.floor((found.clip(0, limit / segment_time - len(found) // 2) + steps) * segment_time + 0.5)
+    far = np.abs(medians * segment_time - milliseconds) > FAR
+    return in_order(np.where(far, medians, milliseconds / segment_time), segment_time, limit)
