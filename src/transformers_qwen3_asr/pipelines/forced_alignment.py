@@ -241,23 +241,21 @@ class ForcedAlignmentPipeline(Pipeline):
             logits, input_ids, _ = self._slot_scores(model_inputs["windows"])
             clips = slot_logits(logits, input_ids, self.model.config.timestamp_token_id)
             return {"logits": [_OnDevice(clip) for clip in clips]}
-        # a text without words has no slots
-        items = [item for item in model_inputs["items"] if item["words"]]
-        if items:
-            logits, input_ids, word_lists = self._slot_scores(items)
-            # decoded where the scores are, so that thousands of scores a slot never leave the device
-            aligned = self.processor.decode_forced_alignment(
-                logits,
-                input_ids,
-                word_lists,
-                self.model.config.timestamp_token_id,
-                self.model.config.timestamp_segment_time,
-                return_scores=True,
-                decoding=decoding,
-                durations=[len(item["audio"]) / self.processor.feature_extractor.sampling_rate for item in items],
-            )
-            for item, words in zip(items, aligned, strict=True):
-                item["aligned"] = words
+        items = model_inputs["items"]
+        logits, input_ids, word_lists = self._slot_scores(items)
+        # decoded where the scores are, so that thousands of scores a slot never leave the device
+        aligned = self.processor.decode_forced_alignment(
+            logits,
+            input_ids,
+            word_lists,
+            self.model.config.timestamp_token_id,
+            self.model.config.timestamp_segment_time,
+            return_scores=True,
+            decoding=decoding,
+            durations=[len(item["audio"]) / self.processor.feature_extractor.sampling_rate for item in items],
+        )
+        for item, words in zip(items, aligned, strict=True):
+            item["aligned"] = words
         return model_inputs
 
     def _slot_scores(self, items: list[dict]) -> tuple[torch.Tensor, torch.Tensor, list[list[str]]]:
