@@ -24,7 +24,10 @@ class Chunk(TypedDict):
 
 
 class Passage(TypedDict):
-    """A part of the text: where it stands in the transcript, as for a chunk, and where it was put (seconds)."""
+    """
+    A part of the text: where it stands in the transcript, as for a chunk, and where it was put (seconds). Where no
+    text is, `char_start` and `char_end` are the same: past the last character of the word before.
+    """
 
     timestamp: tuple[float, float]
     char_start: int
@@ -38,6 +41,8 @@ class AlignmentResult(TypedDict):
 
     ``score`` (0 to 1) and ``fits`` say whether the text belongs to the recording, ``unfit`` where it does not:
     passages of words that are not said there, or stand where others are said. See `confidence.recording_fit`.
+    ``untranscribed`` are stretches where something is heard and the text has no words: speech that it leaves out, or
+    music or applause. See `untranscribed.untranscribed`.
     """
 
     text: str | list[str]
@@ -45,6 +50,7 @@ class AlignmentResult(TypedDict):
     score: float
     fits: bool
     unfit: list[Passage]
+    untranscribed: list[Passage]
 
 
 @dataclass(frozen=True)

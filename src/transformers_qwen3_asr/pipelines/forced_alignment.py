@@ -16,6 +16,7 @@ from ..alignment.decoding import DECODINGS, DEFAULT_DECODING, slot_logits
 from ..alignment.languages import aligner_language
 from ..alignment.results import AlignmentResult, Passage
 from ..alignment.segments import check_choices, make_chunks
+from ..alignment.untranscribed import Levels, untranscribed
 from ..alignment.words import split_words, word_texts
 from ..modeling_qwen3_asr import Qwen3ASRForTokenClassification
 from .batching import ahead, pass_seconds, passes, reads_ahead
@@ -42,9 +43,11 @@ class ForcedAlignmentPipeline(Pipeline):
 
     A result is `{"text": text as given, "chunks": [{"text": word, "timestamp": (start, end), "score": score,
     "char_start": first, "char_end": past the last}, ...], "score": score, "fits": whether text and recording belong
-    together, "unfit": [passage, ...]}` with times in seconds, scores from 0 to 1 (`alignment.confidence`), offsets
-    into the text (of a list: its words joined by single spaces), and passages of the text that do not fit, which are
-    like chunks without text and score. A text without words, such as an empty one, has no chunks, and does not fit.
+    together, "unfit": [passage, ...], "untranscribed": [passage, ...]}` with times in seconds, scores from 0 to 1
+    (`alignment.confidence`), offsets into the text (of a list: its words joined by single spaces), and passages that
+    are like chunks without text and score: of the text, where it does not fit, and of the recording, where something
+    is heard that the text does not have (`alignment.untranscribed`). A text without words, such as an empty one, has
+    no chunks and no passages, and does not fit.
 
     Keywords, of the call or (as defaults) of `pipeline()`: `language` (name or code, one for all or, beside a list of
     recordings, a list; a row's own goes first), `korean_dictionary` (see `split_words`), `decoding` ("joint", or
@@ -287,7 +290,26 @@ class ForcedAlignmentPipeline(Pipeline):
             }
             for first, last in fit.unfit
         ]
-        return {"text": text, "chunks": chunks, "score": fit.score, "fits": fit.fits, "unfit": unfit}
+        missing: list[Passage] = []
+        for start, end, before in untranscribed(self._decibels(model_outputs), times):
+            place = words[before - 1].end if before else 0
+            missing.append({"timestamp": (start, end), "char_start": place, "char_end": place})
+        return {
+            "text": text,
+            "chunks": chunks,
+            "score": fit.score,
+            "fits": fit.fits,
+            "unfit": unfit,
+            "untranscribed": missing,
+        }
+
+    def _decibels(self, item: dict[str, Any]) -> np.ndarray:
+        """The levels of a recording, of a long one those that were noted as it was read."""
+        levels = item.get("levels")
+        if levels is None:
+            levels = Levels(self.processor.feature_extractor.sampling_rate)
+            levels.note(0, item["audio"])
+        return levels.decibels()
 
 
 class _Numbered(Dataset):

@@ -13,6 +13,7 @@ import torch
 from ..alignment.decoding import decode_slots
 from ..alignment.long_audio import Answer, LongAlignment, Window, align_long
 from ..alignment.pace import letters
+from ..alignment.untranscribed import Levels
 from ..audio_streams import AudioStream
 from .silences import Shortened, without_long_silences
 
@@ -68,6 +69,7 @@ class LongRecording:
         self.stream: AudioStream = item["stream"]
         self.words: Sequence[str] = item["words"]
         self.result: LongAlignment | None = None
+        self.levels = Levels(self.stream.sampling_rate)
         self._bar = _bar(len(self.words)) if item.get("progress") else None
         self._steps = align_long(self.words, item["seconds"], self._show)
         self._windows: list[Window] = []
@@ -98,6 +100,7 @@ class LongRecording:
         window, rate = self._windows[place], self.stream.sampling_rate
         first, stop = round(window.start * rate), round(window.end * rate)
         samples = self.stream.read(first, min(stop, first + int(self.item["seconds"] * rate)))
+        self.levels.note(first, samples)
         end = (first + len(samples)) / rate
         final = self.stream.samples is not None and first + len(samples) >= self.stream.samples
         if not len(samples):
@@ -167,8 +170,8 @@ def align_recordings(
     batch_size: int,
 ) -> None:
     """
-    Gives each long item its "aligned" words. Windows that are wanted at the same time, of one recording or of several,
-    share forward passes of up to `batch_size`.
+    Gives each long item its "aligned" words and the "levels" of what was heard. Windows that are wanted at the same
+    time, of one recording or of several, share forward passes of up to `batch_size`.
 
     `score` takes items with "audio", "words" and "language" and returns each one's `(slots, classes)` logits;
     `segment_time` and `decoding` are `LongRecording`'s. Raises `ValueError`, naming the item by its "index", where
@@ -196,7 +199,7 @@ def align_recordings(
                     left[id(recording)] = len(places)
                     wanted.extend((recording, place) for place in places)
         for recording in recordings:
-            recording.item["aligned"] = recording.aligned()
+            recording.item.update(aligned=recording.aligned(), levels=recording.levels)
     finally:
         for recording in recordings:
             recording.close()
