@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pysubs2
@@ -13,6 +14,7 @@ import pytest
 
 from transformers_qwen3_asr.cli.align import DEFAULT_MODEL
 from transformers_qwen3_asr.cli.main import build_parser, main
+from transformers_qwen3_asr.pipelines import forced_alignment
 
 ROOT = Path(__file__).resolve().parent.parent
 ALIGNER = str(ROOT / "tests" / "goldens" / "aligner")
@@ -140,6 +142,49 @@ def test_good_recordings_are_written_and_all_bad_ones_named(folder, fails, batch
     assert "a.flac" not in line and "item 0" not in line
     places = [line.index(str(recordings[index])) for index in (1, 2, 4, 5)]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_a_result_is_written_before_more_is_read(folder, batch_size, monkeypatch):
+    read, opened = [], forced_alignment.open_long
+
+    def spy(source, *args):
+        read.append((Path(source).stem, sorted(path.stem for path in folder.glob("out/*"))))
+        return opened(source, *args)
+
+    monkeypatch.setattr(forced_alignment, "open_long", spy)
+    recordings = [folder / f"{name}.flac" for name in "abc"]
+    assert run(*recordings, "--output", folder / "out", "--batch-size", batch_size) == 0
+    assert read == [("a", []), ("b", ["a"] if batch_size == 1 else []), ("c", ["a", "b"])]
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_the_next_batch_is_read_while_one_computes(folder, bad, monkeypatch, capsys):
+    """As on a GPU: in a thread, with the same files and the same errors as in turn."""
+    if bad:
+        (folder / "b.flac").write_bytes(b"this is no recording")
+    recordings = [folder / f"{name}.flac" for name in "abc"]
+    outcomes, threads, opened = [], set(), forced_alignment.open_long
+
+    def spy(source, *args):
+        threads.add(threading.current_thread())
+        return opened(source, *args)
+
+    monkeypatch.setattr(forced_alignment, "open_long", spy)
+    for in_thread in (False, True):
+        threads.clear()
+        monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers, answer=in_thread: answer)
+        out = folder / f"out {in_thread}"
+        status = run(*recordings, "--output", out)
+        assert any(thread.name.startswith("read-ahead") for thread in threads) == in_thread
+        # a bad one is tried once more, alone and in turn
+        assert (threading.current_thread() in threads) == (bad or not in_thread)
+        written = {path.stem: path.read_text(encoding="utf-8") for path in out.iterdir()}
+        outcomes.append((status, written, capsys.readouterr().err))
+        assert set(written) == set("ac" if bad else "abc")
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0][0] == (2 if bad else 0) and ("b.flac: " in outcomes[0][2]) == bad
+    assert not any(thread.name.startswith("read-ahead") for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize("text", ["", " \n", "*** …"])

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -16,7 +18,9 @@ from transformers_qwen3_asr.alignment.segments import make_chunks
 from transformers_qwen3_asr.alignment.words import split_words
 from transformers_qwen3_asr.alignment.writers import write_alignment
 from transformers_qwen3_asr.audio import load_audio
-from transformers_qwen3_asr.evaluation import plots
+from transformers_qwen3_asr.evaluation import aligning, plots
+from transformers_qwen3_asr.evaluation.rows import BadRows, items
+from transformers_qwen3_asr.pipelines import forced_alignment
 
 EXAMPLES = ROOT / "examples"
 # Beginnings and ends in hundredths of a second, from PocketSphinx 5.1.1's forced alignment
@@ -394,6 +398,59 @@ def test_recordings_that_cannot_be_aligned_name_the_row(aligner, tmp_path, batch
         )
         assert [clip.id for clip in found.clips] == ["noise", "sense_and_sensibility.flac"]
         assert len(found.left_out) == 1 and found.left_out[0].startswith(bad["id"])
+
+
+def threads_that_read():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
+
+
+@pytest.mark.filterwarnings("ignore:the aligner was not trained")
+def test_the_next_batch_is_read_while_one_computes(aligner, monkeypatch):
+    """As on a GPU: in a thread, one batch ahead, the longest first, with the samples beside the times."""
+    loaded, threads = [], set()
+
+    def spy(source, rate):
+        threads.add(threading.current_thread())
+        samples = load_audio(source, rate)
+        loaded.append(len(samples))
+        return samples
+
+    monkeypatch.setattr(aligning, "load_audio", spy)
+    monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers: True)
+    # all lengths known, so that nothing is loaded for them
+    rows = [{**one, "duration": len(load_audio(one["audio"])) / 16000} for one in labelled_clips() * 3]
+    bad = BadRows("fail")
+    given = aligning.Aligner(*aligner, batch_size=2).times(items(rows, bad), bad)
+    lengths = sorted((round(one["duration"] * 16000) for one in rows), reverse=True)
+    item, entries, samples = next(given)
+    until = time.monotonic() + 20
+    while len(loaded) < 4 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert loaded == lengths[:4] and threads == set(threads_that_read())
+    assert len(samples) == lengths[0] and [entry.text for entry in entries] == item.labels
+    assert [len(samples) for _, _, samples in given] == lengths[1:] and loaded == lengths
+    assert threads_that_read() == []
+    given = aligning.Aligner(*aligner, batch_size=2).times(items(rows, bad), bad)
+    next(given)
+    given.close()
+    assert threads_that_read() == []
+
+
+@pytest.mark.filterwarnings("ignore:the aligner was not trained")
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_bad_rows_that_were_read_ahead(aligner, batch_size, monkeypatch):
+    monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers: True)
+    good = labelled_clips()
+    rows = [
+        {**one, "id": f"{number}", **({"audio": "nowhere.wav", "duration": 3.0} if number in (0, 4) else {})}
+        for number, one in enumerate(good * 3)
+    ]
+    found = evaluation.evaluate_aligner(*aligner, rows, batch_size=batch_size, on_bad_row="skip")
+    assert [clip.id for clip in found.clips] == [one for one in "012345678" if one not in "04"]
+    assert [line.split(":")[0] for line in found.left_out] == ["0", "4"]
+    with pytest.raises(ValueError, match=r"^0: 'nowhere.wav' is no existing file"):
+        evaluation.evaluate_aligner(*aligner, rows, batch_size=batch_size)
+    assert threads_that_read() == []
 
 
 def test_arguments_that_make_no_sense(aligner):

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -122,10 +123,10 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
 
 
 def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> None:
-    """Runs the pipeline batch by batch and writes each result as soon as it is there."""
+    """Runs the pipeline over all jobs and writes each result as soon as it is there."""
     from tqdm import tqdm
 
-    from ..alignment.writers import write_alignment
+    from ..pipelines.each_row import align_each
     from ..pipelines.long_recordings import window_limit
 
     parameters = {
@@ -140,43 +141,41 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
     except ValueError as error:
         raise InputError(one_line(error)) from error
     wordless, foreign = [], []
+
+    def as_row(job: Job) -> dict:
+        return {"audio": job.audio, "text": job.text, "language": arguments.language}
+
+    outcomes = align_each(pipe, jobs, as_row, arguments.batch_size, (ValueError, OSError))
     # a bar where a person looks on; a log file gets the results and the errors only
-    with tqdm(total=len(jobs), unit="recording", file=sys.stderr, disable=None) as bar:
-        for start in range(0, len(jobs), arguments.batch_size):
-            batch = jobs[start : start + arguments.batch_size]
-            for job, result in _align_batch(pipe, batch, arguments.language, failures):
+    with closing(outcomes), tqdm(total=len(jobs), unit="recording", file=sys.stderr, disable=None) as bar:
+        for outcome in outcomes:
+            job, result = outcome.item, outcome.result
+            if outcome.error is not None:
+                failures.append((job.audio, one_line(outcome.error)))
+            else:
                 if not result["chunks"]:
                     wordless.append(job.audio)
                 elif not result["fits"]:
                     foreign.append(f"{job.audio} (score {result['score']:.2f})")
-                if job.output is None or arguments.show:
-                    _print_words(job.audio if len(arguments.audio) > 1 else None, result)
-                if job.output is not None:
-                    try:
-                        write_alignment(result, job.output, arguments.cues or "words")
-                    except OSError as error:
-                        failures.append((job.audio, f"{job.output} cannot be written ({error.strerror})"))
-            bar.update(len(batch))
+                _hand_out(job, result, arguments, failures)
+            bar.update()
     if wordless:
         print(f"qwen3-asr align: note: there are no words in the text of {', '.join(wordless)}", file=sys.stderr)
     if foreign:
         print(f"qwen3-asr align: note: the text may not be what is said in {', '.join(foreign)}", file=sys.stderr)
 
 
-def _align_batch(pipe, batch: list[Job], language: str | None, failures: list[tuple[str, str]]):
-    """Yields (job, result). If a batch fails, its recordings are tried one by one, so that only bad ones are lost."""
-    rows = [{"audio": job.audio, "text": job.text, "language": language} for job in batch]
-    try:
-        # a row alone is passed as such: its errors then need no index
-        results = [pipe(rows[0])] if len(rows) == 1 else pipe(rows, batch_size=len(rows))
-    except (ValueError, OSError) as error:
-        if len(batch) == 1:
-            failures.append((batch[0].audio, one_line(error)))
-            return
-        for job in batch:
-            yield from _align_batch(pipe, [job], language, failures)
-        return
-    yield from zip(batch, results, strict=True)
+def _hand_out(job: Job, result: dict, arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> None:
+    """Prints or writes a result, or both."""
+    from ..alignment.writers import write_alignment
+
+    if job.output is None or arguments.show:
+        _print_words(job.audio if len(arguments.audio) > 1 else None, result)
+    if job.output is not None:
+        try:
+            write_alignment(result, job.output, arguments.cues or "words")
+        except OSError as error:
+            failures.append((job.audio, f"{job.output} cannot be written ({error.strerror})"))
 
 
 def _outputs(arguments: argparse.Namespace) -> list[Path | None]:

@@ -1,6 +1,8 @@
 """Times by a model: rows through the package's own pipeline, in batches of similar length."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +10,7 @@ from ..alignment.decoding import DEFAULT_DECODING
 from ..audio import load_audio
 from ..label_files.recordings import audio_duration
 from ..label_files.rows import Entry
+from ..pipelines.each_row import align_each
 from ..pipelines.forced_alignment import ForcedAlignmentPipeline
 from .rows import BadRows, Item
 
@@ -52,12 +55,20 @@ class Aligner:
         order = sorted(self._measured(items, bad), key=lambda pair: pair[1], reverse=True)
         was_training = self.model.training
         self.model.eval()
+        outcomes = align_each(self.pipe, [item for item, _ in order], self._row, self.batch_size)
         try:
-            with tqdm(total=len(order), unit="recording", disable=None if self.progress else True) as bar:
-                for start in range(0, len(order), self.batch_size):
-                    chosen = [item for item, _ in order[start : start + self.batch_size]]
-                    yield from self._align(self._loaded(chosen, bad), bad)
-                    bar.update(len(chosen))
+            with (
+                closing(outcomes),
+                tqdm(total=len(order), unit="recording", disable=None if self.progress else True) as bar,
+            ):
+                for outcome in outcomes:
+                    if outcome.error is not None:
+                        bad.report(outcome.item.name, outcome.error)
+                    else:
+                        chunks = outcome.result["chunks"]
+                        entries = [Entry(chunk["text"], *chunk["timestamp"]) for chunk in chunks]
+                        yield outcome.item, entries, outcome.row["audio"]
+                    bar.update()
         finally:
             self.model.train(was_training)
 
@@ -68,29 +79,6 @@ class Aligner:
             except ValueError as error:
                 bad.report(item.name, error)
 
-    def _loaded(self, items: Sequence[Item], bad: BadRows) -> list[tuple[Item, np.ndarray]]:
-        loaded = []
-        for item in items:
-            try:
-                loaded.append((item, load_audio(item.audio, self.sampling_rate)))
-            except ValueError as error:
-                bad.report(item.name, error)
-        return loaded
-
-    def _align(self, loaded: list[tuple[Item, np.ndarray]], bad: BadRows):
-        """If a batch fails, its recordings are tried one by one, so that the bad ones are known by name."""
-        if not loaded:
-            return
-        rows = [{"audio": samples, "text": item.text, "language": item.spoken} for item, samples in loaded]
-        try:
-            # a row alone is passed as such: its errors then need no index
-            results = [self.pipe(rows[0])] if len(rows) == 1 else self.pipe(rows, batch_size=len(rows))
-        except ValueError as error:
-            if len(loaded) == 1:
-                bad.report(loaded[0][0].name, error)
-                return
-            for one in loaded:
-                yield from self._align([one], bad)
-            return
-        for (item, samples), result in zip(loaded, results, strict=True):
-            yield item, [Entry(chunk["text"], *chunk["timestamp"]) for chunk in result["chunks"]], samples
+    def _row(self, item: Item) -> dict[str, Any]:
+        samples = load_audio(item.audio, self.sampling_rate)
+        return {"audio": samples, "text": item.text, "language": item.spoken}
