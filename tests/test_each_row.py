@@ -122,6 +122,25 @@ def test_bad_rows(pipe, clips, alone, in_thread, reads, bad, batch_size, kind):
         assert set(reads.values()) <= {1}
 
 
+def test_only_the_rest_of_the_batch_goes_alone(pipe, clips, alone, in_thread):
+    """Batches are 0 1 2 and, read ahead, 3 5 6, since of 4 no row can be made."""
+    singles = []
+
+    def watched(rows, **keywords):
+        if isinstance(rows, dict):
+            singles.append(len(rows["audio"]))
+        return pipe(rows, max_align_seconds=5, **keywords)
+
+    def as_row(place):
+        if place == 4:
+            raise ValueError("bad row")
+        return {**clips[place], "text": 1} if place == 1 else clips[place]
+
+    outcomes = list(align_each(watched, list(range(COUNT)), as_row, 3))
+    assert_only_lost(outcomes, list(range(COUNT)), (1, 4), alone)
+    assert singles == [len(clips[place]["audio"]) for place in (1, 2)]
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 20])
 @pytest.mark.parametrize("bad", [(), (4,), (0, COUNT - 1), tuple(range(COUNT))], ids=str)
 def test_a_forward_pass_that_fails(pipe, clips, alone, in_thread, reads, bad, batch_size, monkeypatch):
