@@ -20,12 +20,32 @@ class SimulatedAligner:
         plateau: "end", where words without audio all stand at the window's end, or "collapse", where they are spread
             over its last seconds with middling scores.
         scale: of all scores.
+        silences: whether pauses of over half a second are told, but for the first 0.05 s behind a word,
+            in which speech dies away.
+        hasty: in windows of more words than that it has the words beside every other such pause on the wrong side of
+            it, with scores that are a little lower: in turn the last word before, and the first one behind the pause.
     """
 
-    def __init__(self, truth, duration, *, reach=12.0, lost=0.0, plateau="end", scale=1.0, seed=0):
+    def __init__(
+        self,
+        truth,
+        duration,
+        *,
+        reach=12.0,
+        lost=0.0,
+        plateau="end",
+        scale=1.0,
+        silences=False,
+        hasty=10**9,
+        seed=0,
+    ):
         self.truth, self.duration, self.reach = np.asarray(truth, float), duration, reach
         self.lost, self.plateau, self.scale = lost, plateau, scale
         self.random = np.random.default_rng(seed)
+        said = self.truth[np.isfinite(self.truth[:, 0])]
+        pauses = np.flatnonzero(said[1:, 0] - said[:-1, 1] > 0.5)
+        self.silences = np.stack([said[pauses, 1] + 0.05, said[pauses + 1, 0]], 1) if silences else np.zeros((0, 2))
+        self.hasty, self.turned = hasty, self._turned()
         self.windows: list[Window] = []
 
     def answer(self, window):
@@ -39,7 +59,18 @@ class SimulatedAligner:
             assert 0 <= count <= window.last - window.first
             return self._decode(window, end, count, lost, np.random.default_rng(seed))
 
-        return Answer(end=end, final=window.end >= self.duration, decode=decode)
+        heard = np.clip(self.silences, window.start, end)
+        heard = heard[heard[:, 1] > heard[:, 0]]
+        return Answer(end=end, final=window.end >= self.duration, decode=decode, silences=heard)
+
+    def _turned(self):
+        """The truth with words on the wrong side of pauses."""
+        turned = self.truth.copy()
+        for k, word in enumerate(np.flatnonzero(self.truth[1:, 0] - self.truth[:-1, 1] > 0.5)[::2]):
+            side = word if k % 2 else word + 1  # what is said there becomes both words
+            begin, end = self.truth[side]
+            turned[word], turned[word + 1] = (begin, (begin + end) / 2), ((begin + end) / 2, end)
+        return turned
 
     def _scores(self, shape, count, random):
         return self.scale * random.beta(*shape, count)
@@ -52,8 +83,11 @@ class SimulatedAligner:
             times = np.sort(random.uniform(window.start, end, 2 * count)).reshape(-1, 2)
             return times, self._scores(NULL, count, random)
         times = np.full((count, 2), np.nan)
-        times[found] = truth[found] + random.normal(0, 0.01, (len(found), 2))
+        hasty = window.last - window.first > self.hasty
+        said = (self.turned[window.first : window.first + count] if hasty else truth)[found]
+        times[found] = said + random.normal(0, 0.01, (len(found), 2))
         scores = np.where(inside, self._scores(GOOD, count, random), self._scores(NULL, count, random))
+        scores[found[np.abs(said - truth[found]).max(1) > 0.05]] *= 0.8
         behind = np.arange(count) > found[-1]
         if self.plateau == "end":
             times[behind] = end

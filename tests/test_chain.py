@@ -7,6 +7,7 @@ import pytest
 
 from transformers_qwen3_asr.alignment import chain
 from transformers_qwen3_asr.alignment.chain import Placed, best_chain
+from transformers_qwen3_asr.alignment.pauses import Silences
 
 
 def placed(first, starts, evidence, length=0.3):
@@ -15,7 +16,13 @@ def placed(first, starts, evidence, length=0.3):
     return Placed(first, times, np.full(len(starts), 0.5), np.asarray(evidence, float))
 
 
-def value(places, choice, since):
+def silent(*pairs):
+    silences = Silences()
+    silences.add(np.array(pairs, float).reshape(-1, 2))
+    return silences
+
+
+def value(places, choice, since, silences):
     """What a choice of a place (or -1) for each word is worth; -inf where it goes back."""
     total, end, before = 0.0, since, None
     for word, number in enumerate(choice):
@@ -34,11 +41,13 @@ def value(places, choice, since):
         if not free and start < end - 0.05:
             return -np.inf
         total += place.evidence[word - place.first] + chain._SCORE * 0.5 - (0.0 if free else chain._CHANGE)
+        total -= chain._UNSAID * silences.left_between(end, start)
         end, before = max(start, stop), (word, number)
     return total
 
 
-def test_against_every_chain():
+@pytest.mark.parametrize("silences", [silent(), silent((0.32, 0.48)), silent((0.22, 0.38), (0.62, 0.88))])
+def test_against_every_chain(silences):
     random = np.random.default_rng(0)
     better = 0
     for _ in range(150):
@@ -50,9 +59,9 @@ def test_against_every_chain():
             places.append(placed(first, 0.1 * random.integers(3) + np.cumsum(steps), evidence, 0.05))
         past = max(place.past for place in places)
         ranges = [[-1, *(k for k in range(3) if word in places[k])] for word in range(past)]
-        best = max(value(places, choice, 0.0) for choice in product(*ranges))
-        found = best_chain(places, 0, past, 0.0)
-        assert value(places, found.tolist(), 0.0) == pytest.approx(best)
+        best = max(value(places, choice, 0.0, silences) for choice in product(*ranges))
+        found = best_chain(places, 0, past, 0.0, silences)
+        assert value(places, found.tolist(), 0.0, silences) == pytest.approx(best)
         better += best > 0
     assert better > 100
 
@@ -82,3 +91,16 @@ def test_nothing_goes_back():
     assert best_chain(places, 0, 8, 0.0).tolist() == [0] * 5 + [-1] * 3
     assert best_chain(places, 0, 8, 7.0).tolist() == [-1] * 8
     assert best_chain([], 2, 5, 0.0).tolist() == [-1] * 3
+
+
+def test_no_sound_beside_a_silence_is_left_without_a_word():
+    """Two windows have a word on different sides of a silence; what the other side then lacks decides, and without a
+    silence the scores do."""
+    before = placed(0, [0.0, 0.3, 0.6, 5.3, 5.6], [1, 1, 0.8, 0.8, 1])
+    behind = placed(0, [0.0, 0.3, 5.0, 5.3, 5.6], [1, 1, 0.8, 0.8, 1])
+    for said, other, silences in (
+        (before, behind, silent((0.9, 5.3))),
+        (behind, before, silent((0.6, 5.0))),
+    ):
+        assert best_chain([said, other], 0, 5, 0.0, silences)[2] == 0
+        assert best_chain([other, said], 0, 5, 0.0, silences)[2] == 1

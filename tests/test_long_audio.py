@@ -147,6 +147,33 @@ def test_wrong_words_and_lost_windows_spoil_little():
         assert off <= 0.03 * len(words)
 
 
+def clips(count=60, size=14, seed=0):
+    """`speech` with a pause of 1 to 8 s after every 14 words."""
+    times, words, _ = speech(count * size, seed)
+    times = times - np.r_[0, np.maximum(times[1:, 0] - times[:-1, 1], 0)].cumsum()[:, None]
+    times += np.repeat(np.random.default_rng(seed).uniform(1, 8, count).cumsum(), size)[:, None]
+    return times, words, times[-1, 1] + 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_words_on_the_wrong_side_of_a_silence_are_put_right(seed):
+    """Windows of many words have words on the wrong side of half of the pauses; the sound that is left without a word
+    there gives them away."""
+    times, words, duration = clips(seed=seed)
+    right = aligned(times, words, duration, silences=True)[0].windows
+    _, _, far, _ = aligned(times, words, duration, hasty=50)
+    result, _, rest, _ = aligned(times, words, duration, hasty=50, silences=True)
+    assert far >= 20 and rest <= 2
+    assert result.windows <= right + 35  # of sixty pauses
+
+
+def test_silences_cost_nothing_where_all_is_right():
+    times, words, duration = clips()
+    without = aligned(times, words, duration)[0].windows
+    result, off, _, _ = aligned(times, words, duration, silences=True)
+    assert off == 0 and result.windows <= without + 2
+
+
 def test_a_text_of_something_else_ends_soon_and_scores_low():
     times, words, duration = speech()
     result, _, _, _ = aligned(np.full_like(times, np.nan), words, duration)

@@ -20,7 +20,7 @@ from transformers_qwen3_asr.audio_streams import AudioStream
 from transformers_qwen3_asr.checkpoints import resolve_model
 from transformers_qwen3_asr.cli.main import main
 from transformers_qwen3_asr.evaluation.comparing import evaluate_aligner
-from transformers_qwen3_asr.pipelines.long_recordings import open_long, window_limit
+from transformers_qwen3_asr.pipelines.long_recordings import LongRecording, Window, open_long, window_limit
 from transformers_qwen3_asr.pipelines.silences import silences_of, without_long_silences
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -367,6 +367,46 @@ def test_long_silences_leave_and_come_back():
         ([5.0, 6.0], [11.8, 12.8]),
     ):
         assert left.put_back(np.array([times]))[0] == pytest.approx(expected, abs=0.05), times
+
+
+def test_silences_are_told_where_they_are_in_the_recording():
+    random = np.random.default_rng(0)
+    parts = [(2, 0.2), (5, 1e-4), (1, 0.2), (1, 1e-4), (1, 0.2), (7, 1e-4), (3, 0.2)]
+    samples = np.concatenate([level * random.normal(size=seconds * RATE) for seconds, level in parts])
+    heard = without_long_silences(samples.astype(np.float32), RATE)
+    assert len(heard.samples) < 12 * RATE
+    assert heard.whole_silences() == pytest.approx(np.array([(2, 7), (8, 9), (10, 17)]), abs=0.05)
+
+
+def test_windows_tell_the_silences_of_the_recording(tmp_path):
+    random = np.random.default_rng(0)
+    speech, quiet = 0.2 * random.normal(size=4 * RATE), 1e-4 * random.normal(size=5 * RATE)
+    path = write_wav(tmp_path / "pauses.wav", np.concatenate([speech, quiet] * 4).astype(np.float32))
+    item = {"stream": open_long(path, RATE, 20)[1], "words": ["a"] * 8, "language": "English", "seconds": 20}
+    recording = LongRecording(item, 20, "joint")
+    (place, *_) = recording.begin()
+    recording._windows[place] = Window(6.0, 26.0, 0, 8)
+    assert len(recording.cut(place)["audio"]) < 13 * RATE
+    recording.take(place, torch.zeros(16, 1000))
+    recording.close()
+    assert recording._answers[place].silences == pytest.approx(np.array([(6, 9), (13, 18), (22, 26)]), abs=0.05)
+
+
+def test_what_is_nearly_silent_goes_with_a_silence():
+    """Up to half a second of it on either side; but not what is as loud as faint speech, nor what stands alone."""
+    random = np.random.default_rng(0)
+    speech, quiet, faint = (level * random.normal(size=RATE) for level in (0.2, 1e-4, 8e-4))
+    soft = 0.01 * random.normal(size=RATE)
+    few = int(0.3 * RATE)
+    for parts, begin, end in (
+        ([speech, faint[:few], quiet, faint[:few], speech], 1.0, 2.6),
+        ([speech, faint, quiet, faint, speech], 1.5, 3.5),
+        ([speech, soft[:few], quiet, soft[:few], speech], 1.3, 2.3),
+    ):
+        ((first, past),) = silences_of(np.concatenate(parts).astype(np.float32), RATE)
+        assert (first / RATE, past / RATE) == pytest.approx((begin, end), abs=0.05)
+    between = [speech, quiet, speech, faint, speech]
+    assert len(silences_of(np.concatenate(between).astype(np.float32), RATE)) == 1
 
 
 @pytest.mark.parametrize("level", [1.0, 0.01, 1e-4])

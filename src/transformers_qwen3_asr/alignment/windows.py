@@ -1,7 +1,7 @@
 """Windows of a long recording: what is asked, what is answered, and what of the words fits."""
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -37,11 +37,13 @@ class Answer:
     `decode(count, fit)`: times `(count, 2)` in seconds of the recording, and scores `(count,)`, of the window's first
     `count` words without the others; `fit` says that they are taken to be said there, so that each may be given the
     time that it takes. Is not called for a window without audio.
+    `silences`: where nothing is to be heard, as far as that is known: `(silences, 2)` seconds of the recording.
     """
 
     end: float
     final: bool
     decode: Callable[[int, bool], tuple[np.ndarray, np.ndarray]]
+    silences: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
 
 
 #: A generator's part in the talk: lists of windows out, a list of as many answers in.

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from .chain import Placed, best_chain
+from .pauses import Silences, looks_across
 from .window_fit import fitting_runs
 from .windows import Answer, Asking, Listener, Look, Window
 
@@ -27,6 +28,8 @@ class WordTimes:
         count = len(listener.units)
         self.times, self.scores = np.zeros((count, 2)), np.zeros(count)
         self._places: list[Placed] = []
+        self._silences = Silences()
+        self._looked = 1  # up to this word, silences were looked across
 
     def keep(self, look: Look, learn: bool = False) -> None:
         """Takes in a look's words up to the last that fits; and `learn`s from those that fit what to expect."""
@@ -43,6 +46,7 @@ class WordTimes:
         times, scores = answer.decode(count, True)
         units = self.listener.units[window.first : window.first + count]
         evidence = self.listener.levels.evidence(times, scores, units, answer.end)
+        self._silences.add(answer.silences)
         self._places.append(Placed(window.first, times, scores, evidence))
         return self._places[-1]
 
@@ -54,9 +58,11 @@ class WordTimes:
         past = max(past, self.settled)
         since = float(self.times[self.settled - 1, 1]) if self.settled else 0.0
         furthest = max([past, *(place.past for place in self._places)])
-        chain = best_chain(self._places, self.settled, furthest, since)
-        yield from self.listener.each(self._second_looks(chain, past, since, end), self._add)
-        chain = best_chain(self._places, self.settled, furthest, since)
+        chain = best_chain(self._places, self.settled, furthest, since, self._silences)
+        if (yield from self.listener.each(self._second_looks(chain, past, since, end), self._add)):
+            chain = best_chain(self._places, self.settled, furthest, since, self._silences)
+        if (yield from self.listener.each(self._looks_across(chain, past), self._add)):
+            chain = best_chain(self._places, self.settled, furthest, since, self._silences)
         for word in range(self.settled, past):
             if chain[word - self.settled] >= 0:
                 place = self._places[chain[word - self.settled]]
@@ -65,6 +71,7 @@ class WordTimes:
             self._lay_out(first, min(last, past), start, until)
         self.settled = past
         self._places = [place for place in self._places if place.past > past]
+        self._silences.forget(since - self.listener.seconds)
         return []
 
     def _second_looks(self, chain: np.ndarray, past: int, since: float, end: float) -> list[Window]:
@@ -86,6 +93,21 @@ class WordTimes:
                 last, until = word + 1, self._time(chain, word)[1]
             windows += self._windows(first, last, start, until)
         return windows
+
+    def _looks_across(self, chain: np.ndarray, past: int) -> list[Window]:
+        """Windows across silences up to the one before word `past`, if what is behind that is known, too."""
+        base, seconds = self.settled, self.listener.seconds
+        known = self.times[:base]
+        offset = int(np.searchsorted(known[:, 0], known[-1, 0] - seconds)) if base else 0
+        times = np.concatenate([known[offset:], np.full((len(chain), 2), np.nan)])
+        evidence = np.ones(len(times))
+        for word in base + np.flatnonzero(chain >= 0):
+            place = self._places[chain[word - base]]
+            times[word - offset] = place.times[word - place.first]
+            evidence[word - offset] = place.evidence[word - place.first]
+        words = range(self._looked, min(past + 1, base + len(chain)))
+        self._looked = max(self._looked, words.stop)
+        return looks_across(times, evidence, offset, words, self._silences, seconds)
 
     def _holes(
         self, chain: np.ndarray, bad: np.ndarray, past: int, since: float, end: float
@@ -122,7 +144,7 @@ class WordTimes:
                 part = slice(first - place.first, past - place.first)
                 inside = (place.times[part, 0] < end) & (place.times[part, 1] > start)
                 worth = float(np.where(inside, place.evidence[part], -1.0).sum())
-                if inside.any() and worth > most:
+                if inside.any() and worth >= most:  # the later the closer it looked
                     most = worth
                     times, scores = np.clip(place.times[part], start, end), np.where(inside, place.scores[part], 0.0)
         self.times[first:past], self.scores[first:past] = times, scores

@@ -125,7 +125,8 @@ class LongRecording:
             # no word begins or ends in a silence: what the model says of those classes does not count
             logits = logits.masked_fill(torch.from_numpy(silent).to(logits.device), -torch.inf)
         decode = partial(self._decoded, logits, heard, self._told(window), start, answer.end - start)
-        self._answers[place] = Answer(end=answer.end, final=answer.final, decode=decode)
+        silences = heard.whole_silences() + start
+        self._answers[place] = Answer(end=answer.end, final=answer.final, decode=decode, silences=silences)
 
     def _decoded(self, logits, heard: Shortened, words: Sequence[str], start: float, duration: float, count, fit):
         if not count:

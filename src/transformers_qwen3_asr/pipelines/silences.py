@@ -3,8 +3,9 @@
 Aligners are trained on speech with pauses of a second or two; the times of words beside a pause of many seconds are
 often seconds off, and words beside a pause of any length now and then last until its other end. Only what is silent
 beyond doubt counts, judged by the window itself: nothing in it rises above the floor of the window's noise, and that
-floor lies far below its speech. A window without such a contrast (noise, music, a level that is the same throughout)
-stays as it is.
+floor lies far below its speech; and right before and after it what is nearly as quiet, where words have been put that
+are said on the other side. A window without such a contrast (noise, music, a level that is the same throughout) stays
+as it is.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ _FRAME = 0.02  # seconds whose level is measured
 _RANGE = 60.0  # decibels below speech, beneath which everything is silence alike
 _CONTRAST = 25.0  # decibels of speech above the floor, without which nothing is taken for silence
 _ABOVE_FLOOR = 10.0  # decibels that silence may rise
+_QUIET = 0.7  # of the decibels down to the floor: what is beside a silence and below that belongs to it,
+_BESIDE = 25  # for so many frames at most: a voice dying away in a room, or a recording's own noise where it was cut
 _SHORTEST = 0.5  # seconds of quiet that are a silence
 _LONGEST = 2.0  # seconds of a silence that stays whole
 _KEPT = 0.6  # seconds that stay of a longer one, at each of its ends
@@ -36,6 +39,10 @@ class Shortened:
     def silent(self, times: np.ndarray) -> np.ndarray:
         """Whether seconds of what is left, `(n,)`, lie in a silence."""
         return ((times[:, None] > self.silences[:, 0]) & (times[:, None] < self.silences[:, 1])).any(1)
+
+    def whole_silences(self) -> np.ndarray:
+        """The silences `(silences, 2)` in seconds of the whole window."""
+        return self.silences + self.removed[np.searchsorted(self.starts, self.silences, side="right") - 1]
 
     def put_back(self, times: np.ndarray) -> np.ndarray:
         """
@@ -77,8 +84,22 @@ def silences_of(samples: np.ndarray, rate: int) -> list[tuple[int, int]]:
     floor = float(np.quantile(level, 0.05))
     if floor > -_CONTRAST:
         return []
-    edges = np.flatnonzero(np.diff(np.r_[False, level < floor + _ABOVE_FLOOR, False]))
-    return [(int(a) * size, int(b) * size) for a, b in edges.reshape(-1, 2) if (b - a) * _FRAME >= _SHORTEST]
+    silences = _runs(level < floor + _ABOVE_FLOOR)
+    silences = silences[(silences[:, 1] - silences[:, 0]) * _FRAME >= _SHORTEST]
+    quiet = _runs(level < max(floor + _ABOVE_FLOOR, _QUIET * floor))
+    around = quiet[np.searchsorted(quiet[:, 0], silences[:, 0], side="right") - 1]
+    wide = np.stack(
+        [np.maximum(around[:, 0], silences[:, 0] - _BESIDE), np.minimum(around[:, 1], silences[:, 1] + _BESIDE)], 1
+    )
+    still = np.zeros(len(level), dtype=bool)
+    for first, past in wide:
+        still[first:past] = True
+    return [(int(a) * size, int(b) * size) for a, b in _runs(still)]
+
+
+def _runs(where: np.ndarray) -> np.ndarray:
+    """First and past the last of each run that is true, `(runs, 2)`."""
+    return np.flatnonzero(np.diff(np.r_[False, where, False])).reshape(-1, 2)
 
 
 def without_long_silences(samples: np.ndarray, rate: int) -> Shortened:
