@@ -320,6 +320,15 @@ def test_a_text_that_is_not_said_is_noted(capsys):
     assert f"note: the text may not be what is said in {RECORDING} (score 0." in line
 
 
+def test_what_the_text_leaves_out_is_noted(capsys):
+    arguments = ["align", str(RECORDING), "--language", "English", "--model", "tiny-en", "--device", "cpu", "--text"]
+    assert main([*arguments, "And mister john dashwood had then leisure to consider"]) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("qwen3-asr")]
+    stretches = re.fullmatch(rf".* note: something is heard that the text lacks in {RECORDING} \((.*)\)", line)[1]
+    times = [float(time) for pair in re.findall(r"([\d.]+)-([\d.]+) s", stretches) for time in pair]
+    assert len(times) >= 2 and 2.5 < times[0] < times[-1] < 7.2
+
+
 def command(*arguments, **options):
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "HF_HUB_OFFLINE": "1"}
     options = {"capture_output": True, "text": True, "env": environment, **options}

@@ -140,7 +140,7 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
         pipe = partial(pipe, max_align_seconds=window_limit(arguments.max_align_seconds, pipe.model.config))
     except ValueError as error:
         raise InputError(one_line(error)) from error
-    wordless, foreign = [], []
+    wordless, foreign, more = [], [], []
 
     def as_row(job: Job) -> dict:
         return {"audio": job.audio, "text": job.text, "language": arguments.language}
@@ -157,12 +157,22 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
                     wordless.append(job.audio)
                 elif not result["fits"]:
                     foreign.append(f"{job.audio} (score {result['score']:.2f})")
+                elif result["untranscribed"]:
+                    more.append(f"{job.audio} ({_stretches(result['untranscribed'])})")
                 _hand_out(job, result, arguments, failures)
             bar.update()
     if wordless:
         print(f"qwen3-asr align: note: there are no words in the text of {', '.join(wordless)}", file=sys.stderr)
     if foreign:
         print(f"qwen3-asr align: note: the text may not be what is said in {', '.join(foreign)}", file=sys.stderr)
+    if more:
+        print(f"qwen3-asr align: note: something is heard that the text lacks in {', '.join(more)}", file=sys.stderr)
+
+
+def _stretches(passages: list[dict], told: int = 3) -> str:
+    """The seconds of the first few."""
+    times = [f"{start:.1f}-{end:.1f} s" for start, end in (passage["timestamp"] for passage in passages[:told])]
+    return ", ".join(times) + (f" and {len(passages) - told} more" if len(passages) > told else "")
 
 
 def _hand_out(job: Job, result: dict, arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> None:
