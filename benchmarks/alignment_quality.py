@@ -4,8 +4,8 @@
 
 prints tables for README.md: argmax and repair against joint decoding, from the same scores, on the recordings as they
 are, with noise and with changed transcripts; times of 80 ms classes read finer; how well the scores tell words and
-transcripts that are wrong; the cost against one log-softmax; and, with --long 10 60, recordings of so many minutes
-(long_recordings.py). See benchmarks/README.md.
+transcripts that are wrong; what is reported where the transcript leaves a passage out; the cost against one
+log-softmax; and, with --long 10 60, recordings of so many minutes (long_recordings.py). See benchmarks/README.md.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from alignment_clips import (
     with_others_words,
 )
 from alignment_cost import cost_table
+from alignment_passages import HEADINGS, passage_rows, whole_row, with_passages_left_out
 from long_recordings import print_table
 from transformers import AutoModelForTokenClassification, AutoProcessor
 
@@ -196,10 +197,10 @@ def main() -> None:
     headings = ["recordings", "decoding", *(heading for heading, _, _ in COLUMNS)]
     rows, figures = [], {}
     clean = scores_of("as they are", clips)
-    cost_matrix = clean
+    noise = scores_of("noise", with_noise(clips, arguments.snr, arguments.seed))
     for name, scores in (
         ("as they are", clean),
-        (f"noise, {arguments.snr:g} dB", scores_of("noise", with_noise(clips, arguments.snr, arguments.seed))),
+        (f"noise, {arguments.snr:g} dB", noise),
         *(
             (
                 f"{arguments.changed:.0%} {what}",
@@ -229,7 +230,14 @@ def main() -> None:
     confidence.append(recording_confidence("recordings", clean, others, segment_time))
     print(table(headings, confidence) + "\n")
 
-    print(cost_table(cost_matrix, segment_time, arguments.device))
+    shorter, passages = with_passages_left_out(clips, arguments.seed)
+    left_out = passage_rows(scores_of("passages left out", shorter), passages, segment_time, decoded)
+    noisy = f"nothing, noise, {arguments.snr:g} dB"
+    left_out.append(whole_row("nothing", clean, segment_time, decoded))
+    left_out.append(whole_row(noisy, noise, segment_time, decoded))
+    print(table(HEADINGS, left_out) + "\n")
+
+    print(cost_table(clean, segment_time, arguments.device))
     if arguments.long:
         print()
         pipe = ForcedAlignmentPipeline(model=model, processor=processor, device=arguments.device)

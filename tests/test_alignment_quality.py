@@ -81,6 +81,35 @@ def test_merged_classes_keep_all_probability(quality, clips_module):
     assert probabilities[0, 10:12] == pytest.approx([0.5, 0.5], abs=1e-4)
 
 
+def test_passages_left_out(quality):
+    passages = sys.modules["alignment_passages"]
+    names = [f"w{i}" for i in range(12)]
+    times = np.arange(12)[:, None] * 500.0 + [0, 450]
+    quiet = np.random.default_rng(0).standard_normal(16000 * 6) * 1e-4
+    loud = np.random.default_rng(1).standard_normal(16000 * 6) * 0.1
+    said = (np.arange(16000 * 6) / 16 % 500) < 450
+    clip = passages.LabelledClip((quiet + loud * said).astype(np.float32), names, None, times)
+    short = passages.replace(clip, words=names[:9], reference=times[:9])
+    changed, spans = passages.with_passages_left_out([clip, short] * 20)
+    assert len(changed) == len(spans) == 20
+    for one, (start, end, before) in zip(changed, spans, strict=True):
+        gone = [name for name in names if name not in one.words]
+        assert 2 <= len(gone) <= 6 and gone[0] == f"w{before}"
+        assert (start, end) == (before * 0.5, (before + len(gone) - 1) * 0.5 + 0.45)
+        assert np.array_equal(one.reference, times[[int(word[1:]) for word in one.words]])
+
+    clips = [passages.ScoredClip(one, None) for one in changed]
+
+    def decoded(score):
+        return lambda scored, _: (scored.clip.reference / 1000, np.full(len(scored.clip.words), score))
+
+    sure, unsure = (passages.passage_rows(clips, spans, 20, decoded(score)) for score in (1.0, 0.0))
+    assert sum(int(row[1]) for row in sure) == 20
+    assert all(row[2] == "100%" and row[4] == "0%" for row in sure)
+    assert all(row[4] == row[5] == "100%" for row in unsure)
+    assert passages.whole_row("x", [passages.ScoredClip(clip, None)], 20, decoded(1.0))[2] == "0.0%"
+
+
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_it_prints_every_table(quality, tmp_path, monkeypatch, capsys):
     cost = sys.modules["alignment_cost"]
@@ -93,5 +122,5 @@ def test_it_prints_every_table(quality, tmp_path, monkeypatch, capsys):
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     for name in quality.DECODINGS:
         assert sum(line.split(" | ")[1] == name for line in lines) == 7
-    for what in ("as they are", "noise, 10 dB", "5% deleted", "words", "recordings", "of speech", "random"):
+    for what in ("as they are", "noise, 10 dB", "5% deleted", "words", "recordings", "nothing", "of speech", "random"):
         assert any(line.startswith(f"| {what} | ") for line in lines)
