@@ -15,6 +15,7 @@ import torch
 from test_audio import encoded
 from transformers import pipeline
 
+from transformers_qwen3_asr.alignment.long_audio import LongAlignment
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.audio_streams import AudioStream
 from transformers_qwen3_asr.checkpoints import resolve_model
@@ -424,3 +425,20 @@ def test_no_silence_where_nothing_stands_out():
     for samples in (noise, faint, np.zeros(20 * RATE, np.float32), tone(20), noise[:100], noise[:0]):
         assert silences_of(samples, RATE) == []
         assert without_long_silences(samples, RATE).samples is samples
+
+
+def test_no_word_of_a_long_recording_is_shorter_than_a_class():
+    times = np.array([[0.1, 0.5], [0.5, 0.5], [0.5, 0.505], [0.7, 0.9], [9.99, 10.0]])
+
+    def aligned(decoding, heard=10.0):
+        item = {"stream": AudioStream(np.zeros(10 * RATE, np.float32)), "words": list("abcde"), "seconds": 5.0}
+        recording = LongRecording(item, 20.0, decoding)
+        recording.result, recording._end = LongAlignment(times, np.ones(5), 1), heard
+        return np.array([(word["start_time"], word["end_time"]) for word in recording.aligned()])
+
+    found = aligned("joint")
+    assert (np.diff(found.ravel()) >= 0).all() and found.max() == 10.0
+    assert (np.diff(found) >= 0.02 - 1e-9).all()
+    assert np.abs(found - times).max() <= 0.04 and np.array_equal(found[3], times[3])
+    assert np.array_equal(aligned("argmax"), times.round(3))  # as qwen-asr: what has no length stays so
+    assert np.array_equal(aligned("joint", heard=0.05), times.round(3))  # no room

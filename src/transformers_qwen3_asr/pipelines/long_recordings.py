@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..alignment.decoding import decode_slots
+from ..alignment.joint_decoding import in_order
 from ..alignment.long_audio import Answer, LongAlignment, Window, align_long
 from ..alignment.pace import letters
 from ..alignment.untranscribed import Levels
@@ -70,6 +71,7 @@ class LongRecording:
         self.words: Sequence[str] = item["words"]
         self.result: LongAlignment | None = None
         self.levels = Levels(self.stream.sampling_rate)
+        self._end = 0.0  # seconds that were heard
         self._bar = _bar(len(self.words)) if item.get("progress") else None
         self._steps = align_long(self.words, item["seconds"], self._show)
         self._windows: list[Window] = []
@@ -102,6 +104,7 @@ class LongRecording:
         samples = self.stream.read(first, min(stop, first + int(self.item["seconds"] * rate)))
         self.levels.note(first, samples)
         end = (first + len(samples)) / rate
+        self._end = max(self._end, end)
         final = self.stream.samples is not None and first + len(samples) >= self.stream.samples
         if not len(samples):
             self._answers[place] = Answer(end=window.start, final=True, decode=_no_words)
@@ -149,8 +152,13 @@ class LongRecording:
         return self._want(lambda: self._steps.send(self._answers))
 
     def aligned(self) -> list[dict[str, Any]]:
-        """Words with times, as `decode_forced_alignment` gives them."""
-        times = np.round(self.result.times, 3).tolist()
+        """Words with times, as `decode_forced_alignment` gives them: "joint" leaves none shorter than a class."""
+        times = self.result.times
+        limit = np.floor(1000 * self._end + 1e-6)
+        if self.decoding == "joint" and len(times) * self.segment_time <= limit:
+            # where windows were put together there may have been no room left for a word
+            times = in_order(1000 * times.ravel() / self.segment_time, self.segment_time, limit).reshape(-1, 2) / 1000
+        times = np.round(times, 3).tolist()
         return [
             {"text": word, "start_time": start, "end_time": end, "score": score}
             for word, (start, end), score in zip(self.words, times, self.result.scores.tolist(), strict=True)
