@@ -85,6 +85,18 @@ DECODINGS: dict[str, Decoding] = {
 }
 
 
+def by_pipeline(pipe: ForcedAlignmentPipeline, seconds: float) -> Decoding:
+    """What the pipeline gives: of clips longer than `seconds` in windows, of the others "joint (default)"."""
+
+    def decode(clip: ScoredClip, segment_time: float) -> np.ndarray:
+        if clip.clip.seconds <= seconds:
+            return 1000 * decoded(clip, segment_time)[0]
+        result = pipe(clip.clip.samples, text=clip.clip.words, language=clip.clip.language, max_align_seconds=seconds)
+        return 1000 * np.array([chunk["timestamp"] for chunk in result["chunks"]])
+
+    return decode
+
+
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown, the first column to the left."""
     lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
@@ -194,6 +206,10 @@ def main() -> None:
         print(f"{time.monotonic() - began:5.0f} s: {name}", file=sys.stderr, flush=True)
         return scored(model, processor, changed, arguments.batch_size)
 
+    pipe = ForcedAlignmentPipeline(model=model, processor=processor, device=arguments.device)
+    decodings, seconds = dict(DECODINGS), model.config.align_seconds
+    if any(clip.seconds > seconds for clip in clips):
+        decodings[f"pipeline, windows of {seconds:g} s"] = by_pipeline(pipe, seconds)
     headings = ["recordings", "decoding", *(heading for heading, _, _ in COLUMNS)]
     rows, figures = [], {}
     clean = scores_of("as they are", clips)
@@ -214,7 +230,7 @@ def main() -> None:
             )
         ),
     ):
-        more, figures[name] = times_rows(name, scores, segment_time)
+        more, figures[name] = times_rows(name, scores, segment_time, decodings)
         rows += more
     print(table(headings, rows) + "\n")
 
@@ -240,7 +256,6 @@ def main() -> None:
     print(cost_table(clean, segment_time, arguments.device))
     if arguments.long:
         print()
-        pipe = ForcedAlignmentPipeline(model=model, processor=processor, device=arguments.device)
         print_table(pipe, clips, arguments.long, seeds=[arguments.seed])
     print(f"\n{time.monotonic() - began:.0f} s in all on {os.cpu_count()} cores", file=sys.stderr)
 

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 import torch
 from labelled_clips import write_clips
+from test_long_recordings import READINGS
+
+from transformers_qwen3_asr.audio import load_audio
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -79,6 +82,20 @@ def test_merged_classes_keep_all_probability(quality, clips_module):
     probabilities = merged.logits.exp()
     assert probabilities[1:, 10] == pytest.approx(1, abs=1e-4)
     assert probabilities[0, 10:12] == pytest.approx([0.5, 0.5], abs=1e-4)
+
+
+def test_longer_clips_go_through_the_pipeline(clips_module, quality):
+    model, processor = quality.load("tiny-en", "float32", "cpu")
+    pipe = quality.ForcedAlignmentPipeline(model=model, processor=processor, device="cpu")
+    clips = [(load_audio(file), text.split()) for file, text in READINGS]
+    clips = [clips_module.LabelledClip(audio, words, "English", np.zeros((len(words), 2))) for audio, words in clips]
+    long, short = quality.scored(model, processor, clips)
+    decode, usual = quality.by_pipeline(pipe, 6.0), quality.DECODINGS["joint (default)"]
+    assert short.clip.seconds < 6 < long.clip.seconds
+    assert np.array_equal(decode(short, 20), usual(short, 20))
+    windows, whole = decode(long, 20), usual(long, 20)
+    assert windows.shape == whole.shape and not np.array_equal(windows, whole)
+    assert np.median(np.abs(windows - whole)) < 40
 
 
 def test_passages_left_out(quality):
