@@ -231,12 +231,15 @@ class ForcedAlignmentPipeline(Pipeline):
             language = row.get("language") or language
             words = split_words(row["text"], aligner_language(language)[0], korean_dictionary)
             seconds = window_limit(max_align_seconds, self.model.config)
-            audio, stream = open_long(row["audio"], self.processor.feature_extractor.sampling_rate, seconds)
+            rate = self.processor.feature_extractor.sampling_rate
+            audio, stream = open_long(row["audio"], rate, seconds)
         except ValueError as error:
             raise error if index is None else ValueError(f"item {index}: {error}") from error
         item = {"text": row["text"], "language": language, "words": word_texts(words), "spans": words}
         if stream is None:
-            return {**item, "audio": audio}
+            levels = Levels(rate)  # here, where it may be a thread's work
+            levels.note(0, audio)
+            return {**item, "audio": audio, "levels": levels}
         return {**item, "stream": stream, "seconds": seconds, "progress": progress, "index": index}
 
     def _forward(self, model_inputs: dict[str, list[dict]], decoding: str = DEFAULT_DECODING) -> dict[str, list]:
@@ -291,7 +294,7 @@ class ForcedAlignmentPipeline(Pipeline):
             for first, last in fit.unfit
         ]
         missing: list[Passage] = []
-        for start, end, before in untranscribed(self._decibels(model_outputs), times):
+        for start, end, before in untranscribed(model_outputs["levels"].decibels(), times):
             place = words[before - 1].end if before else 0
             missing.append({"timestamp": (start, end), "char_start": place, "char_end": place})
         return {
@@ -302,14 +305,6 @@ class ForcedAlignmentPipeline(Pipeline):
             "unfit": unfit,
             "untranscribed": missing,
         }
-
-    def _decibels(self, item: dict[str, Any]) -> np.ndarray:
-        """The levels of a recording, of a long one those that were noted as it was read."""
-        levels = item.get("levels")
-        if levels is None:
-            levels = Levels(self.processor.feature_extractor.sampling_rate)
-            levels.note(0, item["audio"])
-        return levels.decibels()
 
 
 class _Numbered(Dataset):
