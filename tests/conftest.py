@@ -8,8 +8,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 import torch
+from transformers import pipeline
 
 import transformers_qwen3_asr  # noqa: F401  registers
+from transformers_qwen3_asr.checkpoints import resolve_model
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -33,3 +35,9 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("../shared, the reference files beside the checkout, is not here")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    """The bundled aligner's pipeline; some modules have another under this name."""
+    return pipeline("forced-alignment", model=resolve_model("tiny-en"), dtype="float32", device="cpu")

@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import pipeline
 
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.audio_streams import AudioStream
-from transformers_qwen3_asr.checkpoints import resolve_model
 from transformers_qwen3_asr.pipelines import batching, forced_alignment
 from transformers_qwen3_asr.pipelines.batching import ahead, pass_seconds, passes, reads_ahead
 
@@ -131,11 +129,6 @@ def test_ahead_raises_in_its_turn():
     assert next(elements) == 1 and next(elements) == 2
     elements.close()
     assert readers() == [] and dropped == []
-
-
-@pytest.fixture(scope="module")
-def pipe():
-    return pipeline("forced-alignment", model=resolve_model("tiny-en"), dtype="float32", device="cpu")
 
 
 @pytest.fixture(scope="module")

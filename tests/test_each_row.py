@@ -8,19 +8,12 @@ from collections import Counter
 import pytest
 import torch
 from test_batching import RECORDING, TEXT, assert_same, readers, wait_until
-from transformers import pipeline
 
 from transformers_qwen3_asr.audio import load_audio
-from transformers_qwen3_asr.checkpoints import resolve_model
 from transformers_qwen3_asr.pipelines import forced_alignment
 from transformers_qwen3_asr.pipelines.each_row import align_each
 
 COUNT = 7
-
-
-@pytest.fixture(scope="module")
-def pipe():
-    return pipeline("forced-alignment", model=resolve_model("tiny-en"), dtype="float32", device="cpu")
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,10 @@ import numpy as np
 import pytest
 import torch
 from test_audio import encoded
-from transformers import pipeline
 
 from transformers_qwen3_asr.alignment.long_audio import LongAlignment
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.audio_streams import AudioStream
-from transformers_qwen3_asr.checkpoints import resolve_model
 from transformers_qwen3_asr.cli.main import main
 from transformers_qwen3_asr.evaluation.comparing import evaluate_aligner
 from transformers_qwen3_asr.pipelines.long_recordings import LongRecording, Window, open_long, window_limit
@@ -39,11 +37,6 @@ READINGS = [
 ]
 #: Debian's package pocketsphinx-testdata has three more of the same reader; without it these two come more often.
 MORE = Path("/usr/share/pocketsphinx/test/data/librivox")
-
-
-@pytest.fixture(scope="module")
-def pipe():
-    return pipeline("forced-alignment", model=resolve_model("tiny-en"), dtype="float32", device="cpu")
 
 
 @pytest.fixture(scope="module")
