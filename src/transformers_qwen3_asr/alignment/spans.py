@@ -3,7 +3,9 @@
 import itertools
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Sequence
+from functools import lru_cache
 
 Span = tuple[int, int]
 
@@ -38,8 +40,16 @@ def opens(text: str, index: int) -> bool:
     if open_before != open_behind:
         return open_before
     if mark == '"' and not open_before:
-        return text.count('"', text.rfind("\n", 0, index) + 1, index) % 2 == 0
+        quotes, breaks = _places(text, '"'), _places(text, "\n")
+        ahead = bisect_left(breaks, index)
+        line = breaks[ahead - 1] if ahead else 0
+        return (bisect_left(quotes, index) - bisect_left(quotes, line)) % 2 == 0
     return category == "Pi"
+
+
+@lru_cache(maxsize=4)  # counted anew for each mark, a text of one line would take the square of its length
+def _places(text: str, character: str) -> list[int]:
+    return [match.start() for match in re.finditer(re.escape(character), text)]
 
 
 def pieces(text: str | Sequence[str], spans: Sequence[Span]) -> list[Span]:
