@@ -9,6 +9,7 @@ from transformers import pipeline
 
 from transformers_qwen3_asr import bundled_model
 from transformers_qwen3_asr.alignment.confidence import (
+    FEW,
     FITS,
     RecordingFit,
     recording_fit,
@@ -88,6 +89,20 @@ def test_words_that_do_not_last_speak_against_a_text():
     assert fit.score == pytest.approx(0.36) and not fit.fits and fit.unfit == [(2, 8)]
 
 
+def test_few_words_fit_only_where_little_else_is_heard():
+    for words, fits in ((1, False), (FEW - 1, False), (FEW, True)):
+        scores, times = np.full(words, 0.95), times_of(np.zeros(words))
+        assert recording_fit(scores, times, 0.1 * words - 0.01).fits
+        assert recording_fit(scores, times, 0.1 * words + 0.01).fits == fits
+
+
+def test_passages_of_a_long_text_take_little_time():
+    """100,000 words of which some are doubtful: the way back over all runs would be minutes long."""
+    scores = np.where(np.arange(100_000) % 2, 0.55, 0.75)
+    scores[5000:5010] = 0.1
+    assert recording_fit(scores, times_of(scores)).unfit == [(4999, 5010)]
+
+
 def test_no_words_and_numbers_that_do_not_fit():
     assert recording_fit([], np.zeros((0, 2))) == RecordingFit(0.0, False, [])
     for scores, times in (([0.5], np.zeros((2, 2))), ([[0.5]], np.zeros((1, 2))), ([], np.zeros(3))):
@@ -125,6 +140,14 @@ def test_a_text_that_is_said_fits_and_another_does_not(align, reading):
     assert right["fits"] and right["unfit"] == [] and right["score"] > 0.75
     assert not wrong["fits"] and wrong["score"] < right["score"] - 0.2
     assert wrong["unfit"]
+
+
+def test_a_single_word_says_little_of_a_long_recording(align, reading):
+    assert not align(reading, "banana")["fits"]
+    first = align(reading, TEXT)["chunks"][0]
+    end = round(first["timestamp"][1] * 16000)
+    alone = align(reading[:end], first["text"])  # and of its own recording much
+    assert alone["fits"] and alone["untranscribed"] == []
 
 
 def test_words_put_in_others_places_score_lower(align, reading):

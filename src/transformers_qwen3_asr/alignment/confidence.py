@@ -11,6 +11,8 @@ TOLERANCE = 40.0
 _WEIGHTS = (1.0, 2.0, 2.0)
 #: Mean score of a recording's words from which on its text is taken to belong to it.
 FITS = 0.65
+#: Words from which on that says something whatever else is heard.
+FEW = 4
 #: Words below this score speak against the text, those above for it,
 _WORD_FITS = 0.6
 #: and so much together, without as much to the contrary, make a passage that does not fit.
@@ -24,7 +26,7 @@ class RecordingFit:
 
     Attributes:
         score: the mean of the words' scores, 0 to 1; 0 without words.
-        fits: whether it reaches `FITS`.
+        fits: whether it reaches `FITS`, and that may not be by chance (see `recording_fit`).
         unfit: passages `(first word, word after the last)` that do not fit, in order.
     """
 
@@ -76,7 +78,7 @@ def window(log_probabilities: torch.Tensor, bins: np.ndarray, radius: int) -> np
     return np.where((places >= 0) & (places < classes), found, 0.0)
 
 
-def recording_fit(scores: np.ndarray, times: np.ndarray) -> RecordingFit:
+def recording_fit(scores: np.ndarray, times: np.ndarray, besides: float = 0.0) -> RecordingFit:
     """
     Whether a text belongs to a recording, and where it does not.
 
@@ -86,6 +88,9 @@ def recording_fit(scores: np.ndarray, times: np.ndarray) -> RecordingFit:
     Args:
         scores: `(words,)`, as `word_scores` gives them.
         times: `(words, 2)` seconds. A word that does not last counts as one with the score 0.
+        besides: seconds in which something else is heard than the words (`untranscribed.untranscribed`). One word or
+            a few fit somewhere by chance: fewer than `FEW` do not make a text that belongs to a recording in which more
+            is heard besides than they take.
 
     Raises `ValueError` where they do not fit each other.
     """
@@ -94,26 +99,32 @@ def recording_fit(scores: np.ndarray, times: np.ndarray) -> RecordingFit:
         raise ValueError(f"scores of the shape {scores.shape} do not fit times of the shape {times.shape}")
     if len(scores) == 0:
         return RecordingFit(0.0, False, [])
-    scores = np.where(times[:, 1] > times[:, 0], scores, 0.0)
+    lasting = times[:, 1] - times[:, 0]
+    scores = np.where(lasting > 0, scores, 0.0)
     mean = float(scores.mean())
-    return RecordingFit(mean, mean >= FITS, _runs(_WORD_FITS - scores, _UNFIT))
+    by_chance = len(scores) < FEW and besides > lasting.sum()
+    return RecordingFit(mean, mean >= FITS and not by_chance, _runs(_WORD_FITS - scores, _UNFIT))
 
 
 def _runs(values: np.ndarray, least: float) -> list[tuple[int, int]]:
     """All maximal runs of `values` with a sum of at least `least`: (first, past-last), in order."""
-    found: list[tuple[int, int, float, float]] = []  # first, past-last, the sum before it and up to its end
+    # first, past-last, the sum before it and up to its end, and which of those before is the last that begins lower
+    found: list[tuple[int, int, float, float, int]] = []
     total = 0.0
     for place, value in enumerate(values.tolist()):
         before, total = total, total + value
         if value <= 0:
             continue
-        run = (place, place + 1, before, total)
+        first, k = place, len(found) - 1
         while True:
-            # the last run that begins lower; joined with it where that one ends lower than this one
-            k = next((i for i in reversed(range(len(found))) if found[i][2] < run[2]), None)
-            if k is None or found[k][3] >= run[3]:
-                found.append(run)
+            # those in between begin as high as the run that is passed, or higher
+            while k >= 0 and found[k][2] >= before:
+                k = found[k][4]
+            if k < 0 or found[k][3] >= total:
+                found.append((first, place + 1, before, total, k))
                 break
-            run = (found[k][0], run[1], found[k][2], run[3])
+            # joined with one that ends lower
+            first, _, before, _, lower = found[k]
             del found[k:]
-    return [(first, last) for first, last, before, after in found if after - before >= least]
+            k = lower
+    return [(first, last) for first, last, before, after, _ in found if after - before >= least]

@@ -284,7 +284,9 @@ class ForcedAlignmentPipeline(Pipeline):
         aligned = model_outputs.get("aligned", ())
         chunks = make_chunks(text, words, aligned, return_timestamps, original_text)
         times = np.array([(word["start_time"], word["end_time"]) for word in aligned]).reshape(-1, 2)
-        fit = recording_fit([word["score"] for word in aligned], times)
+        more = untranscribed(model_outputs["levels"].decibels(), times)
+        besides = sum(end - start for start, end, _ in more)
+        fit = recording_fit([word["score"] for word in aligned], times, besides)
         unfit: list[Passage] = [
             {
                 "timestamp": (aligned[first]["start_time"], aligned[last - 1]["end_time"]),
@@ -294,7 +296,7 @@ class ForcedAlignmentPipeline(Pipeline):
             for first, last in fit.unfit
         ]
         missing: list[Passage] = []
-        for start, end, before in untranscribed(model_outputs["levels"].decibels(), times):
+        for start, end, before in more:
             place = words[before - 1].end if before else 0
             missing.append({"timestamp": (start, end), "char_start": place, "char_end": place})
         return {
