@@ -279,6 +279,28 @@ def test_resume_insists_on_a_checkpoint(labels, tmp_path, fails):
 # LoRA, bins, encoder, batches, the ASR models
 
 
+@pytest.mark.parametrize("lora", [(), ("--lora", 4)])
+def test_the_config_names_the_languages_that_were_learned(labels, tmp_path, lora):
+    rows = [json.loads(line) for line in Path(labels).read_text(encoding="utf-8").splitlines()]
+    polish = Path(labels).with_name(f"polish{len(lora)}.jsonl")
+    polish.write_text("\n".join(json.dumps({**row, "language": "pl"}) for row in rows), encoding="utf-8")
+    known = json.loads((Path(ALIGNER) / "config.json").read_text())["support_languages"]
+    arguments = [
+        "--model",
+        ALIGNER,
+        "--train",
+        labels,
+        polish,
+        *COMMON,
+        "--max-steps",
+        1,
+        "--output",
+        tmp_path / "run",
+    ]
+    assert run(*arguments, *lora) == 0
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["support_languages"] == [*known, "Polish"]
+
+
 def test_lora_saves_adapters_and_a_merged_model(labels, tmp_path, capsys):
     folder = tmp_path / "run"
     arguments = ["--model", ALIGNER, "--train", labels, *COMMON, "--lora", 4, "--max-steps", 3]

@@ -102,7 +102,7 @@ class ForcedAlignmentProcessing:
         return {"input_ids": input_ids, "attention_mask": attention_mask}
 
     def prepare_forced_aligner_inputs(
-        self, audio, transcript, language=None, korean_dictionary=None, **kwargs
+        self, audio, transcript, language=None, korean_dictionary=None, support_languages=None, **kwargs
     ) -> tuple[BatchFeature, list[list[str]]]:
         """
         Inputs for the aligner, and the words that its slots stand for.
@@ -111,9 +111,11 @@ class ForcedAlignmentProcessing:
             audio: what `load_audios` takes: one recording or a list.
             transcript: a text for each recording; or, instead of a text, the list of its words (`split_words` tells
                 what becomes of them).
-            language: name or code in any case, for all or a list; `None` where unknown. The aligner was trained on 11;
-                another one is aligned all the same, with a warning.
+            language: name or code in any case, for all or a list; `None` where unknown. One that the aligner was not
+                trained on is aligned all the same, with a warning.
             korean_dictionary: see `split_words`.
+            support_languages: names of the languages that the aligner was trained on, as its config says; if not
+                given, the 11 of the published aligner.
             kwargs: `device`, `n_window`, `sampling_rate` (of samples that come without one), `padding_side` ("right"
                 by default: the model is causal, so padding behind costs nothing), also inside `audio_kwargs`,
                 `text_kwargs` or `processor_kwargs`.
@@ -125,7 +127,9 @@ class ForcedAlignmentProcessing:
         """
         sources = audio_list(audio)
         transcripts = transcripts_for(transcript, audio, len(sources))
-        languages = self._aligner_languages(for_each(language, len(sources), "language", broadcast=True))
+        languages = self._aligner_languages(
+            for_each(language, len(sources), "language", broadcast=True), support_languages
+        )
         word_lists = [
             word_texts(split_words(text, name, korean_dictionary)) for text, name in zip(transcripts, languages)
         ]
@@ -151,16 +155,17 @@ class ForcedAlignmentProcessing:
         counts = features.pop("num_audio_tokens")
         return BatchFeature({**self.tokenize_slots(word_lists, counts, padding_side), **features}), word_lists
 
-    def _aligner_languages(self, languages: list[str | None]) -> list[str | None]:
-        resolved = [aligner_language(language) for language in languages]
-        others = sorted({str(name) for name, trained in resolved if not trained})
+    def _aligner_languages(self, languages: list[str | None], trained: Sequence[str] | None) -> list[str | None]:
+        trained = list(ALIGNER_LANGUAGES.values()) if trained is None else trained
+        names = [aligner_language(language)[0] for language in languages]
+        others = sorted({name for name in names if name is not None and name not in trained})
         if others:
             warnings.warn(
                 f"the aligner was not trained on {', '.join(others)}, so times may be off; it was trained on "
-                f"{', '.join(ALIGNER_LANGUAGES.values())}",
+                f"{', '.join(trained)}",
                 stacklevel=3,
             )
-        return [name for name, _ in resolved]
+        return names
 
     def decode_forced_alignment(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,8 @@ def fine_tune(settings: FineTuningSettings, say: Callable[[str], None] = print) 
     if held_out is not None and not any(e["step"] == step and "eval_loss" in e for e in trainer.state.log_history):
         trainer.evaluate()  # a run that was at its end when it was first given held-out rows
 
-    save_result(trainer, settings, description, lambda: load_base(settings, config))
+    languages = {row["language"]: None for row in rows if row.get("language")}
+    save_result(trainer, settings, description, lambda: _able(*load_base(settings, config), languages))
     record |= {
         "steps": trainer.state.global_step,
         "epochs": trainer.state.epoch,
@@ -164,6 +165,14 @@ def load_base(settings: FineTuningSettings, config: Qwen3ASRConfig | None = None
 
         change_bins(model, settings.segment_ms or model.config.timestamp_segment_time, settings.classes)
         processor.timestamp_segment_time = model.config.timestamp_segment_time
+    return model, processor
+
+
+def _able(model, processor, languages: Iterable[str]):
+    """Model and processor, with the rows' languages among those that its config says it was trained on."""
+    known = model.config.support_languages
+    if known is not None:
+        model.config.support_languages = [*known, *(name for name in languages if name not in known)]
     return model, processor
 
 
