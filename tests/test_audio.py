@@ -210,7 +210,12 @@ def test_what_cannot_be_loaded_is_named(tmp_path, server):
         (tmp_path / "none.wav", r"none\.wav' cannot be decoded: there is no such file"),
         (noise, r"noise\.wav' cannot be decoded"),
         (b"nothing", "7 bytes cannot be decoded"),
-        (base64.b64encode(b"nothing here").decode(), "cannot be decoded"),
+        (base64.b64encode(b"nothing here" * 5).decode(), "cannot be decoded"),
+        ("clips/one", "'clips/one' is no existing file"),  # letters of base64, too few for a recording
+        ("", "'' is no existing file"),
+        (str(tmp_path), "is a folder"),
+        (io.StringIO("text"), "opened as text"),
+        ((16000, tone()), r"\(samples, rate\) is expected"),
         ("data:audio/wav,abc", "without ';base64,'"),
         ("data:audio/wav;base64,???", "not valid base64"),
         (f"{server}/none.wav", r"none\.wav' cannot be read"),

@@ -3,12 +3,15 @@
 Its times mean nothing, but they are deterministic; what qwen-asr computes with the same weights stands beside it.
 """
 
+import importlib.util
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import datasets
 import numpy as np
+import pandas
 import pytest
 import torch
 import transformers
@@ -321,6 +324,38 @@ def test_a_bad_item_is_named(pipe, rows, bad, message, batch_size, workers):
         pipe([rows[0], rows[1], bad, rows[3]], batch_size=batch_size, num_workers=workers)
 
 
+def test_samples_in_a_list_of_any_numbers_are_one_recording(pipe, samples):
+    short = samples[:3200]
+    expected = pipe(short, text="a b")
+    assert pipe(list(short), text="a b") == pipe(short.tolist(), text="a b") == expected
+
+
+def test_a_streamed_dataset_that_decodes_says_how_it_need_not(pipe):
+    rows = datasets.Dataset.from_list([{"audio": str(RECORDING), "text": TEXT}])
+
+    def streamed(decode):
+        cast = rows.cast_column("audio", datasets.Audio(decode=decode))
+        return cast.to_iterable_dataset().map(lambda row: {"language": "English"})
+
+    (result,) = pipe(streamed(decode=False))
+    assert [chunk["text"] for chunk in result["chunks"]] == WORDS
+    if importlib.util.find_spec("torchcodec"):
+        (decoded,) = pipe(streamed(decode=True))
+        assert decoded["chunks"] == result["chunks"]
+        return
+    with pytest.raises(ImportError, match=r"cast before map\(\), by cast_column\('audio', Audio\(decode=False\)\)"):
+        list(pipe(streamed(decode=True)))
+
+
+def test_the_warning_goes_by_the_models_languages(pipe, samples, monkeypatch):
+    monkeypatch.setattr(pipe.model.config, "support_languages", ["Polish"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pipe(samples, text="a", language="pl")
+    with pytest.warns(UserWarning, match="was not trained on French, so times may be off; it was trained on Polish"):
+        pipe(samples, text="a", language="fr")
+
+
 def test_bad_calls(pipe, samples, rows):
     with pytest.raises(ValueError, match=r"^no 'text'; given are"):
         pipe(samples)
@@ -336,6 +371,16 @@ def test_bad_calls(pipe, samples, rows):
         pipe(samples, text="a", language=["en"])
     with pytest.raises(ValueError, match="a dataset's rows hold theirs"):
         pipe(iter(rows), text=["a"])
+    with pytest.raises(ValueError, match="audio is None: neither a recording nor rows"):
+        pipe(None, text="a")
+    with pytest.raises(ValueError, match="2 recordings, but text is a generator, not a list"):
+        pipe([samples, samples], text=(text for text in "ab"))
+    with pytest.raises(ValueError, match=r"to_dict\('records'\)"):
+        pipe(pandas.DataFrame([{"audio": "a.wav", "text": "a"}]))
+    with pytest.raises(ValueError, match="'audio' is a list: a row has one recording"):
+        pipe({"audio": [samples, samples], "text": ["a", "b"]})
+    with pytest.raises(ValueError, match="language must be a name, a code or None, not ''"):
+        pipe({"audio": samples, "text": "a", "language": ""}, language="English")
     with pytest.raises(ValueError, match="neither a recording nor rows"):
         pipe(7, text=None)
     for option in ("txt", "local_files_only"):

@@ -23,6 +23,7 @@ import numpy as np
 
 _SPOOL_BYTES = 64 * 2**20  # of a download are kept in memory, more on disk
 _TIMEOUT_SECONDS = 60  # without an answer
+_SHORTEST_BASE64 = 60  # letters of the header of a WAV file; shorter ones are names of files that are not there
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://")
 
 
@@ -54,6 +55,8 @@ def load_audio(source: Any, sampling_rate: int = 16000) -> np.ndarray:
     rate: Any = sampling_rate
     if is_rated_pair(source):
         source, rate = source
+    elif isinstance(source, tuple) and len(source) == 2 and is_rated_pair(source[::-1]):
+        raise ValueError("the samples come behind their rate; (samples, rate) is expected")
     name = f"the samples ({type(source).__name__})"
     return checked(_resampled(_one_channel(source, name), rate, sampling_rate, name), name)
 
@@ -145,6 +148,8 @@ def opened(source: Any) -> Iterator[tuple[Any, str]]:
     An encoded recording as a path or an open file that PyAV can read, and how to call it in a message. A download or
     decoded base64 lives until the context is left.
     """
+    if isinstance(source, io.TextIOBase):
+        raise ValueError(f"the file {getattr(source, 'name', '')!r} was opened as text; 'rb' opens it as bytes")
     if hasattr(source, "read"):
         yield source, f"the file {getattr(source, 'name', type(source).__name__)!r}"
         return
@@ -169,8 +174,12 @@ def opened(source: Any) -> Iterator[tuple[Any, str]]:
             yield file, name
     elif isinstance(source, os.PathLike) or _is_file(text):
         yield text, name
+    elif _is_folder(text):
+        raise ValueError(f"{name} is a folder")
     else:
         try:
+            if len(text) < _SHORTEST_BASE64:
+                raise ValueError
             content = _base64_bytes(text, name)
         except ValueError:
             raise ValueError(f"{name} is no existing file, no URL and no base64") from None
@@ -181,6 +190,13 @@ def _is_file(text: str) -> bool:
     try:
         return os.path.isfile(text)
     except (OSError, ValueError):  # base64 is longer than a file name may be
+        return False
+
+
+def _is_folder(text: str) -> bool:
+    try:
+        return os.path.isdir(text)
+    except (OSError, ValueError):
         return False
 
 

@@ -89,8 +89,8 @@ def recording_fit(scores: np.ndarray, times: np.ndarray, besides: float = 0.0) -
         scores: `(words,)`, as `word_scores` gives them.
         times: `(words, 2)` seconds. A word that does not last counts as one with the score 0.
         besides: seconds in which something else is heard than the words (`untranscribed.untranscribed`). One word or
-            a few fit somewhere by chance: fewer than `FEW` do not make a text that belongs to a recording in which more
-            is heard besides than they take.
+            a few fit somewhere by chance: fewer than `FEW` do not make a text that belongs to a recording in which
+            more is heard besides than they take.
 
     Raises `ValueError` where they do not fit each other.
     """

@@ -145,9 +145,10 @@ class ForcedAlignmentPipeline(Pipeline):
         if isinstance(audio, Sequence):
             rows = as_rows(audio, text, None if one else language)
             return list(self.get_iterator(rows, num_workers, batch_size, parameters, forward, after))
+        rows = undecoded(audio)
         if text is not None or not one:
             raise ValueError("lists of texts or languages go with a list of recordings; a dataset's rows hold theirs")
-        return self.get_iterator(undecoded(audio), num_workers, batch_size, parameters, forward, after)
+        return self.get_iterator(rows, num_workers, batch_size, parameters, forward, after)
 
     def run_single(self, inputs, preprocess_params, forward_params, postprocess_params, batch_size=1):
         (item,) = self._aligned([self.preprocess(inputs, **preprocess_params)], batch_size, forward_params)
@@ -228,7 +229,7 @@ class ForcedAlignmentPipeline(Pipeline):
         index, row = input_
         try:
             check_row(row)
-            language = row.get("language") or language
+            language = language if row.get("language") is None else row["language"]
             words = split_words(row["text"], aligner_language(language)[0], korean_dictionary)
             seconds = window_limit(max_align_seconds, self.model.config)
             rate = self.processor.feature_extractor.sampling_rate
@@ -271,6 +272,7 @@ class ForcedAlignmentPipeline(Pipeline):
             audio=[item["audio"] for item in items],
             transcript=[item["words"] for item in items],
             language=[item["language"] for item in items],
+            support_languages=self.model.config.support_languages,
             device=self.device,
         )
         inputs = inputs.to(self.device, self.dtype)

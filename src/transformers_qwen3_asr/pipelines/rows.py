@@ -1,5 +1,6 @@
 """What a pipeline is given, as rows: one recording, lists of recordings, datasets."""
 
+import numbers
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ def is_recording(audio: Any) -> bool:
         return True
     if hasattr(audio, "read") or hasattr(audio, "get_all_samples") or is_rated_pair(audio):
         return True
-    return isinstance(audio, Sequence) and len(audio) > 0 and isinstance(audio[0], (int, float))
+    return isinstance(audio, Sequence) and len(audio) > 0 and isinstance(audio[0], numbers.Real)
 
 
 def check_row(row: Any) -> None:
@@ -28,7 +29,11 @@ def check_row(row: Any) -> None:
         raise ValueError(
             f"no {' and no '.join(missing)}; given are {sorted(key for key in row if row[key] is not None)}"
         )
-    text = row["text"]
+    audio, text = row["audio"], row["text"]
+    if isinstance(audio, list) and audio and not isinstance(audio[0], (numbers.Real, list)):
+        raise ValueError(
+            "'audio' is a list: a row has one recording (a slice of a dataset is columns, select() is rows)"
+        )
     if not isinstance(text, str) and not (isinstance(text, Sequence) and all(isinstance(word, str) for word in text)):
         raise ValueError(f"'text' is a {type(text).__name__}; a string or a list of words is expected")
 
@@ -49,6 +54,8 @@ def as_rows(audio: Sequence, text: Any, language: Sequence | None) -> list[Mappi
     columns = {}
     for name, values in (("text", text), ("language", language)):
         if values is not None:
+            if not isinstance(values, Sequence):
+                raise ValueError(f"{len(audio)} recordings, but {name} is a {type(values).__name__}, not a list")
             if isinstance(values, str) or len(values) != len(audio):
                 count = "one string" if isinstance(values, str) else f"{len(values)} items"
                 raise ValueError(f"{len(audio)} recordings, but {name} is {count}")
@@ -60,7 +67,7 @@ def as_rows(audio: Sequence, text: Any, language: Sequence | None) -> list[Mappi
         except ValueError as error:
             raise ValueError(f"item {index}: {error}") from error
         if "language" in columns:
-            row = {**row, "language": row.get("language") or columns["language"][index]}
+            row = row if row.get("language") is not None else {**row, "language": columns["language"][index]}
         rows.append(row)
     return rows
 
@@ -68,15 +75,33 @@ def as_rows(audio: Sequence, text: Any, language: Sequence | None) -> list[Mappi
 def undecoded(rows: Iterable) -> Iterable:
     """A dataset of `datasets` with its Audio column left as bytes: its own decoding needs torchcodec, which needs CUDA
     libraries in some builds; ours decodes the same bytes."""
+    if not isinstance(rows, Iterable) and not hasattr(rows, "__getitem__"):
+        raise ValueError(f"audio is {_described(rows)}: neither a recording nor rows of them")
+    if hasattr(rows, "columns") and hasattr(rows, "iloc"):  # whose items are its columns
+        raise ValueError("audio is a DataFrame; its rows are given by .to_dict('records')")
     features = getattr(rows, "features", None)
     if features and hasattr(rows, "cast_column"):
         from datasets import Audio
 
         if isinstance(features.get("audio"), Audio):
             return rows.cast_column("audio", Audio(decode=False))
-    if not isinstance(rows, Iterable) and not hasattr(rows, "__getitem__"):
-        raise ValueError(f"audio is of type {type(rows).__name__}: neither a recording nor rows of them")
+    elif hasattr(rows, "cast_column"):  # after map() a streamed dataset does not know its columns
+        return _named_decoding(rows)
     return rows
+
+
+def _named_decoding(rows: Iterable) -> Iterable:
+    try:
+        yield from rows
+    except ImportError as error:
+        raise ImportError(
+            "the dataset decodes its recordings itself, which needs torchcodec; where it is cast before map(), by "
+            f"cast_column('audio', Audio(decode=False)), they are decoded here ({error})"
+        ) from error
+
+
+def _described(value: Any) -> str:
+    return "None" if value is None else f"of type {type(value).__name__}"
 
 
 def whole_number(name: str, given: int | None, configured: int | None, default: int, least: int) -> int:
