@@ -12,6 +12,7 @@ from pathlib import Path
 import pysubs2
 import pytest
 
+from transformers_qwen3_asr.alignment import confidence
 from transformers_qwen3_asr.cli.align import DEFAULT_MODEL
 from transformers_qwen3_asr.cli.main import build_parser, main
 from transformers_qwen3_asr.pipelines import forced_alignment
@@ -131,7 +132,7 @@ def test_good_recordings_are_written_and_all_bad_ones_named(folder, fails, batch
     line = fails(*recordings, "--output", folder / "out", "--batch-size", batch_size)
     assert {path.stem for path in (folder / "out").iterdir()} == {"a", "b", "c"}
     assert words_of(folder / "out" / "b.json") == WORDS
-    assert "4 of 7 recordings not aligned" in line
+    assert "4 of 7 recordings failed" in line
     for name, reason in {
         "noise.wav": "cannot be decoded",
         "missing.flac": "no such file",
@@ -268,10 +269,50 @@ def test_calls_that_make_no_sense(folder, fails):
     )
     assert "--unit" in fails(a, "--unit", "syllable")
     assert "several recordings would be written to" in fails(a, a, "--output", folder / "out")
+    assert "several recordings would be written to" in fails(a, folder / "A.wav", "--output", folder / "out")
+    assert "b.txt is no folder" in fails(a, "--output", folder / "b.txt" / "out.json")
+    assert "b.txt is no folder" in fails(a, "--output", folder / "b.txt" / "more" / "out" / "")
     assert "AUDIO" in fails()
     assert "--batch-size" in fails(a, "--batch-size", "0")
     assert "--dtype" in fails(a, "--dtype", "int8")
     assert not (folder / "out").exists()
+
+
+def test_a_text_file_may_begin_with_a_byte_order_mark(folder, capsys):
+    (folder / "c.txt").write_bytes("\ufeffthree".encode())
+    assert run(folder / "c.flac", "--original-text", "--output", folder / "c.json") == 0
+    result = json.loads((folder / "c.json").read_text(encoding="utf-8"))
+    assert result["text"] == "three" and [chunk["char_start"] for chunk in result["chunks"]] == [0]
+
+
+def test_a_text_that_is_no_text_does_not_stop_the_others(folder, fails):
+    line = fails(
+        folder / "a.flac", folder / "c.flac", "--text", "caf\udce9", "--text", "c", "--output", folder / "out"
+    )
+    assert f"1 of 2 recordings failed: {folder / 'a.flac'}: its --text is not UTF-8" in line
+    assert words_of(folder / "out" / "c.json") == ["c"]
+
+
+def test_a_missing_word_splitter_is_one_line(folder, fails, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nagisa", None)
+    line = fails(folder / "a.flac", folder / "c.flac", "--language", "ja")
+    assert "2 of 2 recordings failed: " in line and "need nagisa: pip install" in line
+
+
+def test_an_empty_language_is_refused(folder, fails):
+    assert "language must be a name, a code or None, not ''" in fails(folder / "a.flac", "--language", "")
+
+
+def test_recordings_by_url(folder, capsys):
+    name = f"FILE://{folder / 'a.flac'}"
+    assert run(name, "--text", "one two", "--output", folder / "out" / "") == 0
+    assert words_of(folder / "out" / "a.json") == ["one", "two"]
+
+
+def test_a_warning_is_a_note_of_one_line(folder, capsys):
+    assert run(folder / "a.flac", "--language", "Thai") == 0
+    (line,) = without_doubts(capsys.readouterr().err).splitlines()
+    assert line.startswith("qwen3-asr: note: the aligner was not trained on Thai")
 
 
 def test_the_text_file_is_named(folder, fails):
@@ -320,6 +361,15 @@ def test_a_text_that_is_not_said_is_noted(capsys):
     assert f"note: the text may not be what is said in {RECORDING} (score 0." in line
 
 
+def test_words_that_are_not_said_are_noted(capsys, monkeypatch):
+    monkeypatch.setattr(confidence, "FITS", 0.5)  # the recording is so short that four words are much of it
+    arguments = ["align", str(RECORDING), "--language", "English", "--model", "tiny-en", "--device", "cpu", "--text"]
+    text = " ".join([*WORDS[:8], "elephants garden yellow mountain", *WORDS[12:]])
+    assert main([*arguments, text]) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("qwen3-asr")]
+    assert re.fullmatch(rf".* note: some words may not be what is said in {RECORDING} \(3\.\d-5\.\d s\)", line)
+
+
 def test_what_the_text_leaves_out_is_noted(capsys):
     arguments = ["align", str(RECORDING), "--language", "English", "--model", "tiny-en", "--device", "cpu", "--text"]
     assert main([*arguments, "And mister john dashwood had then leisure to consider"]) == 0
@@ -341,7 +391,7 @@ def test_as_a_process(tmp_path):
     failed = command("align", tmp_path / "nowhere.wav", "--text", "x")
     assert failed.returncode == 2
     assert failed.stderr == (
-        f"qwen3-asr align: error: 1 of 1 recordings not aligned: {tmp_path / 'nowhere.wav'}: no such file\n"
+        f"qwen3-asr align: error: 1 of 1 recordings failed: {tmp_path / 'nowhere.wav'}: no such file\n"
     )
     usage = command()
     assert usage.returncode == 2 and usage.stderr.startswith("qwen3-asr: error: ")

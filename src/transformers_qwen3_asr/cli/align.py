@@ -2,7 +2,9 @@
 
 import argparse
 import os
+import re
 import sys
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +41,9 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("audio", metavar="AUDIO", nargs="+", help="a file that PyAV decodes, or a URL")
+    parser.add_argument(
+        "audio", metavar="AUDIO", nargs="+", help="a file that PyAV decodes, or a URL (http, https, ftp, file)"
+    )
     texts = parser.add_mutually_exclusive_group()
     texts.add_argument("--text", action="append", help="what is said; once for each recording")
     texts.add_argument("--text-file", action="append", metavar="FILE", help="UTF-8 text; once for each recording")
@@ -83,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     if failures:
         failures.sort(key=lambda failure: arguments.audio.index(failure[0]))
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failures)
-        return complain("align", f"{len(failures)} of {len(arguments.audio)} recordings not aligned: {reasons}")
+        return complain("align", f"{len(failures)} of {len(arguments.audio)} recordings failed: {reasons}")
     return 0
 
 
@@ -106,10 +110,13 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
             continue
         if arguments.text:
             text = arguments.text[index]
+            if _has_bytes(text):
+                failures.append((audio, "its --text is not UTF-8"))
+                continue
         else:
             file = Path(texts[index]) if texts else Path(audio).with_suffix(".txt")
             try:
-                text = file.read_text(encoding="utf-8")
+                text = file.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
             except OSError as error:
                 hint = "" if texts else "no --text or --text-file, and "
                 failures.append((audio, f"{hint}its text {file} cannot be read ({error.strerror})"))
@@ -140,12 +147,12 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
         pipe = partial(pipe, max_align_seconds=window_limit(arguments.max_align_seconds, pipe.model.config))
     except ValueError as error:
         raise InputError(one_line(error)) from error
-    wordless, foreign, more = [], [], []
+    wordless, foreign, more, odd = [], [], [], []
 
     def as_row(job: Job) -> dict:
         return {"audio": job.audio, "text": job.text, "language": arguments.language}
 
-    outcomes = align_each(pipe, jobs, as_row, arguments.batch_size, (ValueError, OSError))
+    outcomes = align_each(pipe, jobs, as_row, arguments.batch_size, (ValueError, OSError, ImportError))
     # a bar where a person looks on; a log file gets the results and the errors only
     with closing(outcomes), tqdm(total=len(jobs), unit="recording", file=sys.stderr, disable=None) as bar:
         for outcome in outcomes:
@@ -157,14 +164,19 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
                     wordless.append(job.audio)
                 elif not result["fits"]:
                     foreign.append(f"{job.audio} (score {result['score']:.2f})")
-                elif result["untranscribed"]:
-                    more.append(f"{job.audio} ({_stretches(result['untranscribed'])})")
+                else:
+                    if result["unfit"]:
+                        odd.append(f"{job.audio} ({_stretches(result['unfit'])})")
+                    if result["untranscribed"]:
+                        more.append(f"{job.audio} ({_stretches(result['untranscribed'])})")
                 _hand_out(job, result, arguments, failures)
             bar.update()
     if wordless:
         print(f"qwen3-asr align: note: there are no words in the text of {', '.join(wordless)}", file=sys.stderr)
     if foreign:
         print(f"qwen3-asr align: note: the text may not be what is said in {', '.join(foreign)}", file=sys.stderr)
+    if odd:
+        print(f"qwen3-asr align: note: some words may not be what is said in {', '.join(odd)}", file=sys.stderr)
     if more:
         print(f"qwen3-asr align: note: something is heard that the text lacks in {', '.join(more)}", file=sys.stderr)
 
@@ -202,7 +214,8 @@ def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
     if is_folder:
         suffix = "." + (arguments.format or "json")
         names = [Path(urlsplit(audio).path if _is_url(audio) else audio).stem for audio in arguments.audio]
-        doubles = sorted({name for name in names if names.count(name) > 1})
+        folded = Counter(name.casefold() for name in names)  # one file on systems that take A for a
+        doubles = sorted(name for name in names if folded[name.casefold()] > 1)
         if doubles:
             raise InputError(f"several recordings would be written to {output / (doubles[0] + suffix)}")
         outputs: list[Path | None] = [output / (name + suffix) for name in names]
@@ -218,11 +231,20 @@ def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
         if arguments.format and arguments.format != suffix[1:]:
             raise InputError(f"--format {arguments.format} disagrees with --output {output}")
         outputs = [output]
+    _check_folder(output if is_folder else output.parent)
     if suffix == ".json" and arguments.cues:
         raise InputError("--cues is for subtitles, and the output is JSON")
     if arguments.cues and arguments.unit != "word":
         raise InputError(f"--cues is for words; by --unit {arguments.unit} there is one cue for each")
     return outputs
+
+
+def _check_folder(folder: Path) -> None:
+    """InputError where files cannot be made in a folder, which need not be there yet."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        reason = "cannot be written" if there.is_dir() else "is no folder"
+        raise InputError(f"--output: {there} {reason}")
 
 
 def _print_words(name: str | None, result: dict) -> None:
@@ -239,4 +261,9 @@ def _print_words(name: str | None, result: dict) -> None:
 
 
 def _is_url(audio: str) -> bool:
-    return audio.startswith(("http://", "https://"))
+    return re.match(r"(https?|ftp|file)://", audio, re.IGNORECASE) is not None
+
+
+def _has_bytes(text: str) -> bool:
+    """Whether an argument held bytes that are no UTF-8."""
+    return any("\ud800" <= character <= "\udfff" for character in text)

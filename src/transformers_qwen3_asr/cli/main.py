@@ -1,6 +1,8 @@
 """Entry point of the command `qwen3-asr`. Verbs import what is heavy only when they run."""
 
 import argparse
+import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -35,4 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, or 2 after bad input, which one line on stderr then names.
     """
     arguments = build_parser().parse_args(argv)
-    return arguments.run(arguments)
+    with warnings.catch_warnings():
+        warnings.showwarning = _note
+        return arguments.run(arguments)
+
+
+def _note(message, category, filename, lineno, file=None, line=None) -> None:
+    """A warning without the line of code that it came from, which says nothing to who calls a command."""
+    print(f"qwen3-asr: note: {' '.join(str(message).split())}", file=sys.stderr)
