@@ -81,6 +81,12 @@ class _Walk:
                     break
                 for other in (yield from search.around(look, self.words.settled)):
                     self.words.keep(other)
+            elif self.others and search.worth(look) < look.sure(self.word):
+                # it may be the window before that went wrong: from further back more may fit
+                for other in (yield from listener.looks([listener.window(*anchor) for anchor in self.others])):
+                    if search.worth(other) > search.worth(look):
+                        look, other = other, look
+                    self.words.keep(other)
             self.words.keep(look, learn=True)
             before = self.word
             self.word, self.time = self._anchor(look)
@@ -111,7 +117,10 @@ class _Walk:
                 anchors.append(self._moment(look, place))
         if not anchors:
             return end
-        self.others = [(time, word) for word, time in (*anchors[1:2], end) if word != anchors[0][0]]
+        middle = (look.window.start + anchors[0][1]) / 2
+        back = pause_anchor(times, look.evidence, near[0], middle, True)
+        back = [self._moment(look, back)] if back is not None else []
+        self.others = [(time, word) for word, time in (*anchors[1:2], end, *back) if word != anchors[0][0]]
         return anchors[0]
 
     def _near_runs(self, look: Look) -> list[tuple[int, int]]:

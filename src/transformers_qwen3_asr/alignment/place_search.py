@@ -8,11 +8,14 @@ from .windows import Answer, Asking, Listener, Look, Window
 
 _HOP = 1 / 6  # of a window; aligners get over little that the text, or the audio, lacks at a window's beginning
 _NEAR, _FAR = 8, 32  # hops: ahead in the audio at first, and before less is expected
+_AUDIO_ALONE = 2  # rounds at first, in which nothing is looked for further on in the text
 _ON, _FAR_ON = 3, 12  # hops that are a little further on, and a minute or so
 _CONFIRMED = 3  # windows of a round that are looked at once more
 _STEPS = 0.25  # of the evidence that is needed is the most that stepping over words costs, and over audio
 _ENOUGH_FOUND = 15.0  # evidence beyond which a window's place counts, and not how much fits
 _LEAD = 0.5  # seconds of audio before the first word
+_LEAST_ON = 1.0  # seconds further on that are worth another window
+_STRIDE = 3  # words from one window to the next where any of them may be the first
 _BEFORE = 2  # words before a place that was found that are looked at first, then twice as many and so on
 _CLEAR, _BEGIN = 0.7, 8  # evidence, on average, of the first words of a window that begins at the right word
 
@@ -69,7 +72,11 @@ class PlaceSearch:
         if lost.past and lost.window.first + lost.past < self.count:
             # a few words fit, but it is not sure that they are said here
             words.append(lost.window.first + lost.past)
-        for furthest, windows in self._rounds(words):
+        for number, (furthest, windows) in enumerate(self._rounds(words)):
+            if number == _AUDIO_ALONE:
+                behind = yield from self._behind_pauses(lost, words)
+                if behind:
+                    return behind
             looks = yield from listener.each(windows, self._glance)
             if not looks and furthest > _NEAR:
                 return None
@@ -86,6 +93,31 @@ class PlaceSearch:
                 look = listener.judged(lost.window, lost.answer)
                 if self._believed([look]):
                     return look
+        return None
+
+    def _behind_pauses(self, lost: Look, words: list[int]):
+        """
+        The look with which the recording goes on within the lost window; `None` where none is found.
+
+        Aligners get over little that is missing at a window's beginning, so these begin where speech sets in behind a
+        pause: at first with the next words, then with any that may be said by then.
+        """
+        silent = lost.answer.silences
+        least, most = self.time + _LEAST_ON, lost.answer.end - _LEAST_ON
+        starts = [end for end in silent[:, 1].tolist() if least < end < most]
+        rounds = [[(start, word) for start in starts for word in words]]
+        for start in starts:
+            sound = start - self.time - sum(max(0.0, min(b, start) - max(a, self.time)) for a, b in silent.tolist())
+            past = self.listener.within(self.word, max(0.0, sound)) + _STRIDE
+            rounds.append([(start, word) for word in range(self.word + 1, min(past, self.count), _STRIDE)])
+        for places in rounds:
+            windows = [self.listener.window(start - _LEAD / 2, word, 0.5) for start, word in places]
+            found = filter(None, (yield from self.listener.each(windows, self._glance)))
+            fitting = sorted(found, key=self._nearness, reverse=True)[:_CONFIRMED]
+            # another window, cut differently, has to say so as well
+            again = yield from self.listener.looks([self._again(look) for look in fitting])
+            if believed := self._believed(again):
+                return max(believed, key=self._nearness)
         return None
 
     def _glance(self, window: Window, answer: Answer) -> Look | None:
@@ -120,8 +152,9 @@ class PlaceSearch:
         together; so that words a little further on are met somewhere in the audio, too, wherever before them the two
         meet, and so is audio a little further on in the text. Far away that alone is tried.
         """
-        for k in range(0, _NEAR, _NEAR // 2):
-            ring = range(k + 1, k + 1 + _NEAR // 2)
+        size = _NEAR // _AUDIO_ALONE
+        for k in range(0, _NEAR, size):
+            ring = range(k + 1, k + 1 + size)
             yield ring[-1], [window for j in ring for word in words for window in self._shifted(j, 0, word)]
         done, furthest = 0, _NEAR
         while True:

@@ -17,7 +17,9 @@ _CROWD = 5  # words over which the local pace is taken
 #: Evidence that a change between fitting and not fitting costs; single words that do not fit then break no run.
 _CHANGE = 1.5
 _MEMORY = 400  # words whose scores and pace are remembered
-_LEAST_RATIO, _MOST_RATIO = 2.5, 4.0  # of scores that fit to those that do not, as far as is expected
+#: Of scores that fit to those that do not, as far as is expected. In noise many words that are said score a quarter of
+#: what others do, and are still far above those that are said elsewhere.
+_LEAST_RATIO, _MOST_RATIO = 2.5, 9.0
 _EXPECTED = 0.7  # what words that fit score, as long as none were heard and nothing speaks against it
 _PAUSE = 0.6  # seconds between words that make as good an anchor as any
 _GAP = 0.3  # seconds between words that still belong to fluent speech

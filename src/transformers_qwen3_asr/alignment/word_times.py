@@ -9,7 +9,7 @@ from .pauses import Silences, looks_across
 from .window_fit import fitting_runs
 from .windows import Answer, Asking, Listener, Look, Window
 
-_DOUBTFUL = -0.3  # evidence below which a word beside a pause is looked at again
+_DOUBTFUL = 0.15  # evidence below which a word beside a pause is looked at again
 _SEVERAL = 3  # words that have to be doubtful
 _PAUSE = 0.5  # seconds that such a pause is longer than the words need
 _BEHIND = 2  # words behind a stretch that are looked at with it
