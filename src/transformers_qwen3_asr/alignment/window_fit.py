@@ -17,9 +17,11 @@ _CROWD = 5  # words over which the local pace is taken
 #: Evidence that a change between fitting and not fitting costs; single words that do not fit then break no run.
 _CHANGE = 1.5
 _MEMORY = 400  # words whose scores and pace are remembered
-#: Of scores that fit to those that do not, as far as is expected. In noise many words that are said score a quarter of
-#: what others do, and are still far above those that are said elsewhere.
+#: Of scores that fit to those that do not, as far as is expected, and at most. In noise many
+#: words that are said score a quarter of what others do, and are still far above those that are said elsewhere.
 _LEAST_RATIO, _MOST_RATIO = 2.5, 9.0
+_SURE_RATIO = 4.0  # the same where hardly any word that fits scores low: one that does is then worth a doubt
+_LOW = 0.1  # the part of the words that fit which may score so low that they speak for neither
 _EXPECTED = 0.7  # what words that fit score, as long as none were heard and nothing speaks against it
 _PAUSE = 0.6  # seconds between words that make as good an anchor as any
 _GAP = 0.3  # seconds between words that still belong to fluent speech
@@ -38,6 +40,7 @@ class Levels:
     good: float = 0.0
     pace: float = FIRST_PACE
     _high: float = 0.0
+    _ratio: float = _MOST_RATIO
     _scores: list[float] = field(default_factory=list)
     _spoken: list[tuple[float, float]] = field(default_factory=list)
 
@@ -64,6 +67,8 @@ class Levels:
         self._scores = [*self._scores, *scores.tolist()][-_MEMORY:]
         if self.heard:
             self.good = max(float(np.median(self._scores)), 1e-9)
+            low = max(float(np.quantile(self._scores, _LOW)), 1e-9)
+            self._ratio = float(np.clip((self.good / low) ** 2, _SURE_RATIO, _MOST_RATIO))
         if len(times) > 1:
             steps = times[1:, 0] - times[:-1, 0]
             fluent = (times[1:, 0] - times[:-1, 1] < _GAP) & (steps > 0)
@@ -79,7 +84,7 @@ class Levels:
         The logarithm of the score, set so that `good` gives 1 and `null` -1. Words that stand at the audio's `end`,
         or come faster than can be spoken, have -1 whatever they score: there the words run out of audio.
         """
-        null = min(max(self.null, self.good / _MOST_RATIO), self.good / 1.5)
+        null = min(max(self.null, self.good / self._ratio), self.good / 1.5)
         middle = np.sqrt(self.good * null)
         scale = max(np.log(self.good / middle), 0.2)
         found = np.clip(np.log(np.maximum(scores, 1e-12) / middle) / scale, -1, 1)
