@@ -110,6 +110,16 @@ def test_words_of_minutes_stand_where_they_stand_alone(pipe, three_minutes):
     json.dumps(result)
 
 
+def test_a_text_that_repeats_itself(pipe):
+    """Words of elsewhere, by which scores are judged, are the same words there."""
+    path, text = READINGS[0]
+    words, samples = text.split(), np.r_[load_audio(path), np.zeros(RATE // 2, np.float32)]
+    alone = times_of(pipe(samples, text=words))
+    result = pipe(np.tile(samples, 6), text=words * 6)
+    times = times_of(result).reshape(6, -1, 2) - len(samples) / RATE * np.arange(6)[:, None, None]
+    assert result["fits"] and (np.abs(times - alone).max(-1) < 0.2).mean() > 0.9
+
+
 def test_another_text_is_said_to_be_another(pipe, three_minutes):
     path, words, _ = three_minutes
     own = pipe(path, text=words)

@@ -11,6 +11,7 @@ from .window_fit import Levels, fitting_runs, words_within
 _GENEROUS = 1.3  # times the words that fluent speech would bring
 _LEAST_WORDS = 12  # in a window
 _TOGETHER = 8  # windows that are wanted at once
+_FOREIGN = 0.5  # of the first words' scores is more than words of elsewhere have
 _NOTHING = 0.05  # seconds of audio that are none
 _ENOUGH = 5.0  # evidence, in words that fit like any other, that a window is not lost
 _SURE = 8.0  # evidence that is asked of a window elsewhere than it should be
@@ -119,8 +120,13 @@ class Listener:
         answer, other = yield from self.answers([window, foreign])
         if answer.end <= _NOTHING:
             return []
+        scores = answer.decode(window.last, False)[1]
         foreign_scores = other.decode(foreign.last - foreign.first, False)[1]
-        self.levels.begin(answer.decode(window.last, False)[1], foreign_scores)
+        if not foreign.backwards and np.median(foreign_scores) > _FOREIGN * np.median(scores[: len(foreign_scores)]):
+            # as refrains, prayers and drills, the text may say the same elsewhere
+            (other,) = yield from self.answers([Window(0.0, window.end, 0, window.last, backwards=True)])
+            foreign_scores = other.decode(window.last, False)[1]
+        self.levels.begin(scores, foreign_scores)
         return [self.judged(window, answer)]
 
     def looks(self, windows: list[Window]) -> Asking:
