@@ -81,12 +81,6 @@ class _Walk:
                     break
                 for other in (yield from search.around(look, self.words.settled)):
                     self.words.keep(other)
-            elif self.others and search.worth(look) < look.sure(self.word):
-                # it may be the window before that went wrong: from further back more may fit
-                for other in (yield from listener.looks([listener.window(*anchor) for anchor in self.others])):
-                    if search.worth(other) > search.worth(look):
-                        look, other = other, look
-                    self.words.keep(other)
             self.words.keep(look, learn=True)
             before = self.word
             self.word, self.time = self._anchor(look)
