@@ -154,10 +154,10 @@ def test_languages_by_name_and_code():
     assert len(ASR_LANGUAGES) == 30
     for code, name in ASR_LANGUAGES.items():
         assert language_name(code.upper()) == language_name(name.lower()) == name
-        assert aligner_language(code.title()) == (name, code in ALIGNER_LANGUAGES)
+        assert aligner_language(code.title()) == name
     assert language_name(None) is None
-    assert aligner_language(None) == (None, True)
-    assert aligner_language("Klingon") == ("Klingon", False)
+    assert aligner_language(None) is None
+    assert aligner_language("Klingon") == "Klingon"
     with pytest.raises(ValueError, match="Klingon"):
         language_name("Klingon")
     with pytest.raises(ValueError, match="language must be a name"):

@@ -37,7 +37,7 @@ class ForcedAlignmentProcessing:
 
     def split_words_for_alignment(self, text, language: str | None = None, korean_dictionary=None) -> list[str]:
         """The words of a transcript, as text; `alignment.words.split_words` tells where they stand, too."""
-        return word_texts(split_words(text, aligner_language(language)[0], korean_dictionary))
+        return word_texts(split_words(text, aligner_language(language), korean_dictionary))
 
     def slot_prompt(self, words: Sequence[str], slots: Sequence[bool] | None = None) -> str:
         """
@@ -157,7 +157,7 @@ class ForcedAlignmentProcessing:
 
     def _aligner_languages(self, languages: list[str | None], trained: Sequence[str] | None) -> list[str | None]:
         trained = list(ALIGNER_LANGUAGES.values()) if trained is None else trained
-        names = [aligner_language(language)[0] for language in languages]
+        names = [aligner_language(language) for language in languages]
         others = sorted({name for name in names if name is not None and name not in trained})
         if others:
             warnings.warn(

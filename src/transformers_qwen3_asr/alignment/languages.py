@@ -57,16 +57,15 @@ def language_name(language: str | None) -> str | None:
     return name
 
 
-def aligner_language(language: str | None) -> tuple[str | None, bool]:
+def aligner_language(language: str | None) -> str | None:
     """
-    The name of a language to align in, and whether the aligner was trained on it.
+    The name of a language to align in.
 
-    Names and codes are known in any case. `None` (not stated) counts as trained on; a language in no table keeps its
-    spelling. Raises `ValueError` where `language` is not text or is empty.
+    Names and codes are known in any case. `None` (not stated) stays; a language in no table keeps its spelling. Raises
+    `ValueError` where `language` is not text or is empty.
     """
     if language is None:
-        return None, True
+        return None
     if not isinstance(language, str) or not language.strip():
         raise ValueError(f"language must be a name, a code or None, not {language!r}")
-    name = _NAMES.get(language.strip().lower(), language.strip())
-    return name, name in ALIGNER_LANGUAGES.values()
+    return _NAMES.get(language.strip().lower(), language.strip())

@@ -110,7 +110,7 @@ def letters(word: str) -> str:
 def _item(place: int, name: str, row: Mapping[str, Any], labelled: bool) -> Item:
     if row.get("audio") is None:
         raise ValueError("it has no audio")
-    spoken = aligner_language(row.get("language"))[0]
+    spoken = aligner_language(row.get("language"))
     row = {**row, "language": spoken}
     text = row.get("text")
     if labelled and (problems := check_row(row, row.get("duration"))):

@@ -34,7 +34,7 @@ def check_row(row: Mapping[str, Any], duration: float | None = None) -> list[str
     """
     try:
         entries = entries_of(row.get("words"))
-        language = aligner_language(row.get("language"))[0]
+        language = aligner_language(row.get("language"))
     except ValueError as error:
         return [str(error)]
     text = row.get("text")

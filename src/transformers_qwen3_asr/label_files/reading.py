@@ -87,7 +87,7 @@ def read_labels(
         raise ValueError(f"on_error must be 'raise' or 'skip', not {on_error!r}")
     if format is not None and format not in FORMATS:
         raise ValueError(f"format={format!r}: known are {', '.join(FORMATS)}")
-    language = aligner_language(language)[0]
+    language = aligner_language(language)
 
     rows = LabelRows()
     settings = {"check_audio": check_audio, "require_words": require_words, "share_times": share_times}
@@ -225,7 +225,7 @@ def _finished(
     """The row that a draft becomes, what is wrong with it, and what was put in order."""
     problems, notes = list(draft.errors), list(draft.notes)
     try:
-        language = aligner_language(draft.language)[0] if draft.language is not None else language
+        language = aligner_language(draft.language) if draft.language is not None else language
     except ValueError as error:
         problems.append(str(error))
     if problems and not draft.entries:

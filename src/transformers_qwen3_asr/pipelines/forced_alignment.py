@@ -230,7 +230,7 @@ class ForcedAlignmentPipeline(Pipeline):
         try:
             check_row(row)
             language = language if row.get("language") is None else row["language"]
-            words = split_words(row["text"], aligner_language(language)[0], korean_dictionary)
+            words = split_words(row["text"], aligner_language(language), korean_dictionary)
             seconds = window_limit(max_align_seconds, self.model.config)
             rate = self.processor.feature_extractor.sampling_rate
             audio, stream = open_long(row["audio"], rate, seconds)
