@@ -328,6 +328,7 @@ def test_samples_in_a_list_of_any_numbers_are_one_recording(pipe, samples):
     short = samples[:3200]
     expected = pipe(short, text="a b")
     assert pipe(list(short), text="a b") == pipe(short.tolist(), text="a b") == expected
+    assert [r["chunks"] for r in pipe([short], text=np.array(["a b"]))] == [expected["chunks"]]  # of texts, too
 
 
 def test_a_streamed_dataset_that_decodes_says_how_it_need_not(pipe):

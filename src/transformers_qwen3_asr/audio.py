@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException
 from typing import Any
@@ -172,9 +172,9 @@ def opened(source: Any) -> Iterator[tuple[Any, str]]:
                 raise ValueError(f"{name} cannot be read: {type(error).__name__}: {error}") from error
             file.seek(0)
             yield file, name
-    elif isinstance(source, os.PathLike) or _is_file(text):
+    elif isinstance(source, os.PathLike) or _is(os.path.isfile, text):
         yield text, name
-    elif _is_folder(text):
+    elif _is(os.path.isdir, text):
         raise ValueError(f"{name} is a folder")
     else:
         try:
@@ -186,17 +186,10 @@ def opened(source: Any) -> Iterator[tuple[Any, str]]:
         yield io.BytesIO(content), name
 
 
-def _is_file(text: str) -> bool:
+def _is(kind: Callable[[str], bool], text: str) -> bool:
     try:
-        return os.path.isfile(text)
+        return kind(text)
     except (OSError, ValueError):  # base64 is longer than a file name may be
-        return False
-
-
-def _is_folder(text: str) -> bool:
-    try:
-        return os.path.isdir(text)
-    except (OSError, ValueError):
         return False
 
 

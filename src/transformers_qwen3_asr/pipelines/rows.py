@@ -54,7 +54,7 @@ def as_rows(audio: Sequence, text: Any, language: Sequence | None) -> list[Mappi
     columns = {}
     for name, values in (("text", text), ("language", language)):
         if values is not None:
-            if not isinstance(values, Sequence):
+            if not hasattr(values, "__len__"):
                 raise ValueError(f"{len(audio)} recordings, but {name} is a {type(values).__name__}, not a list")
             if isinstance(values, str) or len(values) != len(audio):
                 count = "one string" if isinstance(values, str) else f"{len(values)} items"
