@@ -328,6 +328,8 @@ def test_samples_in_a_list_of_any_numbers_are_one_recording(pipe, samples):
     short = samples[:3200]
     expected = pipe(short, text="a b")
     assert pipe(list(short), text="a b") == pipe(short.tolist(), text="a b") == expected
+    channels = pipe({"audio": [short, short], "text": "a b"})
+    assert channels["chunks"] == expected["chunks"]
     assert [r["chunks"] for r in pipe([short], text=np.array(["a b"]))] == [expected["chunks"]]  # of texts, too
 
 
@@ -379,7 +381,7 @@ def test_bad_calls(pipe, samples, rows):
     with pytest.raises(ValueError, match=r"to_dict\('records'\)"):
         pipe(pandas.DataFrame([{"audio": "a.wav", "text": "a"}]))
     with pytest.raises(ValueError, match="'audio' is a list: a row has one recording"):
-        pipe({"audio": [samples, samples], "text": ["a", "b"]})
+        pipe({"audio": [{"path": str(RECORDING)}, {"path": str(RECORDING)}], "text": ["a", "b"]})
     with pytest.raises(ValueError, match="language must be a name, a code or None, not ''"):
         pipe({"audio": samples, "text": "a", "language": ""}, language="English")
     with pytest.raises(ValueError, match="neither a recording nor rows"):

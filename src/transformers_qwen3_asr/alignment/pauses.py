@@ -16,7 +16,7 @@ from .windows import Window
 _MOST = 0.3  # seconds of sound without a word beside a silence that count; what is longer may be anything
 _DYING = 0.4  # what a second of it counts before a silence, where speech dies away, to one behind it, where it sets in
 _LOOSE = 0.05  # seconds that count, from which on they are suspicious
-_DOUBTFUL = 0.0  # evidence below which a word beside a silence is: hardly more than words from elsewhere have
+_DOUBTFUL = 0.0  # evidence below which a word beside a silence is: as much speaks against it as for it
 _MISSING = 2  # words that have no place, at most, between two that have one, where the place may be across a silence
 _AROUND = 6.0  # seconds on either side of a silence that are looked at
 _LEAST = 1.5  # seconds on either side that are worth it

@@ -30,7 +30,8 @@ def check_row(row: Any) -> None:
             f"no {' and no '.join(missing)}; given are {sorted(key for key in row if row[key] is not None)}"
         )
     audio, text = row["audio"], row["text"]
-    if isinstance(audio, list) and audio and not isinstance(audio[0], (numbers.Real, list)):
+    first = audio[0] if isinstance(audio, list) and audio else None  # of samples, or of a list of channels
+    if isinstance(first, (str, bytes, Mapping)) or hasattr(first, "get_all_samples"):
         raise ValueError(
             "'audio' is a list: a row has one recording (a slice of a dataset is columns, select() is rows)"
         )
