@@ -72,7 +72,7 @@ def finer_path(clip: ScoredClip, segment_time: float) -> np.ndarray:
 
 
 def decoded(clip: ScoredClip, segment_time: float) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds and scores as everyone gets them: with words that the model is not sure of at the recording's pace."""
+    """Seconds and scores as everyone gets them: doubtful words read from all paths, at the recording's pace."""
     lengths = [letters(word) for word in clip.clip.words]
     return decode_slots(clip.logits, None, segment_time, duration=clip.clip.seconds, lengths=lengths)
 

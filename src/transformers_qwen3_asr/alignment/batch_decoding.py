@@ -12,21 +12,22 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .confidence import scores_around, tolerance_radius
+from .confidence import scores_around, tolerance_radius, window
 from .joint_decoding import (
     classes_within,
     fine_radius,
     first_classes,
     in_step,
     joint_bins,
+    nearest_classes,
     never_falling,
     never_falling_at_once,
     ordered_paths,
     shifted_rows,
     times_around,
 )
-from .pace import least_lengths
-from .posterior import in_doubt, settled
+from .pace import usual_lengths
+from .posterior import Stretch, doubtful_stretches, posterior_medians, settled
 
 #: How many float32 scores are normalised at once; with what that takes on the way, 64 MiB.
 NORMALISED = 2**23
@@ -95,48 +96,69 @@ class _Batch:
         self.near = np.empty((len(self.clip), 2 * fine_radius(segment_time) + 1), dtype=np.float32)
 
     def decoded(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        least = np.ones(len(self.clip) // 2, dtype=np.int64)
-        best, self.normaliser = self._best(least)
-        self._solve(np.ones(len(self.clips), dtype=bool), least, best)
+        best, self.normaliser = self._best()
+        self._solve(best)
         probabilities, scores = self._believed()
-        if (pressed := self._pressed(scores, least)).any():
-            self._solve(pressed, least, best)
-            probabilities, scores = self._believed()
         answers = []
         for clip, first in zip(self.clips, self.firsts.tolist()):
             slots, words = slice(first, first + 2 * clip.words), slice(first // 2, first // 2 + clip.words)
             times = times_around(probabilities[slots], self.path[slots], self.segment_time, clip.limit)
             answers.append((times, scores[words]))
-        self._settle(answers, least)
+        self._settle(answers, probabilities)
         return answers
 
-    def _settle(self, answers: list[tuple[np.ndarray, np.ndarray]], least: np.ndarray) -> None:
-        """Clips that are in doubt: few, and no work for a GPU."""
-        doubts = [
-            number
-            for number, (clip, (_, scores)) in enumerate(zip(self.clips, answers))
-            if clip.lengths is not None and in_doubt(scores)
-        ]
+    def _settle(self, answers: list[tuple[np.ndarray, np.ndarray]], probabilities: np.ndarray) -> None:
+        """Doubtful words: few, and no work for a GPU."""
+        doubts: list[tuple[int, list[Stretch]]] = []
+        usual = np.zeros(len(self.clip) // 2)
+        for number, (clip, first, (_, scores)) in enumerate(zip(self.clips, self.firsts.tolist(), answers)):
+            if clip.lengths is None:
+                continue
+            path = self.path[first : first + 2 * clip.words]
+            lasting = usual_lengths(path, scores, clip.lengths)
+            usual[first // 2 : first // 2 + clip.words] = lasting
+            if stretches := doubtful_stretches(path, scores, lasting, int(self.bins[number])):
+                doubts.append((number, stretches))
         if not doubts:
             return
-        rows = self._sent(self.row[np.isin(self.clip, doubts)])
+        stretches = [stretch for _, found in doubts for stretch in found]
+        owner = np.repeat([number for number, _ in doubts], [len(found) for _, found in doubts])
+        slots = [
+            np.arange(first + stretch.slots.start, first + stretch.slots.stop)
+            for first, stretch in zip(self.firsts[owner].tolist(), stretches)
+        ]
+        rows = self._sent(self.row[np.concatenate(slots)])
         known = (self.logits[rows].float() - self.normaliser[rows, None]).cpu()
-        sizes = [2 * self.clips[number].words for number in doubts]
-        for number, log_probabilities in zip(doubts, known.split(sizes)):
-            clip, last = self.clips[number], self.last_words[number]
-            lasting = least[last + 1 - clip.words : last + 1]
-            answers[number] = settled(log_probabilities, answers[number][0], lasting, self.segment_time, clip.limit)
+        known = known.split([len(part) for part in slots])
+        radius, middle = tolerance_radius(self.segment_time), self.near.shape[1] // 2
+        medians = posterior_medians(
+            [scores[:, stretch.classes].numpy() for stretch, scores in zip(stretches, known)],
+            [usual[part[::2] // 2] for part in slots],
+            self.bins[owner].tolist(),
+            radius,
+        )
+        near = probabilities[:, middle - radius : middle + radius + 1]
+        parts = iter(zip(slots, known, medians))
+        for number, found in doubts:
+            clip, first = self.clips[number], self.firsts[number]
+            mine = [next(parts) for _ in found]
+            columns = [part[-1] for part in mine]
+            times = settled(answers[number][0], found, columns, self.segment_time, clip.limit)
+            for at, scores, _ in mine:
+                nearest = nearest_classes(times[at - first], self.segment_time, int(self.bins[number]))
+                near[at] = window(scores, nearest, radius)
+            answers[number] = times, scores_around(near[first : first + 2 * clip.words])
 
-    def _limits(self, least: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _limits(self) -> tuple[np.ndarray, np.ndarray]:
         """The first class that the other words of its clip leave to each slot, and how many there are from there."""
-        steps = first_classes(least)
+        steps = first_classes(len(self.clip) // 2)
         steps -= steps[self.firsts][self.clip]
         return steps, (self.bins - steps[2 * self.last_words + 1])[self.clip]
 
-    def _best(self, least: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:
+    def _best(self) -> tuple[np.ndarray, torch.Tensor]:
         """Each slot's best class among those that are left to it, and for each row the logarithm of the sum of all
         exponentials, float32 `(rows,)`, where the scores are."""
-        steps, room = self._limits(least)
+        steps, room = self._limits()
         rows, classes = self.logits.shape
         left = np.zeros((2, rows), dtype=np.int64)
         left[:, self.row] = np.where(room > 0, (steps, steps + room), 0)
@@ -160,29 +182,29 @@ class _Batch:
     def _sent(self, numbers: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(numbers).to(self.logits.device, non_blocking=True)
 
-    def _solve(self, which: np.ndarray, least: np.ndarray, best: np.ndarray) -> None:
-        """The paths of the clips `which`, and what is around them."""
-        slots = np.flatnonzero((which & ~self.crowded)[self.clip])
+    def _solve(self, best: np.ndarray) -> None:
+        """The paths of all clips, and what is around them."""
+        slots = np.flatnonzero(~self.crowded[self.clip])
         if len(slots):
-            steps, room = (values[slots] for values in self._limits(least))
+            steps, room = (values[slots] for values in self._limits())
             clip = np.cumsum(np.diff(self.clip[slots], prepend=self.clip[slots[0]]) > 0)
             solve = _solver(self.logits, self.row[slots], steps, room)
             self.path[slots] = ordered_paths(best[slots], steps, room, clip, solve)
-        self._solve_alone(which & self.crowded, least)
-        self._look_around(which)
+        self._solve_alone(self.crowded)
+        self._look_around(np.ones(len(self.clips), dtype=bool))
         # the path holds a class of -inf only where there is none without
-        impossible = np.zeros(len(which), dtype=bool)
+        impossible = np.zeros(len(self.clips), dtype=bool)
         impossible[self.clip[np.isneginf(self.near[:, self.near.shape[1] // 2])]] = True
-        if (impossible := impossible & which & ~self.crowded).any():
-            self._solve_alone(impossible, least)
+        if (impossible := impossible & ~self.crowded).any():
+            self._solve_alone(impossible)
             self._look_around(impossible)
 
-    def _solve_alone(self, which: np.ndarray, least: np.ndarray) -> None:
+    def _solve_alone(self, which: np.ndarray) -> None:
         """One clip after the other: these are rare."""
         for number in np.flatnonzero(which):
             slots = np.flatnonzero(self.clip == number)
             scores = self.logits[self.row[slots[0]] : self.row[slots[-1]] + 1]
-            self.path[slots] = joint_bins(scores, int(self.bins[number]), least[slots[::2] // 2])
+            self.path[slots] = joint_bins(scores, int(self.bins[number]))
 
     def _look_around(self, which: np.ndarray) -> None:
         slots = np.flatnonzero(which[self.clip])
@@ -197,22 +219,6 @@ class _Batch:
         probabilities = torch.from_numpy(self.near).exp().double().numpy()
         middle, radius = self.near.shape[1] // 2, tolerance_radius(self.segment_time)
         return probabilities, scores_around(probabilities[:, middle - radius : middle + radius + 1], self.last_words)
-
-    def _pressed(self, scores: np.ndarray, least: np.ndarray) -> np.ndarray:
-        """The clips with words that are shorter than at their clip's pace; what words have to last is put into
-        `least`."""
-        pressed = np.zeros(len(self.clips), dtype=bool)
-        lasting = self.path[1::2] - self.path[::2]
-        for number, (clip, last) in enumerate(zip(self.clips, self.last_words.tolist())):
-            if clip.lengths is None:
-                continue
-            words = slice(last + 1 - clip.words, last + 1)
-            path = self.path[2 * words.start : 2 * words.stop]
-            wanted = least_lengths(path, scores[words], clip.lengths, int(self.bins[number]))
-            if wanted.sum() < self.bins[number]:
-                pressed[number] = (lasting[words] < wanted).any()
-                least[words] = wanted
-        return pressed
 
 
 def _solver(logits: torch.Tensor, rows: np.ndarray, steps: np.ndarray, room: np.ndarray) -> Callable:

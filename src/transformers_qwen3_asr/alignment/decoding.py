@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from .batch_decoding import Clip, decode_together
-from .confidence import word_scores
-from .joint_decoding import best_classes, classes_within, joint_bins, joint_times
-from .pace import least_lengths
-from .posterior import in_doubt, settled
+from .confidence import tolerance_radius, word_scores
+from .joint_decoding import classes_within, joint_bins, joint_times, nearest_classes
+from .pace import usual_lengths
+from .posterior import doubtful_stretches, posterior_medians, settled
 
 #: How slots become times: "joint", the most probable classes of all slots together, or "argmax", as qwen-asr does.
 DECODINGS = ("joint", "argmax")
@@ -136,9 +136,9 @@ def decode_slots(
             qwen-asr 0.0.6 returns.
         duration: seconds of the recording, which "joint" keeps all times inside; "argmax" never cuts them, as in
             qwen-asr.
-        lengths: of each word when it is spoken, as `pace.letters` gives them. With them "joint" gives words that it is
-            not sure of a least length (`pace.least_lengths`), and where a recording as a whole is in doubt, times far
-            from the path are replaced by medians over all paths (`posterior`).
+        lengths: of each word when it is spoken, as `pace.letters` gives them. With them "joint" replaces times of
+            doubtful words, where they are far off, by medians over all paths, on which words take about the time that
+            they take elsewhere in the recording (`posterior`).
 
     Returns: starts and ends in seconds, float64 `(words, 2)`, whole milliseconds and never falling; and scores,
         float64 `(words,)` from 0 to 1 (`confidence.word_scores`).
@@ -156,15 +156,32 @@ def decode_slots(
 
     if decoding == "joint":
         limit = _last_millisecond(duration)
-        bins, scores, least = _joint_path(logits, log_probabilities, limit, timestamp_segment_time, lengths)
+        classes = classes_within(limit, timestamp_segment_time, len(logits) // 2)
+        # the model's own scores: probabilities are rounded, and what is equally good would depend on the device
+        bins = joint_bins((logits if logits.dtype == torch.float64 else logits.float())[:, :classes])
+        scores = word_scores(log_probabilities, bins, timestamp_segment_time)
         milliseconds = joint_times(log_probabilities, bins, timestamp_segment_time, limit)
-        if least is not None and in_doubt(scores):
-            milliseconds, scores = settled(log_probabilities, milliseconds, least, timestamp_segment_time, limit)
+        if lengths is not None:
+            classes = min(classes or logits.shape[-1], logits.shape[-1])
+            usual = usual_lengths(bins, scores, lengths)
+            if stretches := doubtful_stretches(bins, scores, usual, classes):
+                known = log_probabilities.cpu().numpy()
+                medians = posterior_medians(
+                    [known[stretch.slots, stretch.classes] for stretch in stretches],
+                    [usual[stretch.words] for stretch in stretches],
+                    [classes] * len(stretches),
+                    tolerance_radius(timestamp_segment_time),
+                )
+                milliseconds = settled(milliseconds, stretches, medians, timestamp_segment_time, limit)
+                for stretch in stretches:
+                    times = milliseconds[stretch.slots]
+                    bins[stretch.slots] = nearest_classes(times, timestamp_segment_time, classes)
+                scores = word_scores(log_probabilities, bins, timestamp_segment_time)
     else:
         # float32 like qwen-asr's product, so that a fractional segment time is cut off at the same milliseconds
         raw = logits.float().argmax(dim=-1).float() * timestamp_segment_time
         milliseconds = np.array(repair_monotone(raw.tolist()), dtype=np.float64)
-        bins = (milliseconds / timestamp_segment_time + 0.5).astype(np.int64).clip(max=logits.shape[-1] - 1)
+        bins = nearest_classes(milliseconds, timestamp_segment_time, logits.shape[-1])
         scores = word_scores(log_probabilities, bins, timestamp_segment_time)
     return _seconds(milliseconds), scores
 
@@ -186,30 +203,6 @@ def _last_millisecond(duration: float | None) -> float:
 def _seconds(milliseconds: np.ndarray) -> np.ndarray:
     """Words' starts and ends, `(words, 2)`."""
     return np.round(milliseconds / 1000.0, 3).reshape(-1, 2)
-
-
-def _joint_path(
-    logits: torch.Tensor,
-    log_probabilities: torch.Tensor,
-    limit: float,
-    segment_time: float,
-    lengths: Sequence[float] | None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """The joint path and its words' scores; with `lengths` a second one, where the first gives words less than they
-    take at its pace, and how many classes that is."""
-    # the model's own scores: probabilities are rounded, and what is equally good would depend on the device
-    scores = logits[:, : classes_within(limit, segment_time, len(logits) // 2)]
-    scores = scores if scores.dtype == torch.float64 else scores.float()
-    best = best_classes(scores)
-    bins = joint_bins(scores, best=best)
-    believed = word_scores(log_probabilities, bins, segment_time)
-    if lengths is None:
-        return bins, believed, None
-    least = least_lengths(bins, believed, lengths, scores.shape[-1])
-    if not (bins[1::2] - bins[::2] >= least).all():
-        bins = joint_bins(scores, least=least, best=best)
-        believed = word_scores(log_probabilities, bins, segment_time)
-    return bins, believed, least
 
 
 def decode_batch(

@@ -11,18 +11,12 @@ from .confidence import window
 FINE = 60.0
 
 
-def joint_bins(
-    logits: torch.Tensor,
-    bins: int | None = None,
-    least: np.ndarray | None = None,
-    best: np.ndarray | None = None,
-) -> np.ndarray:
+def joint_bins(logits: torch.Tensor, bins: int | None = None) -> np.ndarray:
     """
     The classes `b` of a clip's slots with the largest sum of scores under the words' order.
 
-    Each word ends at least so many classes after it starts as `least` says, and no word starts before the one ahead of
-    it has ended. Where so many words do not fit into `bins` classes, as few as possible end in the class in which they
-    start.
+    Each word ends at least a class after it starts, and no word starts before the one ahead of it has ended. Where so
+    many words do not fit into `bins` classes, as few as possible end in the class in which they start.
 
     With what the words up to a slot must have lasted taken off its class, the constraints say that the rest never
     falls, so this is a search for a path that never falls through rows that are shifted against each other.
@@ -38,8 +32,6 @@ def joint_bins(
     Args:
         logits: `(2 * words, classes)`, finite or -inf; a constant added to a row changes nothing.
         bins: how many of the classes, from the first, may be used; default: all.
-        least: int `(words,)`, at least 1 each; default, and where they do not fit together: 1.
-        best: `(2 * words,)`, each slot's best class of the first `bins` (`best_classes`), if it is known already.
 
     Returns: int64 `(2 * words,)`.
     """
@@ -47,22 +39,18 @@ def joint_bins(
     slots, bins = logits.shape
     if bins - slots // 2 < 1:
         return _crowded(logits)
-    if least is None or bins - least.sum() < 1:
-        least = np.ones(slots // 2, dtype=np.int64)
-    steps = first_classes(least)
+    steps = first_classes(slots // 2)
     room = np.full(slots, bins - steps[-1])
-    path = _ordered_path(logits, best_classes(logits) if best is None else best, steps, room)
+    path = _ordered_path(logits, best_classes(logits), steps, room)
     if logits[torch.arange(slots), torch.from_numpy(path)].isneginf().any():
         floored = _floored(logits)
         path = _ordered_path(floored, best_classes(floored), steps, room)
     return path
 
 
-def first_classes(least: np.ndarray) -> np.ndarray:
-    """What the words up to each slot must have lasted, int64 `(2 * words,)`, where they last so many classes each."""
-    steps = np.repeat(np.cumsum(least), 2)
-    steps[::2] -= least
-    return steps
+def first_classes(words: int) -> np.ndarray:
+    """What the words up to each slot must have lasted, int64 `(2 * words,)`: a class each."""
+    return (np.arange(2 * words) + 1) // 2
 
 
 def best_classes(logits: torch.Tensor) -> np.ndarray:
@@ -70,6 +58,11 @@ def best_classes(logits: torch.Tensor) -> np.ndarray:
     if logits.device.type == "cpu" and logits.dtype in (torch.float32, torch.float64):
         return logits.detach().numpy().argmax(axis=-1)  # torch takes two to five times as long
     return logits.argmax(dim=-1).cpu().numpy()
+
+
+def nearest_classes(milliseconds: np.ndarray, segment_time: float, classes: int) -> np.ndarray:
+    """The class that each time, not below 0, is nearest to, int64 `(times,)`."""
+    return (milliseconds / segment_time + 0.5).astype(np.int64).clip(max=classes - 1)
 
 
 def classes_within(limit: float, segment_time: float, words: int) -> int | None:
@@ -120,7 +113,7 @@ def times_around(near: np.ndarray, bins: np.ndarray, segment_time: float, limit:
 def in_order(places: np.ndarray, segment_time: float, limit: float) -> np.ndarray:
     """Classes and parts of them `(2 * words,)` as whole milliseconds up to `limit`, moved by as little as gives them
     the order and each word a class's length: between the largest so far and the smallest to come."""
-    steps = (np.arange(len(places)) + 1) // 2
+    steps = first_classes(len(places) // 2)
     moved = places - steps
     moved = (np.maximum.accumulate(moved) + np.minimum.accumulate(moved[::-1])[::-1]) / 2
     moved = moved.clip(0, limit / segment_time - len(places) // 2)

@@ -1,4 +1,4 @@
-"""How long words take at least, at the pace that a recording's surest words have."""
+"""How long words take at the pace that a recording's surest words have."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -6,10 +6,12 @@ from functools import lru_cache
 
 import numpy as np
 
-#: A word that the model is less sure of (`confidence.word_scores`)
-_SURE = 0.8
-#: is given at least this part of the time that its letters take in the words that the model is surest of.
-_LEAST = 0.6
+#: Words that last less than this part of their usual time are less probable,
+_SHORT = 0.7
+#: by this power of how much less it is,
+_STEEP = 8.0
+#: down to this: a word may also be one that is not said.
+_ANY = 0.005
 #: Letters of the Latin alphabet that a character is worth, as the names of such characters begin in Unicode.
 _WORTH = {"CJK ": 3.0, "IDEOGRAPHIC ": 3.0, "HANGUL SYLLABLE": 2.5, "HIRAGANA ": 2.0, "KATAKANA ": 2.0}
 
@@ -29,21 +31,17 @@ def _worth(character: str) -> float:
     return next((worth for beginning, worth in _WORTH.items() if name.startswith(beginning)), 1.0)
 
 
-def least_lengths(bins: np.ndarray, scores: np.ndarray, lengths: Sequence[float], classes: int) -> np.ndarray:
+def usual_lengths(bins: np.ndarray, scores: np.ndarray, lengths: Sequence[float]) -> np.ndarray:
     """
-    How many classes each word has to last.
-
-    Where the model is not sure, as in noise, its probabilities are spread over many classes, and the most probable
-    ones press some words together and draw others out. The pace is the median of classes a letter over the surest half
-    of the words. A word of which the model is sure is left alone, so that what is really spoken fast stays so.
+    How many classes each word lasts at the pace of its recording: the median of classes a letter over the half of the
+    words that the model is surest of.
 
     Args:
         bins: `(2 * words,)`, the classes found without this.
         scores: `(words,)`, their scores.
         lengths: `(words,)`, as `letters` gives them.
-        classes: of the recording; together the words are not asked for more than half of them.
 
-    Returns: int64 `(words,)`, at least 1 each.
+    Returns: float64 `(words,)`, above 0 where the words last.
 
     Raises `ValueError` where there are not as many lengths as words, or a length is not above 0.
     """
@@ -51,7 +49,25 @@ def least_lengths(bins: np.ndarray, scores: np.ndarray, lengths: Sequence[float]
     if spoken.shape != scores.shape or not (spoken > 0).all():
         raise ValueError(f"{len(scores)} words, but lengths {list(lengths)!r}: one above 0 is expected for each")
     surest = scores >= np.median(scores)
-    pace = np.median((bins[1::2] - bins[::2])[surest] / spoken[surest])
-    least = np.where(scores < _SURE, _LEAST * pace * spoken, 0.0)
-    least *= min(1.0, classes / 2 / max(least.sum(), 1.0))
-    return np.maximum(1, least.astype(np.int64))
+    return np.median((bins[1::2] - bins[::2])[surest] / spoken[surest]) * spoken
+
+
+@lru_cache(maxsize=2**10)  # at one pace there are no more lengths than words have letters
+def shares_of_short_words(usual: float) -> np.ndarray:
+    """
+    How probable it is that a word lasts 0, 1, 2, ... classes, against all longer times; as many as are less probable.
+
+    Words are drawn out, and pauses follow them, but hardly ever is one spoken much faster than the others of its
+    recording. A model that does not know allows that all the same, and presses words together in noise, or beside one
+    that is not said. A word that does not last at all has no share.
+
+    Args:
+        usual: classes that the word lasts at its recording's pace, above 0.
+
+    Returns: float64 `(classes,)`, for lengths from 0 on; not to be written to.
+    """
+    full = _SHORT * usual
+    shares = np.maximum((np.arange(max(1, int(np.ceil(full)))) / full) ** _STEEP, _ANY)
+    shares[0] = 0.0
+    shares.flags.writeable = False
+    return shares
