@@ -115,7 +115,7 @@ class _Batch:
             if clip.lengths is None:
                 continue
             path = self.path[first : first + 2 * clip.words]
-            lasting = usual_lengths(path, scores, clip.lengths)
+            lasting = usual_lengths(path, scores, clip.lengths, clip.name)
             usual[first // 2 : first // 2 + clip.words] = lasting
             if stretches := doubtful_stretches(path, scores, lasting, int(self.bins[number])):
                 doubts.append((number, stretches))
@@ -127,12 +127,10 @@ class _Batch:
             np.arange(first + stretch.slots.start, first + stretch.slots.stop)
             for first, stretch in zip(self.firsts[owner].tolist(), stretches)
         ]
-        rows = self._sent(self.row[np.concatenate(slots)])
-        known = (self.logits[rows].float() - self.normaliser[rows, None]).cpu()
-        known = known.split([len(part) for part in slots])
         radius, middle = tolerance_radius(self.segment_time), self.near.shape[1] // 2
+        known = self._fetched(slots, stretches, radius)
         medians = posterior_medians(
-            [scores[:, stretch.classes].numpy() for stretch, scores in zip(stretches, known)],
+            [scores[:, radius:-radius].numpy() for scores in known],
             [usual[part[::2] // 2] for part in slots],
             self.bins[owner].tolist(),
             radius,
@@ -144,10 +142,25 @@ class _Batch:
             mine = [next(parts) for _ in found]
             columns = [part[-1] for part in mine]
             times = settled(answers[number][0], found, columns, self.segment_time, clip.limit)
-            for at, scores, _ in mine:
+            for stretch, (at, scores, _) in zip(found, mine):
                 nearest = nearest_classes(times[at - first], self.segment_time, int(self.bins[number]))
-                near[at] = window(scores, nearest, radius)
+                near[at] = window(scores, nearest - stretch.classes.start + radius, radius)
             answers[number] = times, scores_around(near[first : first + 2 * clip.words])
+
+    def _fetched(
+        self, slots: Sequence[np.ndarray], stretches: Sequence[Stretch], radius: int
+    ) -> tuple[torch.Tensor, ...]:
+        """Logarithms of the probabilities of each stretch's slots and classes, and of `radius` more classes on both
+        sides, -inf where there are none: all in one piece."""
+        classes = self.logits.shape[1]
+        columns = [np.arange(s.classes.start - radius, s.classes.stop + radius) for s in stretches]
+        rows = self.row[np.concatenate(slots)].repeat(np.repeat([len(c) for c in columns], [len(s) for s in slots]))
+        places = np.concatenate([np.tile(c, len(s)) for s, c in zip(slots, columns)])
+        row, place = self._sent(np.stack([rows, places]))
+        found = self.logits[row, place.clamp(0, classes - 1)].float() - self.normaliser[row]
+        found = found.masked_fill_((place < 0) | (place >= classes), -torch.inf).cpu()
+        parts = found.split([len(s) * len(c) for s, c in zip(slots, columns)])
+        return tuple(part.view(len(s), -1) for part, s in zip(parts, slots))
 
     def _limits(self) -> tuple[np.ndarray, np.ndarray]:
         """The first class that the other words of its clip leave to each slot, and how many there are from there."""

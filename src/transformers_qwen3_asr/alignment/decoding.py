@@ -137,14 +137,14 @@ def decode_slots(
         duration: seconds of the recording, which "joint" keeps all times inside; "argmax" never cuts them, as in
             qwen-asr.
         lengths: of each word when it is spoken, as `pace.letters` gives them. With them "joint" replaces times of
-            doubtful words, where they are far off, by medians over all paths, on which words take about the time that
-            they take elsewhere in the recording (`posterior`).
+            doubtful words, where they are far off, by medians over all paths, on which words much shorter than at the
+            recording's pace are improbable (`posterior`).
 
     Returns: starts and ends in seconds, float64 `(words, 2)`, whole milliseconds and never falling; and scores,
         float64 `(words,)` from 0 to 1 (`confidence.word_scores`).
 
     Raises `ValueError` for NaN or +inf scores, a number of slots that is not twice the number of words, an unknown
-    `decoding`, and a `duration` below 0.
+    `decoding`, a `duration` below 0, and `lengths` that do not fit.
     """
     _check(logits.shape, words, name, decoding, duration)
     if len(logits) == 0:
@@ -163,7 +163,7 @@ def decode_slots(
         milliseconds = joint_times(log_probabilities, bins, timestamp_segment_time, limit)
         if lengths is not None:
             classes = min(classes or logits.shape[-1], logits.shape[-1])
-            usual = usual_lengths(bins, scores, lengths)
+            usual = usual_lengths(bins, scores, lengths, name)
             if stretches := doubtful_stretches(bins, scores, usual, classes):
                 known = log_probabilities.cpu().numpy()
                 medians = posterior_medians(
@@ -218,7 +218,8 @@ def decode_batch(
     """`decode_slots` of each clip of a batch, from the model's `logits` in either form that `slot_logits` takes;
     `durations` holds the seconds of each recording, or `None` where they are not known, `lengths` those of each
     recording's words, or `None`. Where the logits are not on a CPU, "joint" decodes all clips together
-    (`batch_decoding.decode_together`): the same paths; a time may differ by a millisecond from rounding."""
+    (`batch_decoding.decode_together`): the same paths; a time may differ by a millisecond from rounding, and
+    hardly ever by more, where that decides what is doubtful or far."""
     logits, counts = _packed_slots(logits, input_ids, timestamp_token_id)
     durations = [None] * len(counts) if durations is None else durations
     lengths = [None] * len(counts) if lengths is None else lengths

@@ -31,7 +31,9 @@ def _worth(character: str) -> float:
     return next((worth for beginning, worth in _WORTH.items() if name.startswith(beginning)), 1.0)
 
 
-def usual_lengths(bins: np.ndarray, scores: np.ndarray, lengths: Sequence[float]) -> np.ndarray:
+def usual_lengths(
+    bins: np.ndarray, scores: np.ndarray, lengths: Sequence[float], name: str = "the clip"
+) -> np.ndarray:
     """
     How many classes each word lasts at the pace of its recording: the median of classes a letter over the half of the
     words that the model is surest of.
@@ -40,19 +42,22 @@ def usual_lengths(bins: np.ndarray, scores: np.ndarray, lengths: Sequence[float]
         bins: `(2 * words,)`, the classes found without this.
         scores: `(words,)`, their scores.
         lengths: `(words,)`, as `letters` gives them.
+        name: how messages call the clip.
 
     Returns: float64 `(words,)`, above 0 where the words last.
 
-    Raises `ValueError` where there are not as many lengths as words, or a length is not above 0.
+    Raises `ValueError` where there are not as many lengths as words, or a length is not finite and above 0.
     """
     spoken = np.asarray(lengths, dtype=np.float64)
-    if spoken.shape != scores.shape or not (spoken > 0).all():
-        raise ValueError(f"{len(scores)} words, but lengths {list(lengths)!r}: one above 0 is expected for each")
+    if spoken.shape != scores.shape or not ((spoken > 0) & np.isfinite(spoken)).all():
+        raise ValueError(
+            f"{name}: {len(scores)} words, but lengths {list(lengths)!r}: one above 0 is expected for each"
+        )
     surest = scores >= np.median(scores)
     return np.median((bins[1::2] - bins[::2])[surest] / spoken[surest]) * spoken
 
 
-@lru_cache(maxsize=2**10)  # at one pace there are no more lengths than words have letters
+@lru_cache(maxsize=2**8)  # at one pace there are hardly more lengths than words have letters
 def shares_of_short_words(usual: float) -> np.ndarray:
     """
     How probable it is that a word lasts 0, 1, 2, ... classes, against all longer times; as many as are less probable.

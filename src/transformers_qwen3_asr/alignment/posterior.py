@@ -13,14 +13,19 @@ from .pace import shares_of_short_words
 DOUBTFUL = 0.8
 #: Mean score of a recording's words below which nothing is known.
 KNOWN = 0.3
+#: Words that are looked at together at most. With many more, what is ahead and what is behind can agree on so little
+#: that no number is small enough for it.
+LONGEST = 40
 #: Milliseconds by which a median has to differ from the path to be preferred; the path's own times are finer.
 FAR = 60.0
 #: What a slot's best class leaves of its probability counts so many times, spread over the whole recording: it may be
 #: that a word is missing, or that another was said, and then the rest of the scores says nothing.
 MISLED = 5.0
-#: At least so much of it, so that there always is a path.
-_LEAST = 1e-6
-#: How many probabilities are worked on at once; with what that takes on the way, 50 MB or what one stretch takes.
+#: At least so much of it, so that there is a path, and rounding does not decide which.
+_LEAST = 1e-3
+#: Classes that a word is taken to last at most, since what is reached by words costs that much.
+_LONG = 400
+#: How many probabilities are worked on at once, as far as one stretch does not take more.
 AT_ONCE = 2**20
 
 
@@ -54,13 +59,15 @@ def doubtful_stretches(bins: np.ndarray, scores: np.ndarray, usual: np.ndarray, 
         usual: `(words,)`, classes that each lasts at its recording's pace (`pace.usual_lengths`).
         classes: how many there are in the recording.
 
-    Returns: in order, and not overlapping. None where nothing is known, or where words do not last on the path.
+    Returns: in order, not overlapping, and of no more than `LONGEST` words: longer ones are parted at surest words.
+        None where nothing is known, or where words do not last on the path.
     """
     if not len(scores) or scores.mean() < KNOWN or (bins[1::2] == bins[::2]).any():
         return []
     doubtful = np.pad(scores < DOUBTFUL, 2)
     doubtful = (doubtful[:-2] | doubtful[1:-1] | doubtful[2:]).astype(np.int8)[1:-1]
     edges = np.flatnonzero(np.diff(doubtful, prepend=0, append=0)).reshape(-1, 2).tolist()
+    edges = [part for first, past in edges for part in _parted(scores, first, past)]
     ends, starts = np.append(0, bins[1::2]), np.append(bins[::2], classes - 1)
     found = []
     for first, past in edges:
@@ -68,6 +75,15 @@ def doubtful_stretches(bins: np.ndarray, scores: np.ndarray, usual: np.ndarray, 
         begin, last = max(ends[first], bins[2 * first] - margin), min(starts[past], bins[2 * past - 1] + margin)
         found.append(Stretch(slice(first, past), slice(int(begin), int(last) + 1)))
     return found
+
+
+def _parted(scores: np.ndarray, first: int, past: int) -> list[tuple[int, int]]:
+    """Words `first` to `past - 1` without as few of the surest as leave no more than `LONGEST` together."""
+    if past - first <= LONGEST:
+        return [(first, past)]
+    quarter = (past - first) // 4
+    surest = first + quarter + int(scores[first + quarter : past - quarter].argmax())
+    return _parted(scores, first, surest) + _parted(scores, surest + 1, past)
 
 
 def settled(
@@ -94,8 +110,8 @@ def settled(
     places = milliseconds / segment_time
     for stretch, columns in zip(stretches, medians, strict=True):
         found = stretch.classes.start + columns
-        near = np.abs(found * segment_time - milliseconds[stretch.slots]) <= FAR
-        places[stretch.slots] = np.where(near, places[stretch.slots], found)
+        far = (np.abs(found * segment_time - milliseconds[stretch.slots]) > FAR) & np.isfinite(found).all()
+        places[stretch.slots] = np.where(far, found, places[stretch.slots])
     return in_order(places, segment_time, limit)
 
 
@@ -116,7 +132,8 @@ def posterior_medians(
         classes: of each stretch, how many there are in its recording.
         radius: how many columns on each side of a slot's best one belong to it.
 
-    Returns: of each stretch, float64 `(2 * words,)`, columns and parts of them.
+    Returns: of each stretch, float64 `(2 * words,)`, columns and parts of them; NaN where what is ahead and what is
+        behind contradict each other beyond what numbers can hold.
 
     Raises `ValueError` where there are not as many columns as words need, one more than there are words.
     """
@@ -127,9 +144,9 @@ def posterior_medians(
     groups: dict[tuple[int, int], list[int]] = {}
     sizes: Counter[int] = Counter()
     for number, rows in enumerate(log_probabilities):
-        wide = rows.shape[1].bit_length() // 3
+        wide = (rows.shape[1].bit_length() + 1) // 2
         groups.setdefault((wide, sizes[wide] // AT_ONCE), []).append(number)
-        sizes[wide] += rows.size
+        sizes[wide] += len(rows) * 4**wide
     medians: list[np.ndarray] = [np.zeros(0)] * len(log_probabilities)
     for group in groups.values():
         scores, lengths, counts = ([values[n] for n in group] for values in (log_probabilities, usual, classes))
@@ -150,11 +167,13 @@ def _medians(
         scores[past - len(rows) : past, : rows.shape[1]] = rows
     rows = np.exp(scores, dtype=np.float64)
     _spread(rows, widths, np.repeat(classes, sizes), radius)
-    shares = _as_rows([shares_of_short_words(n) for n in np.minimum(np.concatenate(usual), widths[::2]).tolist()])
+    shares = _as_rows(
+        [shares_of_short_words(n) for n in np.minimum(np.concatenate(usual), widths[::2].clip(max=_LONG)).tolist()]
+    )
 
     order, firsts = in_step(pasts - sizes, pasts)
     steps = np.split(rows[order], firsts)
-    lengths = np.split(shares[order // 2], firsts)[::2]
+    lengths = [share[:, : (share < 1.0).sum(-1).max()] for share in np.split(shares[order // 2], firsts)[::2]]
     # how probable what is ahead of a slot and the slot itself are, and what is behind it, by column; per word up to a
     # factor, without which the products would vanish
     ahead, behind = [], []
@@ -178,12 +197,13 @@ def _medians(
 
 def _spread(rows: np.ndarray, widths: np.ndarray, classes: np.ndarray, radius: int) -> None:
     """Puts into probabilities `(slots, columns)`, of which so many columns count as `widths` says, what a slot that
-    lies anywhere in its recording has for each of its `classes`."""
+    lies anywhere in its recording has for each of its `classes`; next to nothing where silences were ruled out."""
     each, best = np.arange(len(rows)), rows.argmax(-1)
     sums = np.pad(rows.cumsum(-1), ((0, 0), (1, 0)))
     near = sums[each, np.minimum(best + radius + 1, rows.shape[1])] - sums[each, np.maximum(best - radius, 0)]
-    anywhere = (MISLED * (1.0 - near.clip(max=1.0)) + _LEAST) / classes
-    rows += np.where(np.arange(rows.shape[1]) < widths[:, None], anywhere[:, None], 0.0)
+    anywhere = MISLED * (1.0 - near.clip(max=1.0)) / classes
+    rows += np.where(rows > 0, anywhere[:, None], 0.0)
+    rows += np.where(np.arange(rows.shape[1]) < widths[:, None], _LEAST / classes[:, None], 0.0)
 
 
 def _as_rows(shares: list[np.ndarray]) -> np.ndarray:
@@ -214,4 +234,5 @@ def _halves(weights: np.ndarray) -> np.ndarray:
     half = sums[:, -1] / 2
     column = (sums < half[:, None]).sum(-1)
     each = np.arange(len(weights))
-    return column + 0.5 - (sums[each, column] - half) / weights[each, column]
+    with np.errstate(invalid="ignore"):  # a row may weigh nothing that a number can hold: then there is no answer
+        return column + 0.5 - (sums[each, column] - half) / weights[each, column]
