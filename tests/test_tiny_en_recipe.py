@@ -244,11 +244,27 @@ def test_words_that_are_not_said_have_no_labels(corpus_folder, tokenizer):
         assert not (labelled & ~slots).any()
         assert torch.equal(batch["pointer_targets"] >= 0, labelled)
         assert (batch["labels"][labelled] - batch["places"]).abs().max() <= 0.5 + 1e-3
+        assert batch["weights"].shape == batch["places"].shape and set(batch["weights"].tolist()) <= {1.0, 3.0, 6.0}
         added += int((slots & ~labelled).sum()) // 2
         missing += sum(len(clip.words) for clip in clips) - int(labelled.sum()) // 2
         for row in batch["labels"]:
             assert (row[row != -100].diff() >= 0).all()
-    assert 0 < added < missing  # a word that is another one is both
+    assert min(added, missing) > 40  # a word that is another one is both
+
+
+def test_slots_beside_slips_count_more():
+    from corpus import slip_weights
+
+    def weights(heard, said):
+        return slip_weights(np.array(heard), said).reshape(-1, 2).tolist()
+
+    assert weights([0, 1, 2], 3) == [[1, 1]] * 3
+    # the second of four is missing; a word is added; the last is another
+    assert weights([0, 2, 3], 4) == [[3, 3], [6, 3], [1, 1]]
+    assert weights([0, -1, 1, 2], 3) == [[3, 3], [6, 3], [6, 3], [1, 1]]
+    assert weights([0, 1, -1], 3) == [[1, 1], [3, 3], [6, 3]]
+    # the first is missing
+    assert weights([1, 2], 3) == [[6, 3], [1, 1]]
 
 
 def test_a_part_of_a_joined_recording_may_be_left_out_of_the_transcript(corpus_folder):
@@ -361,6 +377,27 @@ def test_the_bell_lies_around_the_exact_time():
         bell = torch.tensor([np.exp(-((k - float(place)) ** 2) / (2 * 0.7**2)) for k in near])
         expected -= float((bell / bell.sum() * row.log_softmax(0)[near]).sum()) / 3
     assert abs(float(smooth_cross_entropy(logits, places)) - expected) < 1e-5
+    each = [float(smooth_cross_entropy(logits[k : k + 1], places[k : k + 1])) for k in range(3)]
+    weighted = smooth_cross_entropy(logits, places, torch.tensor([1.0, 0.0, 3.0]))
+    assert float(weighted) == pytest.approx((each[0] + 3 * each[2]) / 4, abs=1e-5)
+
+
+def test_the_mean_of_aligners(tmp_path):
+    from average import mean_weights
+    from safetensors.torch import save_file
+
+    values = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0))
+    for number, value in enumerate(values):
+        (tmp_path / str(number)).mkdir()
+        weights = {"layer.weight": value.clone(), "phoneme_head.weight": torch.ones(number + 1)}
+        save_file(weights, tmp_path / str(number) / "model.safetensors")
+    folders = [tmp_path / str(number) for number in range(3)]
+    mean = mean_weights(folders)
+    assert list(mean) == ["layer.weight"]
+    assert torch.allclose(mean["layer.weight"], values.mean(0), atol=1e-6)
+    save_file({"layer.weight": torch.ones(4, 6)}, folders[1] / "model.safetensors")
+    with pytest.raises(ValueError, match="1 has other weights than"):
+        mean_weights(folders)
 
 
 def test_a_grown_aligner_says_what_the_small_one_says():

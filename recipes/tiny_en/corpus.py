@@ -78,6 +78,10 @@ def load_clips(folder: Path) -> list[Clip]:
     return clips
 
 
+#: How much slots count whose word has another neighbour in the transcript than in the recording,
+BESIDE_SLIPS = 3.0
+#: and the start behind it, which is not the end of the word before.
+BEHIND_SLIPS = 6.0
 LONGEST_JOINED = 3100  # frames, below the last class
 
 
@@ -262,7 +266,7 @@ class TrainingCollator:
             "input_features_mask": mask.long(),
         }
         rows, labels, targets, spoken = [], [], [], []
-        places, own_times = [], []
+        places, weights, own_times = [], [], []
         for clip, lead, tempo, frames in zip(clips, leads, tempos, lengths.tolist(), strict=True):
             words = [w.lower() for w in clip.words] if rng.random() < 0.5 else clip.words
             positions = audio_token_lengths(frames)
@@ -275,6 +279,7 @@ class TrainingCollator:
             place = np.clip(times / SEGMENT, 0, self.classes - 1)
             label[ids == self.prompter.slot] = np.where(right, np.rint(place), -100)
             places.append(place[right])
+            weights.append(slip_weights(heard, len(words))[right])
             own = np.full(len(ids), -1.0)
             if self.frame_labels(step):
                 own[1 : 1 + positions] = np.minimum(position_times(positions) / SEGMENT, self.classes - 1)
@@ -300,6 +305,7 @@ class TrainingCollator:
         own_times = padded(own_times, -1.0)
         batch["logits_to_keep"] = (batch["labels"] != -100) | (own_times >= 0)
         batch["places"] = torch.from_numpy(np.concatenate(places)).float()
+        batch["weights"] = torch.from_numpy(np.concatenate(weights)).float()
         batch["own_times"] = own_times[batch["logits_to_keep"]].float()
         batch["pointer_targets"] = padded(targets, -1)
         batch["spoken"] = torch.full((len(rows), max(map(len, spoken))), -100)
@@ -312,7 +318,7 @@ class TrainingCollator:
     def _transcript(self, words, left_out, rng) -> tuple[list[str], np.ndarray]:
         """The words that are written, and which of `words` each one is (-1 for a word that is not said)."""
         written, heard = [], []
-        rate = rng.uniform(0.03, 0.12) if self.augment and rng.random() < self.slips else 0.0
+        rate = rng.uniform(0.05, 0.3) if self.augment and rng.random() < self.slips else 0.0
         for i, word in enumerate(words):
             slip = rng.choice(["missing", "other", "added"]) if rng.random() < rate else None
             if i in left_out or (slip == "missing" and len(words) > 1):
@@ -342,6 +348,15 @@ class TrainingCollator:
             starts = np.array([start for _, start in clip.phones] + [clip.frames / 100])
             row[:count] = classes[np.searchsorted(starts, times, side="right")]
         return torch.from_numpy(targets), torch.from_numpy(family)
+
+
+def slip_weights(heard: np.ndarray, said: int) -> np.ndarray:
+    """What each slot counts, `(2 * words,)`, where `heard` says which of the `said` words each written one is, -1 for
+    none: those beside slips count more."""
+    other = np.diff(np.where(heard < 0, np.nan, heard), prepend=-1, append=said) != 1
+    weights = np.where(other[:-1] | other[1:], BESIDE_SLIPS, 1.0).repeat(2)
+    weights[::2] = np.where(other[:-1], BEHIND_SLIPS, weights[::2])
+    return weights
 
 
 def phoneme_names(clips: list[Clip]) -> list[list[str]]:

@@ -121,18 +121,22 @@ class Lexicon:
         return F.cross_entropy(scores, wanted), float((scores.argmax(-1) == wanted).float().mean())
 
 
-def smooth_cross_entropy(logits: torch.Tensor, places: torch.Tensor, width: float = 0.7) -> torch.Tensor:
+def smooth_cross_entropy(
+    logits: torch.Tensor, places: torch.Tensor, weights: torch.Tensor | None = None, width: float = 0.7
+) -> torch.Tensor:
     """
     Cross-entropy against a bell over the classes around the exact time, so that near classes learn from each other.
 
     Args:
         logits: `(slots, classes)`.
         places: `(slots,)` exact times, in classes: 3.5 lies half way between class 3 and class 4.
+        weights: `(slots,)`, what each slot counts; all the same without it.
         width: standard deviation of the bell, in classes.
     """
     near = places.round().long()[:, None] + torch.arange(-3, 4)
     inside = (near >= 0) & (near < logits.shape[-1])
-    weights = torch.exp(-0.5 * ((near - places[:, None]) / width) ** 2) * inside
-    weights = weights / weights.sum(-1, keepdim=True)
+    bell = torch.exp(-0.5 * ((near - places[:, None]) / width) ** 2) * inside
+    bell = bell / bell.sum(-1, keepdim=True)
     scores = logits.float().log_softmax(-1).gather(-1, near.clamp(0, logits.shape[-1] - 1))
-    return -(weights * scores).sum(-1).mean()
+    losses = -(bell * scores).sum(-1)
+    return losses.mean() if weights is None else (weights * losses).sum() / weights.sum()

@@ -110,17 +110,19 @@ class AlignerTrainer(AlignmentTrainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         if not model.training:
-            inputs = {k: v for k, v in inputs.items() if k not in ("pointer_targets", "spoken", "places", "own_times")}
+            asides = ("pointer_targets", "spoken", "places", "weights", "own_times")
+            inputs = {k: v for k, v in inputs.items() if k not in asides}
             return super().compute_loss(model, inputs, return_outputs)
         names = inputs.pop(ROW_NAMES)
         targets, spoken, places = inputs.pop("pointer_targets"), inputs.pop("spoken"), inputs.pop("places")
+        weights = inputs.pop("weights")
         own, phonemes, family = inputs.pop("own_times"), inputs.pop("phonemes"), inputs.pop("family")
         labels = inputs.pop("labels")
         # asked for inner states, the model leaves the batch padded, which is how the pointers look at it
         outputs = model(**inputs, output_hidden_states=True)
         unwrapped = model.module if hasattr(model, "module") else model  # wrapped when distributed
         at_slots = (labels != -100)[inputs["logits_to_keep"]]
-        loss = smooth_cross_entropy(outputs.logits[at_slots], places)
+        loss = smooth_cross_entropy(outputs.logits[at_slots], places, weights)
         self.notes.setdefault("at slots", []).append(loss.item())
         if not loss.isfinite():
             raise NonFiniteLoss("loss", self.state.global_step + 1, names)
@@ -197,7 +199,9 @@ def train_aligner(work: Path, clips, tests, prompter, config, arguments) -> Path
         often = 2 if i < 0.6 * items else 4  # half of the batches, later three quarters
         return i // world % often != 0 and longest(i) == LONG
 
-    plan = BatchPlan(weighted(clips), items, arguments.batch_frames // world, longest, together=world)
+    plan = BatchPlan(
+        weighted(clips), items, arguments.batch_frames // world, longest, together=world, seed=arguments.seed
+    )
     collator = TrainingCollator(
         weighted(clips),
         prompter,
@@ -207,7 +211,8 @@ def train_aligner(work: Path, clips, tests, prompter, config, arguments) -> Path
         noisy=lambda i: 0.5 if i < 0.85 * items else 0.4,
         phonemes=names,
         joined=joined,
-        slips=0.4,
+        slips=arguments.slips,
+        seed=arguments.seed,
     )
     # A glance at the held-out part: 64 clips of all lengths, 16 alike in length at a time.
     order = sorted(range(len(tests)), key=lambda i: tests[i].frames)
@@ -283,6 +288,8 @@ def main() -> None:
     parser.add_argument("--aside-weight", type=float, default=0.5, help="of the losses beside the aligner's, at first")
     parser.add_argument("--grow-from", type=Path, help="begin as this aligner, which has the same tokenizer")
     parser.add_argument("--eval-steps", type=int, default=500)
+    parser.add_argument("--slips", type=float, default=0.8, help="share of the clips whose transcripts have slips")
+    parser.add_argument("--seed", type=int, default=0, help="other batches, for weights whose mean is taken")
     parser.add_argument("--workers", type=int, default=0, help="processes that prepare batches")
     parser.add_argument("--processes", type=int, default=2, help="training processes, one thread each")
     parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16")

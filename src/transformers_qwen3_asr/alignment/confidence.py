@@ -10,7 +10,7 @@ TOLERANCE = 40.0
 #: What a word's start, its end and the next word's start count for in its score.
 _WEIGHTS = (1.0, 2.0, 2.0)
 #: Mean score of a recording's words from which on its text is taken to belong to it.
-FITS = 0.65
+FITS = 0.5
 #: Words from which on that says something whatever else is heard.
 FEW = 4
 #: Words below this score speak against the text, those above for it,
