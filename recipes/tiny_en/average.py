@@ -1,6 +1,9 @@
-"""The mean of the weights of several aligners of one shape: better than each where they come from one training.
+"""The mean of the weights of several aligners of one shape, which were trained on from the same weights.
 
-python recipes/tiny_en/average.py WORK/aligner WORK/checkpoints/checkpoint-21200 --output MEAN [--export FOLDER]
+    python recipes/tiny_en/average.py WORK/aligner WORK/checkpoints/checkpoint-21200 --output MEAN \\
+        --tokenizer WORK/tokenizer --export FOLDER
+
+A folder that is given several times counts as often.
 """
 
 import argparse

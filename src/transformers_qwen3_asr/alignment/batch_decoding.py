@@ -98,17 +98,21 @@ class _Batch:
     def decoded(self) -> list[tuple[np.ndarray, np.ndarray]]:
         best, self.normaliser = self._best()
         self._solve(best)
-        probabilities, scores = self._believed()
+        probabilities = torch.from_numpy(self.near).exp().double().numpy()
+        middle, radius = self.near.shape[1] // 2, tolerance_radius(self.segment_time)
+        near = probabilities[:, middle - radius : middle + radius + 1]
+        scores = scores_around(near, self.last_words)
         answers = []
         for clip, first in zip(self.clips, self.firsts.tolist()):
             slots, words = slice(first, first + 2 * clip.words), slice(first // 2, first // 2 + clip.words)
             times = times_around(probabilities[slots], self.path[slots], self.segment_time, clip.limit)
             answers.append((times, scores[words]))
-        self._settle(answers, probabilities)
+        self._settle(answers, near)
         return answers
 
-    def _settle(self, answers: list[tuple[np.ndarray, np.ndarray]], probabilities: np.ndarray) -> None:
-        """Doubtful words: few, and no work for a GPU."""
+    def _settle(self, answers: list[tuple[np.ndarray, np.ndarray]], near: np.ndarray) -> None:
+        """Doubtful words: few, and no work for a GPU. `near` are the probabilities around the path that count for
+        scores, and then those around the times."""
         doubts: list[tuple[int, list[Stretch]]] = []
         usual = np.zeros(len(self.clip) // 2)
         for number, (clip, first, (_, scores)) in enumerate(zip(self.clips, self.firsts.tolist(), answers)):
@@ -127,7 +131,7 @@ class _Batch:
             np.arange(first + stretch.slots.start, first + stretch.slots.stop)
             for first, stretch in zip(self.firsts[owner].tolist(), stretches)
         ]
-        radius, middle = tolerance_radius(self.segment_time), self.near.shape[1] // 2
+        radius = near.shape[1] // 2
         known = self._fetched(slots, stretches, radius)
         medians = posterior_medians(
             [scores[:, radius:-radius].numpy() for scores in known],
@@ -135,7 +139,6 @@ class _Batch:
             self.bins[owner].tolist(),
             radius,
         )
-        near = probabilities[:, middle - radius : middle + radius + 1]
         parts = iter(zip(slots, known, medians))
         for number, found in doubts:
             clip, first = self.clips[number], self.firsts[number]
@@ -226,12 +229,6 @@ class _Batch:
         columns = path + torch.arange(-radius, radius + 1, device=path.device)
         found = self.logits[row, columns.clamp(0, classes - 1)].float() - self.normaliser[row]
         self.near[slots] = found.masked_fill_((columns < 0) | (columns >= classes), -torch.inf).cpu().numpy()
-
-    def _believed(self) -> tuple[np.ndarray, np.ndarray]:
-        """The probabilities around the path, float64 like `near`, and the words' scores."""
-        probabilities = torch.from_numpy(self.near).exp().double().numpy()
-        middle, radius = self.near.shape[1] // 2, tolerance_radius(self.segment_time)
-        return probabilities, scores_around(probabilities[:, middle - radius : middle + radius + 1], self.last_words)
 
 
 def _solver(logits: torch.Tensor, rows: np.ndarray, steps: np.ndarray, room: np.ndarray) -> Callable:
