@@ -8,7 +8,13 @@ import torch
 
 from transformers_qwen3_asr.alignment import joint_decoding
 from transformers_qwen3_asr.alignment.decoding import DECODINGS, decode_batch, decode_slots
-from transformers_qwen3_asr.alignment.joint_decoding import classes_within, joint_bins, joint_times, shifted_rows
+from transformers_qwen3_asr.alignment.joint_decoding import (
+    classes_within,
+    joint_bins,
+    joint_times,
+    normalised,
+    shifted_rows,
+)
 
 
 def judged(scores, path):
@@ -110,6 +116,20 @@ def test_a_constant_added_to_a_row_and_other_dtypes_change_nothing():
     assert np.array_equal(path, joint_bins(logits.log_softmax(-1).double()))
     strided = torch.stack([logits, logits], -1)[..., 0]
     assert not strided.is_contiguous() and np.array_equal(path, joint_bins(strided))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_scores_are_normalised_and_best_classes_found_in_one_pass(dtype, monkeypatch):
+    monkeypatch.setattr(joint_decoding, "NORMALISED", 200)  # two rows at a time, the last one alone
+    torch.manual_seed(3)
+    logits = (4 * torch.randn(7, 90)).to(dtype)
+    logits[3, 5:60] = -torch.inf
+    found, best = normalised(logits, 50)
+    assert found.equal(logits.log_softmax(-1, dtype=torch.float32))
+    assert best.tolist() == logits[:, :50].argmax(-1).tolist()
+    assert np.array_equal(joint_bins(logits[:6], 50), joint_bins(logits[:6], 50, best[:6]))
+    transposed = logits.T.contiguous().T
+    assert not transposed.is_contiguous() and normalised(transposed, 50)[0].equal(found)
 
 
 def peaks(places, classes=400, width=1.0, height=8.0):

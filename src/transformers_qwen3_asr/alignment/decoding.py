@@ -8,7 +8,7 @@ import torch
 
 from .batch_decoding import Clip, decode_together
 from .confidence import tolerance_radius, word_scores
-from .joint_decoding import classes_within, joint_bins, joint_times, nearest_classes
+from .joint_decoding import classes_within, joint_bins, joint_times, nearest_classes, normalised
 from .pace import usual_lengths
 from .posterior import doubtful_stretches, posterior_medians, settled
 
@@ -150,15 +150,15 @@ def decode_slots(
     if len(logits) == 0:
         return np.zeros((0, 2)), np.zeros(0)
     logits = logits.detach()
-    log_probabilities = logits.log_softmax(dim=-1, dtype=torch.float32)
+    limit = _last_millisecond(duration)
+    classes = classes_within(limit, timestamp_segment_time, len(logits) // 2) if decoding == "joint" else None
+    log_probabilities, best = normalised(logits, classes)
     if (bad := log_probabilities[:, 0].isnan()).any():  # the whole row is, where one score is NaN or +inf, or all -inf
         raise ValueError(f"{name}: the scores at slot {int(bad.nonzero()[0])} are not finite (NaN or inf)")
 
     if decoding == "joint":
-        limit = _last_millisecond(duration)
-        classes = classes_within(limit, timestamp_segment_time, len(logits) // 2)
         # the model's own scores: probabilities are rounded, and what is equally good would depend on the device
-        bins = joint_bins((logits if logits.dtype == torch.float64 else logits.float())[:, :classes])
+        bins = joint_bins(logits if logits.dtype == torch.float64 else logits.float(), classes, best)
         scores = word_scores(log_probabilities, bins, timestamp_segment_time)
         milliseconds = joint_times(log_probabilities, bins, timestamp_segment_time, limit)
         if lengths is not None:
@@ -173,13 +173,12 @@ def decode_slots(
                     tolerance_radius(timestamp_segment_time),
                 )
                 milliseconds = settled(milliseconds, stretches, medians, timestamp_segment_time, limit)
-                for stretch in stretches:
-                    times = milliseconds[stretch.slots]
-                    bins[stretch.slots] = nearest_classes(times, timestamp_segment_time, classes)
+                slots = np.r_[tuple(stretch.slots for stretch in stretches)]
+                bins[slots] = nearest_classes(milliseconds[slots], timestamp_segment_time, classes)
                 scores = word_scores(log_probabilities, bins, timestamp_segment_time)
     else:
         # float32 like qwen-asr's product, so that a fractional segment time is cut off at the same milliseconds
-        raw = logits.float().argmax(dim=-1).float() * timestamp_segment_time
+        raw = torch.from_numpy(best).float() * timestamp_segment_time
         milliseconds = np.array(repair_monotone(raw.tolist()), dtype=np.float64)
         bins = nearest_classes(milliseconds, timestamp_segment_time, logits.shape[-1])
         scores = word_scores(log_probabilities, bins, timestamp_segment_time)

@@ -9,9 +9,11 @@ from .confidence import window
 
 #: Milliseconds around a class that its time is read from.
 FINE = 60.0
+#: How many scores a processor normalises at once: what it keeps near at hand until their best classes are found.
+NORMALISED = 2**19
 
 
-def joint_bins(logits: torch.Tensor, bins: int | None = None) -> np.ndarray:
+def joint_bins(logits: torch.Tensor, bins: int | None = None, best: np.ndarray | None = None) -> np.ndarray:
     """
     The classes `b` of a clip's slots with the largest sum of scores under the words' order.
 
@@ -32,6 +34,7 @@ def joint_bins(logits: torch.Tensor, bins: int | None = None) -> np.ndarray:
     Args:
         logits: `(2 * words, classes)`, finite or -inf; a constant added to a row changes nothing.
         bins: how many of the classes, from the first, may be used; default: all.
+        best: each slot's best one of them, as `normalised` gives them, where they are known.
 
     Returns: int64 `(2 * words,)`.
     """
@@ -41,7 +44,7 @@ def joint_bins(logits: torch.Tensor, bins: int | None = None) -> np.ndarray:
         return _crowded(logits)
     steps = first_classes(slots // 2)
     room = np.full(slots, bins - steps[-1])
-    path = _ordered_path(logits, best_classes(logits), steps, room)
+    path = _ordered_path(logits, best_classes(logits) if best is None else best, steps, room)
     if logits[torch.arange(slots), torch.from_numpy(path)].isneginf().any():
         floored = _floored(logits)
         path = _ordered_path(floored, best_classes(floored), steps, room)
@@ -58,6 +61,25 @@ def best_classes(logits: torch.Tensor) -> np.ndarray:
     if logits.device.type == "cpu" and logits.dtype in (torch.float32, torch.float64):
         return logits.detach().numpy().argmax(axis=-1)  # torch takes two to five times as long
     return logits.argmax(dim=-1).cpu().numpy()
+
+
+def normalised(logits: torch.Tensor, bins: int | None = None) -> tuple[torch.Tensor, np.ndarray]:
+    """
+    The log-softmax of `logits` `(slots, classes)`, float32, and each slot's best one of the first `bins` classes, int64
+    `(slots,)`.
+
+    On a processor that is one pass over the scores: reading them again would take as long as half of the log-softmax.
+    """
+    if logits.device.type != "cpu":
+        return logits.log_softmax(dim=-1, dtype=torch.float32), best_classes(logits[:, :bins])
+    found = torch.empty(logits.shape, dtype=torch.float32)
+    best = np.empty(len(logits), dtype=np.int64)
+    size = max(1, NORMALISED // logits.shape[-1])
+    for part in (slice(a, a + size) for a in range(0, len(logits), size)):
+        torch.log_softmax(logits[part], -1, dtype=torch.float32, out=found[part])
+        scores = logits[part, :bins]
+        best[part] = best_classes(scores if scores.dtype == torch.float64 else scores.float())
+    return found, best
 
 
 def nearest_classes(milliseconds: np.ndarray, segment_time: float, classes: int) -> np.ndarray:
