@@ -430,6 +430,20 @@ def test_no_silence_where_nothing_stands_out():
         assert without_long_silences(samples, RATE).samples is samples
 
 
+def test_words_that_are_not_said_push_none_that_are():
+    """A skipped page: its words share what there is, and take no more than a few classes from the words around it."""
+    starts = 0.3 * np.arange(80)
+    times = np.stack([starts, starts + 0.25], 1)
+    times = np.insert(times, [40] * 60, (times[40, 0], times[40, 0]), axis=0)
+    item = {"stream": AudioStream(np.zeros(30 * RATE, np.float32)), "words": ["word"] * 140, "seconds": 5.0}
+    recording = LongRecording(item, 80.0, "joint")
+    recording.result, recording._end = LongAlignment(times, np.ones(140), 1), 30.0
+    found = np.array([(word["start_time"], word["end_time"]) for word in recording.aligned()])
+    assert (np.diff(found.ravel()) >= 0).all()
+    assert np.abs(found - times)[[*range(40), *range(100, 140)]].max() <= 0.16
+    assert np.array_equal(found[:36], times[:36].round(3)) and np.array_equal(found[-36:], times[-36:].round(3))
+
+
 def test_no_word_of_a_long_recording_is_shorter_than_a_class():
     times = np.array([[0.1, 0.5], [0.5, 0.5], [0.5, 0.505], [0.7, 0.9], [9.99, 10.0]])
 

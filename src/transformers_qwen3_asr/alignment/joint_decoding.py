@@ -132,13 +132,18 @@ def times_around(near: np.ndarray, bins: np.ndarray, segment_time: float, limit:
     return in_order(bins + offset.clip(-0.5, 0.5), segment_time, limit)
 
 
-def in_order(places: np.ndarray, segment_time: float, limit: float) -> np.ndarray:
+def in_order(
+    places: np.ndarray, segment_time: float, limit: float, lengths: np.ndarray | None = None
+) -> np.ndarray:
     """Classes and parts of them `(2 * words,)` as whole milliseconds up to `limit`, moved by as little as gives them
-    the order and each word a class's length: between the largest so far and the smallest to come."""
-    steps = first_classes(len(places) // 2)
+    the order and each word a class's length, or `lengths` `(words,)` in classes: between the largest so far and the
+    smallest to come."""
+    lengths = np.ones(len(places) // 2) if lengths is None else lengths
+    lasted = np.cumsum(lengths)
+    steps = np.stack([lasted - lengths, lasted], 1).ravel()
     moved = places - steps
     moved = (np.maximum.accumulate(moved) + np.minimum.accumulate(moved[::-1])[::-1]) / 2
-    moved = moved.clip(0, limit / segment_time - len(places) // 2)
+    moved = moved.clip(0, limit / segment_time - lengths.sum())
     return np.floor((moved + steps) * segment_time + 0.5)
 
 

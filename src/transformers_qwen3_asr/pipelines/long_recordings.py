@@ -20,6 +20,8 @@ from .silences import Shortened, without_long_silences
 
 #: Audio that a stream keeps behind it, in windows: a search for words looks some windows ahead and comes back.
 KEPT_WINDOWS = 4
+#: Classes that words which have no room take from the words around them.
+MADE_WAY = 2.0
 
 
 def open_long(source: Any, rate: int, seconds: float) -> tuple[np.ndarray | None, AudioStream | None]:
@@ -52,6 +54,28 @@ def window_limit(given: float | None, config: Any) -> float:
             f"{config.num_labels} time classes of {config.timestamp_segment_time:g} ms reach"
         )
     return float(given)
+
+
+def least_lengths(places: np.ndarray, end: float) -> np.ndarray:
+    """
+    How many classes each word has to last, at most one, where windows were put together and left some no room.
+
+    Words that have less, one behind the other, share what there is between the words that have it, and `MADE_WAY`
+    classes more: those are words that were not found, and what was found need not make way for all of them.
+
+    Args:
+        places: `(words, 2)` classes and parts of them, never falling.
+        end: of the recording, in classes.
+
+    Returns: float64 `(words,)`.
+    """
+    lengths = np.ones(len(places))
+    short = places[:, 1] - places[:, 0] < 1 - 1e-6
+    for first, past in np.flatnonzero(np.diff(short, prepend=False, append=False)).reshape(-1, 2).tolist():
+        begin = places[first - 1, 1] if first else 0.0
+        room = (places[past, 0] if past < len(places) else end) - begin
+        lengths[first:past] = min(1.0, (max(0.0, room) + MADE_WAY) / (past - first))
+    return lengths
 
 
 class LongRecording:
@@ -152,12 +176,15 @@ class LongRecording:
         return self._want(lambda: self._steps.send(self._answers))
 
     def aligned(self) -> list[dict[str, Any]]:
-        """Words with times, as `decode_forced_alignment` gives them: "joint" leaves none shorter than a class."""
+        """Words with times, as `decode_forced_alignment` gives them: "joint" leaves none shorter than a class, but
+        where so many stand together that the words around them would have to make way for them."""
         times = self.result.times
         limit = np.floor(1000 * self._end + 1e-6)
-        if self.decoding == "joint" and len(times) * self.segment_time <= limit:
-            # where windows were put together there may have been no room left for a word
-            times = in_order(1000 * times.ravel() / self.segment_time, self.segment_time, limit).reshape(-1, 2) / 1000
+        if self.decoding == "joint" and len(times):
+            places = 1000 * times / self.segment_time
+            lengths = least_lengths(places, limit / self.segment_time)
+            if lengths.sum() * self.segment_time <= limit:
+                times = in_order(places.ravel(), self.segment_time, limit, lengths).reshape(-1, 2) / 1000
         times = np.round(times, 3).tolist()
         return [
             {"text": word, "start_time": start, "end_time": end, "score": score}
