@@ -221,6 +221,30 @@ def test_errors_name_the_item(pipe, three_minutes, tmp_path):
         pipe(floats, text=words)
 
 
+def test_what_comes_before_a_long_recording_that_breaks_off_is_not_lost(pipe, readings, three_minutes):
+    long, words, _ = three_minutes
+    samples, said, _ = readings[0]
+    broken, _, _ = joined(readings, 60)
+    broken[50 * RATE] = np.nan  # in a window that is read when others are aligned already
+    file = io.BytesIO()
+    with av.open(file, "w", format="wav") as container:
+        stream = container.add_stream("pcm_f32le", rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(broken[None], format="fltp", layout="mono")
+        frame.sample_rate = RATE
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    good, bad = {"audio": samples, "text": said}, {"audio": file.getvalue(), "text": words}
+    rows = [good, {"audio": long, "text": words}, bad, good]
+    found, results = [], pipe(iter(rows), batch_size=4)
+    with pytest.raises(ValueError, match="^item 2: .*NaN"):
+        for result in results:
+            found.append(result)
+    assert [len(result["chunks"]) for result in found] == [len(said), len(words)]
+    assert found[1] == pipe(long, text=words)
+    with pytest.raises(ValueError, match="^the audio given as .*NaN"):
+        pipe(**bad)
+
+
 def test_evaluate_takes_long_rows(pipe, three_minutes):
     path, words, expected = three_minutes
     labels = [{"text": w, "start": float(s), "end": float(e)} for w, (s, e) in zip(words, expected, strict=True)]

@@ -151,8 +151,8 @@ class ForcedAlignmentPipeline(Pipeline):
         return self.get_iterator(rows, num_workers, batch_size, parameters, forward, after)
 
     def run_single(self, inputs, preprocess_params, forward_params, postprocess_params, batch_size=1):
-        (item,) = self._aligned([self.preprocess(inputs, **preprocess_params)], batch_size, forward_params)
-        return self.postprocess(item, **postprocess_params)
+        items = [self.preprocess(inputs, **preprocess_params)]
+        return next(self._results(items, batch_size, forward_params, postprocess_params))
 
     def get_iterator(self, inputs, num_workers, batch_size, preprocess_params, forward_params, postprocess_params):
         """
@@ -186,6 +186,8 @@ class ForcedAlignmentPipeline(Pipeline):
     def _results(self, items: list[dict], batch_size: int, forward_params: dict, postprocess_params: dict):
         bad = next((place for place, item in enumerate(items) if "error" in item), len(items))
         for item in self._aligned(items[:bad], batch_size, forward_params):
+            if "error" in item:  # of a long recording, which is read only as it is aligned
+                raise item["error"]
             yield self.postprocess(item, **postprocess_params)
         if bad < len(items):
             raise items[bad]["error"]

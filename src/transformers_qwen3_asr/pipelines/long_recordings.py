@@ -209,44 +209,56 @@ def align_recordings(
     Gives each long item its "aligned" words and the "levels" of what was heard. Windows that are wanted at the same
     time, of one recording or of several, share forward passes of up to `batch_size`.
 
+    An item whose audio cannot be read gets that as its "error", a `ValueError` that names it by its "index"; those
+    ahead of it are aligned all the same, and those behind it no further.
+
     `score` takes items with "audio", "words" and "language" and returns each one's `(slots, classes)` logits;
-    `segment_time` and `decoding` are `LongRecording`'s. Raises `ValueError`, naming the item by its "index", where
-    audio cannot be read.
+    `segment_time` and `decoding` are `LongRecording`'s.
     """
     recordings = [LongRecording(item, segment_time, decoding) for item in items]
+    good = len(recordings)  # up to the first that cannot be read
     try:
-        wanted = deque((recording, place) for recording in recordings for place in recording.begin())
-        left = {id(recording): len(recording._windows) for recording in recordings}
+        wanted = deque((number, place) for number, recording in enumerate(recordings) for place in recording.begin())
+        left = [len(recording._windows) for recording in recordings]
         while wanted:
             batch = []
             while wanted and len(batch) < batch_size:
-                recording, place = wanted.popleft()
-                window = _cut(recording, place)
+                number, place = wanted.popleft()
+                if number >= good:
+                    continue
+                try:
+                    window = recordings[number].cut(place)
+                except ValueError as error:
+                    items[number]["error"] = _named(error, items[number].get("index"))
+                    good = number
+                    batch = [entry for entry in batch if entry[0] < good]
+                    continue
                 if window is not None:
-                    batch.append((recording, place, window))
-                left[id(recording)] -= 1
+                    batch.append((number, place, window))
+                left[number] -= 1
             if batch:
                 logits = score([window for _, _, window in batch])
-                for (recording, place, _), values in zip(batch, logits, strict=True):
-                    recording.take(place, values)
-            for recording in recordings:
-                if not left[id(recording)] and recording.result is None:
+                for (number, place, _), values in zip(batch, logits, strict=True):
+                    recordings[number].take(place, values)
+            for number, recording in enumerate(recordings[:good]):
+                if not left[number] and recording.result is None:
                     places = recording.go_on()
-                    left[id(recording)] = len(places)
-                    wanted.extend((recording, place) for place in places)
-        for recording in recordings:
+                    left[number] = len(places)
+                    wanted.extend((number, place) for place in places)
+        for recording in recordings[:good]:
             recording.item.update(aligned=recording.aligned(), levels=recording.levels)
     finally:
         for recording in recordings:
             recording.close()
 
 
-def _cut(recording: LongRecording, place: int) -> dict[str, Any] | None:
-    try:
-        return recording.cut(place)
-    except ValueError as error:
-        index = recording.item.get("index")
-        raise error if index is None else ValueError(f"item {index}: {error}") from error
+def _named(error: ValueError, index: int | None) -> ValueError:
+    """The error with the item's index, if it has one."""
+    if index is None:
+        return error
+    named = ValueError(f"item {index}: {error}")
+    named.__cause__ = error
+    return named
 
 
 def _no_words(count: int, fit: bool) -> tuple[np.ndarray, np.ndarray]:
