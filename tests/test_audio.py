@@ -108,6 +108,9 @@ def test_sample_forms():
         (samples, RATE),
         (torch.from_numpy(samples), np.int64(RATE)),
         (samples.tolist(), RATE),
+        (samples, torch.tensor(RATE)),
+        (samples, np.array(RATE)),
+        {"raw": samples, "sampling_rate": RATE},
         {"array": samples, "sampling_rate": RATE, "path": None},
         {"array": samples.tolist(), "sampling_rate": RATE},
         decoder,
@@ -189,6 +192,14 @@ def test_integers_are_scaled_by_their_type():
     assert_tone(load_audio(torch.from_numpy((samples * 32768).astype(np.int16))), off=1e-4)
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint64, list, torch.tensor])
+def test_integers_of_64_bits_are_any_whole_numbers(kind):
+    """Scaled by their type they would be silence."""
+    whole = np.abs(32768 * tone()).astype(np.int64)
+    samples = load_audio(kind(whole.tolist()) if kind in (list, torch.tensor) else whole.astype(kind))
+    np.testing.assert_allclose(samples, whole / whole.max(), atol=1e-6)
+
+
 def test_a_peak_above_one_is_brought_back():
     assert np.abs(load_audio(tone(amplitude=4.0))).max() == pytest.approx(1.0)
     assert np.array_equal(load_audio(tone(amplitude=0.9)), tone(amplitude=0.9))
@@ -230,6 +241,11 @@ def test_what_cannot_be_loaded_is_named(tmp_path, server):
         ([[1.0], [1.0, 2.0]], "no array"),
         ((tone(), 0), "sampling rate 0"),
         ((tone(), 16000.5), r"sampling rate 16000\.5"),
+        ((tone(), float("inf")), "sampling rate inf"),
+        ((tone(), 2**31), "sampling rate 2147483648"),
+        ((tone(), True), "sampling rate True"),
+        ({"array": tone(), "sampling_rate": "16000"}, "needs samples and a number: ndarray, '16000'"),
+        (np.zeros((2, 0)), "the recording is empty"),
         ({"array": tone()}, "needs 'sampling_rate'"),
         ({"path": None, "bytes": None}, r"this one has \['bytes', 'path'\]"),
         (None, "not numbers"),

@@ -330,6 +330,22 @@ def test_every_source_streams_alike(tmp_path):
                 stream.close()
 
 
+def test_quiet_passages_of_a_stream_stay_quiet(tmp_path):
+    """Samples above 1, as floats may be: each stretch by itself divided by its own peak would be as loud as any."""
+    samples = np.concatenate([20000 * tone(2), 20 * tone(2), 20000 * tone(2)]).astype(np.float32)
+    file = tmp_path / "floats.wav"
+    with av.open(str(file), "w", format="wav") as output:
+        stream = output.add_stream("pcm_f32le", rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples[None], format="flt", layout="mono")
+        frame.sample_rate = RATE
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            output.mux(packet)
+    with AudioStream(file, RATE) as stream:
+        read = [stream.read(start * RATE, (start + 2) * RATE) for start in (0, 2, 4, 2)]
+    np.testing.assert_allclose(np.concatenate(read[:3]), load_audio(samples), atol=1e-6)
+    assert np.array_equal(read[1], read[3])
+
+
 def test_streams_hold_what_they_are_told_to(tmp_path):
     path = write_wav(tmp_path / "tone.wav", tone(60))
     stream = AudioStream(path, RATE, kept_seconds=4)

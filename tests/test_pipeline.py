@@ -393,6 +393,8 @@ def test_bad_calls(pipe, samples, rows):
         pipeline("forced-alignment", model=pipe.model, processor=pipe.processor, chunk_length_s=30)
     with pytest.raises(ValueError, match="batch_size=0"):
         pipe(rows, batch_size=0)
+    with pytest.raises(ValueError, match="batch_size=1000000000000000000000"):
+        pipe(rows, batch_size=10**21)
     with pytest.raises(ValueError, match="num_workers=-1"):
         pipe(rows, num_workers=-1)
     with pytest.raises(ValueError, match="num_workers=2: rows that can only be iterated"):

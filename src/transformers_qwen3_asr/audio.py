@@ -24,6 +24,7 @@ import numpy as np
 _SPOOL_BYTES = 64 * 2**20  # of a download are kept in memory, more on disk
 _TIMEOUT_SECONDS = 60  # without an answer
 _SHORTEST_BASE64 = 60  # letters of the header of a WAV file; shorter ones are names of files that are not there
+_HIGHEST_RATE = 10**6  # hertz of samples in memory; what is above is a mistake
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://")
 
 
@@ -38,12 +39,13 @@ def load_audio(source: Any, sampling_rate: int = 16000) -> np.ndarray:
     - base64 of such a file, with or without a `data:…;base64,` prefix, or its bytes;
     - samples: a numpy array, a torch tensor or a list of numbers, taken to be at `sampling_rate`; two dimensions are
       channels and samples in either order (the shorter one is the channels);
-    - `(samples, rate)`, `{"array": samples, "sampling_rate": rate}`;
+    - `(samples, rate)`, `{"array": samples, "sampling_rate": rate}`, or with "raw" for "array", as transformers has it;
     - `{"bytes": …}` or `{"path": …}`, a row of `datasets` with `Audio(decode=False)`;
     - an audio decoder with `get_all_samples()`, as `datasets` gives with `Audio(decode=True)`.
 
-    Integer samples are scaled to [-1, 1] by their type. Samples whose peak is above 1 are divided by the peak, as
-    qwen-asr does. Channels are averaged.
+    Integer samples of up to 32 bits are scaled to [-1, 1] by their type. Samples whose peak is then above 1 are divided
+    by the peak, as qwen-asr does; so are those of 64 bits, which is numpy's and torch's type for any whole numbers.
+    Channels are averaged.
 
     Raises `ValueError`, naming the source, where nothing can be decoded, or the recording is empty or not finite.
     """
@@ -114,7 +116,10 @@ def holds_several(audio: Any) -> bool:
 def is_rated_pair(audio: Any) -> bool:
     """Whether `audio` is `(samples, rate)`."""
     return (
-        isinstance(audio, tuple) and len(audio) == 2 and isinstance(audio[1], numbers.Real) and _is_samples(audio[0])
+        isinstance(audio, tuple)
+        and len(audio) == 2
+        and (isinstance(audio[1], numbers.Real) or getattr(audio[1], "ndim", None) == 0)
+        and _is_samples(audio[0])
     )
 
 
@@ -128,11 +133,15 @@ def _is_samples(audio: Any) -> bool:
 
 
 def _from_mapping(row: dict) -> Any:
-    if row.get("array") is not None:
-        rate = row.get("sampling_rate", row.get("sample_rate"))
-        if rate is None:
-            raise ValueError("audio given as {'array': …} needs 'sampling_rate' beside it")
-        return row["array"], rate
+    for key in ("array", "raw"):
+        if row.get(key) is not None:
+            rate = row.get("sampling_rate", row.get("sample_rate"))
+            if rate is None:
+                raise ValueError(f"audio given as {{{key!r}: …}} needs 'sampling_rate' beside it")
+            if not is_rated_pair(pair := (row[key], rate)):
+                given = f"{type(row[key]).__name__}, {rate!r}"
+                raise ValueError(f"audio given as {{{key!r}: …, 'sampling_rate': …}} needs samples and a number: {given}")
+            return pair
     # datasets keeps the path beside the bytes only as a name
     for key in ("bytes", "path"):
         if row.get(key) is not None:
@@ -238,12 +247,14 @@ def _one_channel(samples: Any, name: str) -> np.ndarray:
         array = np.asarray(samples)
     except ValueError as error:
         raise ValueError(f"{name} are no array: {error}") from error
-    if array.dtype.kind == "u":
+    if array.size == 0:
+        return np.zeros(0, np.float32)
+    if array.dtype.kind == "u" and array.dtype.itemsize < 8:
         half = 2.0 ** (8 * array.dtype.itemsize - 1)
         array = (array.astype(np.float64) - half) / half
-    elif array.dtype.kind == "i" and not isinstance(samples, (list, tuple)):
+    elif array.dtype.kind == "i" and array.dtype.itemsize < 8:
         array = array / 2.0 ** (8 * array.dtype.itemsize - 1)
-    elif array.dtype.kind not in "fi":
+    elif array.dtype.kind not in "fiu":
         raise ValueError(f"{name} are of type {array.dtype}, not numbers")
     if array.ndim == 2:
         array = array.mean(axis=0 if array.shape[0] <= array.shape[1] else 1)
@@ -253,8 +264,11 @@ def _one_channel(samples: Any, name: str) -> np.ndarray:
 
 
 def _resampled(samples: np.ndarray, rate: Any, wanted: int, name: str) -> np.ndarray:
-    if not isinstance(rate, numbers.Real) or rate != rate or rate < 1 or rate != int(rate):
-        raise ValueError(f"{name} come with the sampling rate {rate!r}; a whole number of hertz is expected")
+    rate = rate.item() if hasattr(rate, "item") and getattr(rate, "ndim", 0) == 0 else rate  # numpy's and torch's
+    if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or not 1 <= rate <= _HIGHEST_RATE or rate % 1:
+        raise ValueError(
+            f"{name} come with the sampling rate {rate!r}; a whole number of hertz from 1 to {_HIGHEST_RATE} is expected"
+        )
     if int(rate) == wanted or len(samples) == 0:
         return samples
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None]), format="fltp", layout="mono")

@@ -43,6 +43,7 @@ class AudioStream:
         self._files = ExitStack()
         self._file: Any = None
         self._name = ""
+        self._peak = 1.0
         self._decoder: Iterator[np.ndarray] | None = None
         self._parts: deque[np.ndarray] = deque()
         self._first = self._decoded = 0  # sample at which the kept parts begin, and past the last decoded one
@@ -54,7 +55,8 @@ class AudioStream:
         """
         Samples `start` to `stop` (at `sampling_rate`) as float32, fewer at the recording's end, none behind it.
 
-        Where the peak of what is read is above 1, it is divided by it (`load_audio` does so with the whole recording).
+        Where the peak of what was read so far is above 1, it is divided by it: so quiet passages stay quiet, whatever
+        else is read with them (`load_audio` divides by the peak of the whole recording).
         Raises `ValueError` for a recording that is empty, not finite or cannot be decoded.
         """
         if stop <= start:
@@ -72,7 +74,9 @@ class AudioStream:
             at += len(part)
         if not pieces:
             return np.zeros(0, np.float32)
-        return checked(np.concatenate(pieces), self._name)
+        samples = np.concatenate(pieces)
+        self._peak = max(self._peak, float(np.abs(samples).max()))  # a NaN is none; it is met below
+        return checked(samples / self._peak if self._peak > 1.0 else samples, self._name)
 
     def _decode_on(self, start: int) -> None:
         if self._decoder is None:

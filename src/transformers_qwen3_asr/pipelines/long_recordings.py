@@ -1,6 +1,7 @@
 """Recordings that are longer than what the model takes: their windows cut, batched with those of others, and put
 together by `alignment.long_audio`."""
 
+import numbers
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -48,7 +49,7 @@ def window_limit(given: float | None, config: Any) -> float:
     if given is None:
         return config.align_seconds
     reach = config.num_labels * config.timestamp_segment_time / 1000
-    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 1 <= given <= reach:
+    if isinstance(given, bool) or not isinstance(given, numbers.Real) or not 1 <= given <= reach:
         raise ValueError(
             f"max_align_seconds={given!r}: from 1 to {reach:g} seconds are possible, as far as the model's "
             f"{config.num_labels} time classes of {config.timestamp_segment_time:g} ms reach"

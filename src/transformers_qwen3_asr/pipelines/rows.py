@@ -2,6 +2,7 @@
 
 import numbers
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -108,6 +109,6 @@ def _described(value: Any) -> str:
 def whole_number(name: str, given: int | None, configured: int | None, default: int, least: int) -> int:
     """The number given, or else configured, or else the default; `ValueError` unless it is at least `least`."""
     value = next(number for number in (given, configured, default) if number is not None)
-    if not isinstance(value, int) or value < least:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not least <= value <= sys.maxsize:
         raise ValueError(f"{name}={value!r}: a whole number of at least {least} is expected")
-    return value
+    return int(value)
