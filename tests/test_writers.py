@@ -8,7 +8,7 @@ import pytest
 from transformers_qwen3_asr.alignment.results import line_cues, word_cues
 from transformers_qwen3_asr.alignment.segments import make_chunks
 from transformers_qwen3_asr.alignment.words import split_words
-from transformers_qwen3_asr.alignment.writers import SUFFIXES, write_alignment
+from transformers_qwen3_asr.alignment.writers import SUBTITLE_SUFFIXES, SUFFIXES, write_alignment
 
 
 def make_result(text, words, seconds=0.4, pauses=()):
@@ -141,6 +141,23 @@ def test_braces_survive(tmp_path):
     srt = write_alignment(result, tmp_path / "a.srt", cues="lines").read_text(encoding="utf-8")
     assert "a {b} c" in srt
     assert r"a \{b} c" in write_alignment(result, tmp_path / "a.ass", cues="lines").read_text(encoding="utf-8")
+
+
+def test_what_means_something_to_a_format_is_text(tmp_path):
+    said = r"Open C:\New\home, AT&T <noise> <i>x</i> a --> b"
+    result = make_result(said, ["Open"])
+    result["chunks"][0]["text"] = said
+    written = {s: write_alignment(result, tmp_path / f"a{s}").read_text(encoding="utf-8") for s in SUBTITLE_SUFFIXES}
+    assert said in written[".srt"].splitlines()
+    cue = r"Open C:\New\home, AT&amp;T &lt;noise&gt; &lt;i&gt;x&lt;/i&gt; a --&gt; b"
+    assert cue in written[".vtt"].splitlines()
+    (event,) = pysubs2.SSAFile.from_string(written[".ass"]).events
+    assert event.plaintext.replace("\u2060", "") == said and "\n" not in event.plaintext
+
+
+def test_a_cue_of_webvtt_ends_after_it_starts(tmp_path):
+    result = make_result("a", ["a"], seconds=0.0)
+    assert "00:00:00.000 --> 00:00:00.001" in write_alignment(result, tmp_path / "a.vtt").read_text(encoding="utf-8")
 
 
 def test_no_words_is_an_empty_file_of_its_kind(tmp_path):

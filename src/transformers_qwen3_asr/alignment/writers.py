@@ -1,5 +1,6 @@
 """Alignment results to files: JSON, and subtitles through pysubs2. Only the extension decides the format."""
 
+import html
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,8 @@ from .results import AlignmentResult, Cue, line_cues, word_cues
 CUES = {"words": word_cues, "lines": line_cues}
 SUBTITLE_SUFFIXES = (".srt", ".vtt", ".ass")
 SUFFIXES = (".json", *SUBTITLE_SUFFIXES)
+#: Stands for one while pysubs2 writes; no text has it, as Unicode says that it is no character.
+_BACKSLASH = "\ufdd0"
 
 
 def write_alignment(result: AlignmentResult, path: str | Path, cues: str = "words") -> Path:
@@ -49,12 +52,24 @@ def _subtitles(cues: Iterable[Cue], suffix: str) -> str:
 
     events = []
     for cue in cues:
-        event = SSAEvent(start=round(cue.start * 1000), end=round(cue.end * 1000))
-        # A brace opens a style tag in .ass and pysubs2 drops such tags from .srt; there it is told to keep them.
-        event.plaintext = cue.text.replace("{", r"\{") if suffix == ".ass" else cue.text
+        start, end = round(cue.start * 1000), round(cue.end * 1000)
+        if suffix == ".vtt":  # where a cue ends after it starts
+            end = max(end, start + 1)
+        event = SSAEvent(start=start, end=end)
+        event.plaintext = _escaped(cue.text, suffix)
         events.append(event)
     file = SSAFile()
     file.events = events
     if suffix == ".ass":
         return file.to_string("ass")
-    return file.to_string(suffix[1:], keep_ssa_tags=True)
+    return file.to_string(suffix[1:], keep_ssa_tags=True).replace(_BACKSLASH, "\\")
+
+
+def _escaped(text: str, suffix: str) -> str:
+    """A cue's text such that pysubs2, and whoever reads the file, take it for what it is."""
+    if suffix == ".ass":
+        # a brace opens a style tag, and a backslash breaks the line before some letters: not before a word joiner
+        return text.replace("\\", "\\\u2060").replace("{", r"\{")
+    # pysubs2 drops tags from .srt unless it is told to keep them, and knows its own line breaks nonetheless
+    text = text.replace("\\", _BACKSLASH)
+    return html.escape(text, quote=False) if suffix == ".vtt" else text
