@@ -39,12 +39,12 @@ def load_audio(source: Any, sampling_rate: int = 16000) -> np.ndarray:
     - base64 of such a file, with or without a `data:…;base64,` prefix, or its bytes;
     - samples: a numpy array, a torch tensor or a list of numbers, taken to be at `sampling_rate`; two dimensions are
       channels and samples in either order (the shorter one is the channels);
-    - `(samples, rate)`, `{"array": samples, "sampling_rate": rate}`, or with "raw" for "array", as transformers has it;
+    - `(samples, rate)`, `{"array": samples, "sampling_rate": rate}`, or "raw" for "array", as transformers has it;
     - `{"bytes": …}` or `{"path": …}`, a row of `datasets` with `Audio(decode=False)`;
     - an audio decoder with `get_all_samples()`, as `datasets` gives with `Audio(decode=True)`.
 
-    Integer samples of up to 32 bits are scaled to [-1, 1] by their type. Samples whose peak is then above 1 are divided
-    by the peak, as qwen-asr does; so are those of 64 bits, which is numpy's and torch's type for any whole numbers.
+    Integer samples of up to 32 bits are scaled to [-1, 1] by their type. Samples whose peak is then above 1 are
+    divided by the peak, as qwen-asr does; so are those of 64 bits, numpy's and torch's type for any whole numbers.
     Channels are averaged.
 
     Raises `ValueError`, naming the source, where nothing can be decoded, or the recording is empty or not finite.
@@ -140,7 +140,9 @@ def _from_mapping(row: dict) -> Any:
                 raise ValueError(f"audio given as {{{key!r}: …}} needs 'sampling_rate' beside it")
             if not is_rated_pair(pair := (row[key], rate)):
                 given = f"{type(row[key]).__name__}, {rate!r}"
-                raise ValueError(f"audio given as {{{key!r}: …, 'sampling_rate': …}} needs samples and a number: {given}")
+                raise ValueError(
+                    f"audio given as {{{key!r}: …, 'sampling_rate': …}} needs samples and a number: {given}"
+                )
             return pair
     # datasets keeps the path beside the bytes only as a name
     for key in ("bytes", "path"):
@@ -267,7 +269,7 @@ def _resampled(samples: np.ndarray, rate: Any, wanted: int, name: str) -> np.nda
     rate = rate.item() if hasattr(rate, "item") and getattr(rate, "ndim", 0) == 0 else rate  # numpy's and torch's
     if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or not 1 <= rate <= _HIGHEST_RATE or rate % 1:
         raise ValueError(
-            f"{name} come with the sampling rate {rate!r}; a whole number of hertz from 1 to {_HIGHEST_RATE} is expected"
+            f"{name} come with the sampling rate {rate!r}; a whole number of hertz up to {_HIGHEST_RATE} is expected"
         )
     if int(rate) == wanted or len(samples) == 0:
         return samples

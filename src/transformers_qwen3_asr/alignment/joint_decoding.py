@@ -65,8 +65,8 @@ def best_classes(logits: torch.Tensor) -> np.ndarray:
 
 def normalised(logits: torch.Tensor, bins: int | None = None) -> tuple[torch.Tensor, np.ndarray]:
     """
-    The log-softmax of `logits` `(slots, classes)`, float32, and each slot's best one of the first `bins` classes, int64
-    `(slots,)`.
+    The log-softmax of `logits` `(slots, classes)`, float32, and each slot's best one of the first `bins` classes,
+    int64 `(slots,)`.
 
     On a processor that is one pass over the scores: reading them again would take as long as half of the log-softmax.
     """
@@ -132,9 +132,7 @@ def times_around(near: np.ndarray, bins: np.ndarray, segment_time: float, limit:
     return in_order(bins + offset.clip(-0.5, 0.5), segment_time, limit)
 
 
-def in_order(
-    places: np.ndarray, segment_time: float, limit: float, lengths: np.ndarray | None = None
-) -> np.ndarray:
+def in_order(places: np.ndarray, segment_time: float, limit: float, lengths: np.ndarray | None = None) -> np.ndarray:
     """Classes and parts of them `(2 * words,)` as whole milliseconds up to `limit`, moved by as little as gives them
     the order and each word a class's length, or `lengths` `(words,)` in classes: between the largest so far and the
     smallest to come."""

@@ -21,8 +21,8 @@ from .silences import Shortened, without_long_silences
 
 #: Audio that a stream keeps behind it, in windows: a search for words looks some windows ahead and comes back.
 KEPT_WINDOWS = 4
-#: Classes that words which have no room take from the words around them.
-MADE_WAY = 2.0
+#: Milliseconds that words which have no room take from the words around them, and the least that each then lasts.
+MADE_WAY, LEAST = 160.0, 1.0
 
 
 def open_long(source: Any, rate: int, seconds: float) -> tuple[np.ndarray | None, AudioStream | None]:
@@ -57,25 +57,26 @@ def window_limit(given: float | None, config: Any) -> float:
     return float(given)
 
 
-def least_lengths(places: np.ndarray, end: float) -> np.ndarray:
+def least_lengths(times: np.ndarray, end: float, segment_time: float) -> np.ndarray:
     """
-    How many classes each word has to last, at most one, where windows were put together and left some no room.
+    What each word has to last where windows were put together and left some no room: a class.
 
     Words that have less, one behind the other, share what there is between the words that have it, and `MADE_WAY`
-    classes more: those are words that were not found, and what was found need not make way for all of them.
+    more: those are words that were not found, and what was found need not make way for all of them.
 
     Args:
-        places: `(words, 2)` classes and parts of them, never falling.
-        end: of the recording, in classes.
+        times: `(words, 2)` milliseconds, never falling.
+        end: of the recording, in milliseconds.
+        segment_time: milliseconds a class.
 
-    Returns: float64 `(words,)`.
+    Returns: milliseconds, float64 `(words,)`, at least `LEAST`.
     """
-    lengths = np.ones(len(places))
-    short = places[:, 1] - places[:, 0] < 1 - 1e-6
+    lengths = np.full(len(times), float(segment_time))
+    short = times[:, 1] - times[:, 0] < segment_time - 1e-3
     for first, past in np.flatnonzero(np.diff(short, prepend=False, append=False)).reshape(-1, 2).tolist():
-        begin = places[first - 1, 1] if first else 0.0
-        room = (places[past, 0] if past < len(places) else end) - begin
-        lengths[first:past] = min(1.0, (max(0.0, room) + MADE_WAY) / (past - first))
+        begin = times[first - 1, 1] if first else 0.0
+        room = max(0.0, (times[past, 0] if past < len(times) else end) - begin) + MADE_WAY
+        lengths[first:past] = np.clip(room / (past - first), min(LEAST, segment_time), segment_time)
     return lengths
 
 
@@ -182,10 +183,11 @@ class LongRecording:
         times = self.result.times
         limit = np.floor(1000 * self._end + 1e-6)
         if self.decoding == "joint" and len(times):
-            places = 1000 * times / self.segment_time
-            lengths = least_lengths(places, limit / self.segment_time)
-            if lengths.sum() * self.segment_time <= limit:
-                times = in_order(places.ravel(), self.segment_time, limit, lengths).reshape(-1, 2) / 1000
+            lengths = least_lengths(1000 * times, limit, self.segment_time)
+            if lengths.sum() <= limit:
+                places = 1000 * times.ravel() / self.segment_time
+                ordered = in_order(places, self.segment_time, limit, lengths / self.segment_time)
+                times = ordered.reshape(-1, 2) / 1000
         times = np.round(times, 3).tolist()
         return [
             {"text": word, "start_time": start, "end_time": end, "score": score}
