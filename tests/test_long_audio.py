@@ -6,6 +6,8 @@ from simulated_aligner import SimulatedAligner, drive
 
 from transformers_qwen3_asr.alignment.long_audio import Answer, Window, align_long
 from transformers_qwen3_asr.alignment.window_fit import Levels, fitting_runs, pause_anchor, words_within
+from transformers_qwen3_asr.alignment.windows import Listener
+from transformers_qwen3_asr.alignment.word_times import WordTimes
 
 
 def speech(count=900, seed=0, pauses=(0.2, 10.0), every=15):
@@ -315,3 +317,39 @@ def test_beside_the_first_window_words_are_heard_that_do_not_belong_there():
     assert windows[1] == Window(0.0, 30.0, 300 - windows[0].last // 2, 300)
     windows = next(align_long(words[:50], 30))
     assert windows == [Window(0.0, 30.0, 0, 50), Window(0.0, 30.0, 0, 50, backwards=True)]
+
+
+def test_words_apart_from_their_neighbours_are_looked_for_closely():
+    """Between two places that are sure, three words are said at once, and nine after 20 s of something else; and the
+    aligner gets over nothing that the text lacks, nor over words that are not said."""
+    units = np.full(20, 6.0)
+    truth = 0.4 * np.arange(20)[:, None] + [0.0, 0.4]
+    truth[7:] += 20
+    listener = Listener(units, 30.0)
+    listener.levels.null, listener.levels.good = 0.05, 0.9
+    words = WordTimes(listener)
+
+    def answer(window):
+        said = truth[window.first : window.last]
+        besides = window.end - window.start - (said[-1, 1] - said[0, 0])
+        gaps = (said[1:, 0] - said[:-1, 1]).max(initial=0)
+        fits = said[0, 0] >= window.start - 1e-6 and said[-1, 1] <= window.end + 1e-6 and max(besides, gaps) < 2
+        spread = np.linspace(window.start, window.end, len(said) + 1)
+        times = said if fits else np.stack([spread[:-1], spread[1:]], 1)
+        scores = np.full(len(said), 0.9 if fits else 0.03)
+        return Answer(end=window.end, final=False, decode=lambda count, fit: (times[:count], scores[:count]))
+
+    for first, last in ((0, 4), (16, 20)):
+        window = Window(truth[first, 0], truth[last - 1, 1], first, last)
+        words.keep(listener.judged(window, answer(window)))
+    steps = words.settle(20, truth[-1, 1])
+    try:
+        windows, asked = next(steps), []
+        while True:
+            asked += windows
+            windows = steps.send([answer(window) for window in windows])
+    except StopIteration:
+        pass
+    assert all(truth[3, 1] - 1e-6 <= w.start < w.end <= truth[17, 1] + 1e-6 for w in asked)
+    assert len(set(asked)) == len(asked) < 40
+    np.testing.assert_allclose(words.times, truth, atol=1e-6)

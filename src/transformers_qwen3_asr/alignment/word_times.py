@@ -10,8 +10,12 @@ from .window_fit import fitting_runs
 from .windows import Answer, Asking, Listener, Look, Window
 
 _DOUBTFUL = 0.15  # evidence below which a word beside a pause is looked at again
-_SEVERAL = 3  # words that have to be doubtful
+_SEVERAL = 3  # words that are worth another look
 _PAUSE = 0.5  # seconds that such a pause is longer than the words need
+_LEAD, _CLOSE = 0.5, 1.1  # seconds, and times what words take, of the audio that is close to them
+_MORE = 1.0  # seconds that there have to be beside it
+_ROUNDS = 4  # in which they are looked at again at most,
+_FOUND = 0.1  # and the part of them that has to have found a place: some always fit by chance
 _BEHIND = 2  # words behind a stretch that are looked at with it
 _FEW = 12  # words that are not looked for all over a long stretch of audio: they would fit somewhere by chance
 _PIECES = 8  # windows that are looked at all over it
@@ -53,14 +57,23 @@ class WordTimes:
     def settle(self, past: int, end: float) -> Asking:
         """
         Gives words up to `past` their times, from the chain of all that was found for them. Words that no window has
-        found are looked at once more in the audio that is left for them, at most up to `end` (seconds).
+        found are looked at in the audio that is left for them, up to `end` (seconds) and as long as some are found.
         """
         past = max(past, self.settled)
         since = float(self.times[self.settled - 1, 1]) if self.settled else 0.0
         furthest = max([past, *(place.past for place in self._places)])
         chain = best_chain(self._places, self.settled, furthest, since, self._silences)
-        if (yield from self.listener.each(self._second_looks(chain, past, since, end), self._add)):
+        asked: set[Window] = set()
+        bad = self._bad(chain)
+        for _ in range(_ROUNDS):
+            windows = [w for w in self._second_looks(chain, bad, past, since, end) if w not in asked]
+            if not (yield from self.listener.each(windows, self._add)):
+                break
+            asked.update(windows)
             chain = best_chain(self._places, self.settled, furthest, since, self._silences)
+            bad, before = self._bad(chain), bad
+            if before.sum() - bad.sum() < max(_SEVERAL, _FOUND * before.sum()):
+                break
         if (yield from self.listener.each(self._looks_across(chain, past), self._add)):
             chain = best_chain(self._places, self.settled, furthest, since, self._silences)
         for word in range(self.settled, past):
@@ -74,13 +87,18 @@ class WordTimes:
         self._silences.forget(since - self.listener.seconds)
         return []
 
-    def _second_looks(self, chain: np.ndarray, past: int, since: float, end: float) -> list[Window]:
-        """Windows for words without a place, and for several that fit badly beside a pause, on whose other side they
-        may belong."""
-        base, bad = self.settled, chain < 0
+    def _bad(self, chain: np.ndarray) -> np.ndarray:
+        """Which words have no place, or one where they fit badly."""
+        bad = chain < 0
         for word in np.flatnonzero(~bad):
             place = self._places[chain[word]]
-            bad[word] = place.evidence[base + word - place.first] < _DOUBTFUL
+            bad[word] = place.evidence[self.settled + word - place.first] < _DOUBTFUL
+        return bad
+
+    def _second_looks(self, chain: np.ndarray, bad: np.ndarray, past: int, since: float, end: float) -> list[Window]:
+        """Windows for words without a place, and for several that fit badly beside a pause, on whose other side they
+        may belong."""
+        base = self.settled
         windows = []
         for first, last, start, until in self._holes(chain, bad, past, since, end):
             apart = (chain[first - base : last - base] < 0).any()
@@ -151,8 +169,9 @@ class WordTimes:
 
     def _windows(self, first: int, past: int, start: float, end: float) -> list[Window]:
         """
-        Windows for words between two places that are sure: with all the audio, and with its beginning and end. Where
-        they are more than a window holds, or than can be said there, parts of them in parts of the audio.
+        Windows for words between two places that are sure: with all the audio, and with its beginning and end, also
+        closely around all of them and around half of them, since the others may be elsewhere. Where they are more than
+        a window holds, or than can be said there, parts of them in parts of the audio.
         """
         seconds, room, need = self.listener.seconds, end - start, self._need(first, past)
         if room < 0.1 or (past - first < 2 and room < need):
@@ -165,7 +184,14 @@ class WordTimes:
         elif past - first >= _FEW:
             inner = np.linspace(start, end - need, min(_PIECES, int(2 * room / need)))[1:-1]
             spans |= {(at, at + need) for at in inner.tolist()}
-        return [Window(*span, first, past) for span in sorted(spans)]
+        half = (first + past) // 2
+        windows = {Window(*span, first, past) for span in spans}
+        for a, b in ((first, past), (first, half), (half, past)):
+            close = min(seconds, _LEAD + _CLOSE * self.listener.said(a, b))
+            if b - a >= _SEVERAL and close + _MORE < room:
+                windows |= {Window(start, start + close, a, b)} if a == first else set()
+                windows |= {Window(end - close, end, a, b)} if b == past else set()
+        return sorted(windows, key=lambda window: (window.start, window.end, window.first))
 
     def _parts(self, first: int, past: int, start: float, end: float) -> list[Window]:
         seconds, room, units = self.listener.seconds, end - start, self.listener.units
