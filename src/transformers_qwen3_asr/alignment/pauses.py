@@ -40,6 +40,10 @@ class Silences:
             pairs.append((begin, end))
         self._set(pairs)
 
+    def pairs(self) -> np.ndarray:
+        """All of them, `(silences, 2)` seconds."""
+        return np.stack([self.begins, self.ends], 1) if self.begins else np.zeros((0, 2))
+
     def forget(self, time: float) -> None:
         """Lets go of silences that are over before `time`."""
         self._set([pair for pair in zip(self.begins, self.ends) if pair[1] >= time])

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .pauses import Silences
 from .windows import Answer, Asking, Listener, Look, Window
 
 _HOP = 1 / 6  # of a window; aligners get over little that the text, or the audio, lacks at a window's beginning
@@ -26,6 +27,7 @@ class PlaceSearch:
     def __init__(self, listener: Listener, time: float, word: int):
         self.listener, self.time, self.word = listener, time, word
         self.count = len(listener.units)
+        self._silences = Silences()  # as far as was listened
 
     def fits(self, look: Look) -> bool:
         return self.worth(look) >= look.needed()
@@ -74,9 +76,14 @@ class PlaceSearch:
             words.append(lost.window.first + lost.past)
         for number, (furthest, windows) in enumerate(self._rounds(words)):
             if number == _AUDIO_ALONE:
-                behind = yield from self._behind_pauses(lost, words)
-                if behind:
-                    return behind
+                behind = yield from self._behind_pauses(lost.answer.silences, lost.answer.end, words)
+            elif number == _AUDIO_ALONE + 1:  # before much is given up that is near
+                near = self.time + (_NEAR * _HOP + 1) * listener.seconds
+                behind = yield from self._behind_pauses(self._silences.pairs(), min(listener.end, near), words)
+            else:
+                behind = None
+            if behind:
+                return behind
             looks = yield from listener.each(windows, self._glance)
             if not looks and furthest > _NEAR:
                 return None
@@ -95,15 +102,15 @@ class PlaceSearch:
                     return look
         return None
 
-    def _behind_pauses(self, lost: Look, words: list[int]):
+    def _behind_pauses(self, silent: np.ndarray, end: float, words: list[int]):
         """
-        The look with which the recording goes on within the lost window; `None` where none is found.
+        The look with which the recording goes on behind one of the silences `(silences, 2)` up to `end` (seconds);
+        `None` where none is found.
 
         Aligners get over little that is missing at a window's beginning, so these begin where speech sets in behind a
         pause: at first with the next words, then with any that may be said by then.
         """
-        silent = lost.answer.silences
-        least, most = self.time + _LEAST_ON, lost.answer.end - _LEAST_ON
+        least, most = self.time + _LEAST_ON, end - _LEAST_ON
         starts = [end for end in silent[:, 1].tolist() if least < end < most]
         rounds = [[(start, word) for start in starts for word in words]]
         for start in starts:
@@ -121,6 +128,7 @@ class PlaceSearch:
         return None
 
     def _glance(self, window: Window, answer: Answer) -> Look | None:
+        self._silences.add(answer.silences)
         look = self.listener.judged(window, answer)
         return look if self.fits(look) else None
 
