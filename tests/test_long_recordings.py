@@ -154,6 +154,25 @@ def test_sources_and_batches_change_nothing(pipe, readings, tmp_path):
             assert np.abs(times_of(result) - times_of(wanted)).max() < 0.005  # rounding of other batches
 
 
+def test_a_book_beside_a_short_recording_costs_no_more_than_its_windows(pipe, readings, monkeypatch):
+    """In one piece it would be a prompt of 100,000 tokens, and as many times classes scores."""
+    samples, words, alone = readings[0]
+    book = words + ["chapter", "two", "of", "something", "else"] * 8000
+    most, prepare = [], pipe.processor.prepare_forced_aligner_inputs
+    monkeypatch.setattr(
+        pipe.processor,
+        "prepare_forced_aligner_inputs",
+        lambda **given: [most.append(max(map(len, given["transcript"]))), prepare(**given)][1],
+    )
+    result = pipe(samples, text=" ".join(book))
+    assert max(most) < 300
+    assert len(result["chunks"]) == len(book) and not result["fits"]
+    found = times_of(result)
+    assert np.median(off(found[: len(words)], alone)) < 0.1
+    assert found.max() <= len(samples) / RATE + 1e-3 and (np.diff(found.reshape(-1)) >= 0).all()
+    assert max(chunk["score"] for chunk in result["chunks"][len(words) + 50 :]) < 0.3
+
+
 def test_within_the_limit_nothing_is_cut(pipe, readings, monkeypatch):
     samples, words, _ = joined(readings, 15)
     samples = samples[: int(window_limit(None, pipe.model.config) * RATE)]

@@ -235,7 +235,7 @@ class ForcedAlignmentPipeline(Pipeline):
             words = split_words(row["text"], aligner_language(language), korean_dictionary)
             seconds = window_limit(max_align_seconds, self.model.config)
             rate = self.processor.feature_extractor.sampling_rate
-            audio, stream = open_long(row["audio"], rate, seconds)
+            audio, stream = open_long(row["audio"], rate, seconds, len(words))
         except ValueError as error:
             raise error if index is None else ValueError(f"item {index}: {error}") from error
         item = {"text": row["text"], "language": language, "words": word_texts(words), "spans": words}

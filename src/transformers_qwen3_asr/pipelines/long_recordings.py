@@ -21,14 +21,18 @@ from .silences import Shortened, without_long_silences
 
 #: Audio that a stream keeps behind it, in windows: a search for words looks some windows ahead and comes back.
 KEPT_WINDOWS = 4
+#: Words that a recording may have a second, and besides, to be aligned in one piece.
+FASTEST, SPARE_WORDS = 15.0, 200
 #: Milliseconds that words which have no room take from the words around them, and the least that each then lasts.
 MADE_WAY, LEAST = 160.0, 1.0
 
 
-def open_long(source: Any, rate: int, seconds: float) -> tuple[np.ndarray | None, AudioStream | None]:
+def open_long(
+    source: Any, rate: int, seconds: float, words: int = 0
+) -> tuple[np.ndarray | None, AudioStream | None]:
     """
     A recording of at most `seconds` as its samples at `rate` hertz, as `load_audio` gives them; a longer one as a
-    stream.
+    stream, and so one with more `words` than anybody could say in it, of which windows take as many as they can hold.
 
     Raises `ValueError`, naming the source, where it cannot be decoded.
     """
@@ -37,6 +41,8 @@ def open_long(source: Any, rate: int, seconds: float) -> tuple[np.ndarray | None
     if len(samples) > int(seconds * rate):
         return None, stream
     stream.close()
+    if words > SPARE_WORDS + FASTEST * len(samples) / rate:
+        return None, AudioStream(samples, rate, KEPT_WINDOWS * seconds)
     return samples, None
 
 
