@@ -100,6 +100,16 @@ def test_a_chapter_that_nobody_says(seconds):
     assert result.windows < 20 * (duration + seconds) / 30
 
 
+def test_the_rest_is_not_given_up_behind_a_few_words_between_two_passages():
+    """Which an aligner that gets over hardly anything hears only in a window that begins with them, behind a pause."""
+    times, words, duration = speech()
+    for place, seconds in ((450, 17), (462, 20)):
+        times, duration = later(times, place, seconds), duration + seconds
+    times[[451, 454, 457]] = np.nan
+    _, _, off, _ = aligned(times, words, duration, reach=0.5, silences=True)
+    assert off <= 40  # of nine hundred
+
+
 def test_a_few_words_elsewhere_are_not_believed():
     """In what the text lacks the next six words are said, too, and others follow."""
     times, words, duration = speech()

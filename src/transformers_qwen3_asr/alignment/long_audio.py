@@ -10,9 +10,10 @@ it. Where the words stop fitting is seen from the scores and the pace (`window_f
 before that place. Of a window whose words do not fit nothing is kept; the place where words and audio meet again is
 looked for (`place_search`), further on in the audio (music, silence, speech that the text leaves out), in the text
 (passages that are not said) and in both. Words then get their times from all that was found for them (`word_times`):
-the chain of words with the most evidence (`chain`) takes each from the window where it fits best, and what it leaves
-open, or may have on the wrong side of a silence (`pauses`), is looked at once more. If words and audio meet nowhere,
-the rest of the words is laid out over the rest of the recording, with the low scores that it has there.
+the chain of words with the most evidence (`chain`) takes each from the window where it fits best. What it leaves open
+is looked for closely, as long as some of it is found, and once more what it may have on the wrong side of a silence
+(`pauses`). If words and audio meet nowhere, the rest of the words is laid out over the rest of the recording, with the
+low scores that it has there.
 """
 
 from collections.abc import Callable, Generator, Sequence

@@ -27,9 +27,7 @@ FASTEST, SPARE_WORDS = 15.0, 200
 MADE_WAY, LEAST = 160.0, 1.0
 
 
-def open_long(
-    source: Any, rate: int, seconds: float, words: int = 0
-) -> tuple[np.ndarray | None, AudioStream | None]:
+def open_long(source: Any, rate: int, seconds: float, words: int = 0) -> tuple[np.ndarray | None, AudioStream | None]:
     """
     A recording of at most `seconds` as its samples at `rate` hertz, as `load_audio` gives them; a longer one as a
     stream, and so one with more `words` than anybody could say in it, of which windows take as many as they can hold.
