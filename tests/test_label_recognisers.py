@@ -163,7 +163,10 @@ ALIGNED = {
 def test_what_the_aligner_writes_is_read(speech, suffix):
     path = write_alignment(ALIGNED, speech / f"speech.{suffix}")
     [row] = read_labels(path)
-    assert triples(row) == [(chunk["text"], *chunk["timestamp"]) for chunk in ALIGNED["chunks"]]
+    chunks = [(chunk["text"], *chunk["timestamp"]) for chunk in ALIGNED["chunks"]]
+    if suffix == "vtt":
+        chunks[3] = ("Go", 1.52, 1.521)  # a cue of WebVTT ends after it starts
+    assert triples(row) == chunks
     assert row["text"] == (ALIGNED["text"] if suffix == "json" else "So it's wellknown Go 7")
     write(speech / "speech.txt", ALIGNED["text"])
     assert read_labels(path)[0]["text"] == ALIGNED["text"]

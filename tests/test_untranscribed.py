@@ -88,7 +88,7 @@ def test_nothing_to_go_by():
     assert found(np.zeros(32_000, np.float32), [(0, 0.5)]) == []
 
 
-@pytest.mark.parametrize(("window", "before"), [(None, False), (12, False), (8, True)])
+@pytest.mark.parametrize(("window", "before"), [(None, False), (12, False), (6, True)])
 def test_a_reading_that_the_text_leaves_out(window, before):
     pipe = pipeline("forced-alignment", model=resolve_model("tiny-en"), dtype="float32", device="cpu")
     other, told = (load_audio(file) for file, _ in READINGS)

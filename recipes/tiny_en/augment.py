@@ -69,18 +69,27 @@ class Augmenter:
         loud = ((raw * _LN10).exp() * mask[..., None]).sum((1, 2), keepdim=True)
         loud = (loud / (mask.sum(1)[:, None, None] * BANDS)).clamp(min=1e-9).log10()
         raw = raw + self._smooth(rows, generator, 0.5) * some(0.8)
-        # Stationary noise 3 to 45 dB below the speech, mostly falling with frequency as real noise does.
-        level = loud - uniform(0.3, 4.5) - some(0.1) * 3.0
-        tilt = uniform(-0.5, 2.0) * (0.5 - self.curve)
-        noise = level + tilt + self._smooth(rows, generator, 0.4)
-        grain = torch.rand(raw.shape, generator=generator).clamp(1e-4, 0.9999)
-        noise = noise + (-grain.log()).log10() * self.flutter
-        raw = torch.logaddexp(raw * _LN10, noise * _LN10) / _LN10
+        raw = self._noise(raw, loud - some(0.1) * 3.0, uniform(0.3, 4.5), generator)
         if torch.rand(1, generator=generator) < 0.15 and rows > 1:  # someone else speaks in the background
             other = raw.roll(1, 0) - uniform(1.0, 2.5)
             raw = torch.logaddexp(raw * _LN10, other * _LN10) / _LN10
         raw = raw + uniform(-2.0, 1.0)
         return self._blank(raw, generator)
+
+    def with_noise(self, block: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """One clip `(frames, 128)` with noise 3 to 25 dB below it."""
+        loud = (block * _LN10).exp().mean().clamp(min=1e-9).log10()
+        below = 0.3 + 2.2 * torch.rand(1, 1, 1, generator=generator)
+        return self._noise(block[None], loud, below, generator)[0]
+
+    def _noise(self, raw: torch.Tensor, loud: torch.Tensor, below: torch.Tensor, generator) -> torch.Tensor:
+        """`raw` with stationary noise, `below` the level `loud` (both log10 power); mostly it falls with frequency, as
+        real noise does."""
+        tilt = (-0.5 + 2.5 * torch.rand(len(raw), 1, 1, generator=generator)) * (0.5 - self.curve)
+        noise = loud - below + tilt + self._smooth(len(raw), generator, 0.4)
+        grain = torch.rand(raw.shape, generator=generator).clamp(1e-4, 0.9999)
+        noise = noise + (-grain.log()).log10() * self.flutter
+        return torch.logaddexp(raw * _LN10, noise * _LN10) / _LN10
 
     def _reverberate(self, raw: torch.Tensor, generator) -> torch.Tensor:
         """A third of the clips in a room: power smeared backwards in time with an exponential tail."""
