@@ -297,6 +297,8 @@ def test_limit_of_the_time_classes(pipe):
     short, long = pipe([noise[:limit], noise], text=["one two", "one two"], batch_size=2)
     assert_same(short, pipe(noise[:limit], text="one two"))
     assert [chunk["text"] for chunk in long["chunks"]] == ["one", "two"]
+    for seconds in (5, np.int64(5), np.float32(5)):
+        assert pipe(noise, text="one two", max_align_seconds=seconds)["chunks"]
     for seconds in (0.5, limit / 16000 + 1, "20", True):
         with pytest.raises(ValueError, match=rf"max_align_seconds={seconds!r}: from 1 to {limit / 16000:g} seconds"):
             pipe(noise, text="one", max_align_seconds=seconds)
