@@ -281,11 +281,19 @@ def _resampled(samples: np.ndarray, rate: Any, wanted: int, name: str) -> np.nda
 
 def checked(samples: np.ndarray, name: str) -> np.ndarray:
     """Samples brought into [-1, 1]; `ValueError`, with `name`, where there are none or some are not finite."""
+    return divided(samples, peak_of(samples, name))
+
+
+def peak_of(samples: np.ndarray, name: str) -> float:
+    """The largest of the samples' sizes; `ValueError`, with `name`, where there are none or some are not finite."""
     if len(samples) == 0:
         raise ValueError(f"{name}: the recording is empty")
     peak = float(np.abs(samples).max())
     if not np.isfinite(peak):
         raise ValueError(f"{name}: the recording holds NaN or infinite samples")
-    if peak > 1.0:
-        samples = samples / peak
-    return np.ascontiguousarray(samples, dtype=np.float32)
+    return peak
+
+
+def divided(samples: np.ndarray, peak: float) -> np.ndarray:
+    """Samples as float32, divided by a peak above 1."""
+    return np.ascontiguousarray(samples / peak if peak > 1.0 else samples, dtype=np.float32)

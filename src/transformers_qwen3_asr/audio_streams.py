@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .audio import checked, decoded_parts, is_encoded, load_audio, opened, unwrapped
+from .audio import decoded_parts, divided, is_encoded, load_audio, opened, peak_of, unwrapped
 
 
 class AudioStream:
@@ -66,7 +66,7 @@ class AudioStream:
         while self._decoded < (stop if self.samples is None else min(stop, self.samples)):
             self._decode_on(start)
         if self.samples == 0:
-            checked(np.zeros(0, np.float32), self._name)
+            peak_of(np.zeros(0, np.float32), self._name)  # says so
         pieces, at = [], self._first
         for part in self._parts:
             if at < stop and at + len(part) > start:
@@ -75,8 +75,8 @@ class AudioStream:
         if not pieces:
             return np.zeros(0, np.float32)
         samples = np.concatenate(pieces)
-        self._peak = max(self._peak, float(np.abs(samples).max()))  # a NaN is none; it is met below
-        return checked(samples / self._peak if self._peak > 1.0 else samples, self._name)
+        self._peak = max(self._peak, peak_of(samples, self._name))
+        return divided(samples, self._peak)
 
     def _decode_on(self, start: int) -> None:
         if self._decoder is None:

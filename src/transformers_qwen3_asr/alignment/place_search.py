@@ -111,7 +111,7 @@ class PlaceSearch:
         pause: at first with the next words, then with any that may be said by then.
         """
         least, most = self.time + _LEAST_ON, end - _LEAST_ON
-        starts = [end for end in silent[:, 1].tolist() if least < end < most]
+        starts = [start for start in silent[:, 1].tolist() if least < start < most]
         rounds = [[(start, word) for start in starts for word in words]]
         for start in starts:
             sound = start - self.time - sum(max(0.0, min(b, start) - max(a, self.time)) for a, b in silent.tolist())

@@ -186,11 +186,10 @@ class WordTimes:
             spans |= {(at, at + need) for at in inner.tolist()}
         half = (first + past) // 2
         windows = {Window(*span, first, past) for span in spans}
-        for a, b in ((first, past), (first, half), (half, past)):
+        for a, b, ahead in ((first, past, True), (first, half, True), (first, past, False), (half, past, False)):
             close = min(seconds, _LEAD + _CLOSE * self.listener.said(a, b))
             if b - a >= _SEVERAL and close + _MORE < room:
-                windows |= {Window(start, start + close, a, b)} if a == first else set()
-                windows |= {Window(end - close, end, a, b)} if b == past else set()
+                windows.add(Window(start, start + close, a, b) if ahead else Window(end - close, end, a, b))
         return sorted(windows, key=lambda window: (window.start, window.end, window.first))
 
     def _parts(self, first: int, past: int, start: float, end: float) -> list[Window]:

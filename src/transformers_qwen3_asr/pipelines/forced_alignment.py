@@ -21,7 +21,7 @@ from ..alignment.words import split_words, word_texts
 from ..modeling_qwen3_asr import Qwen3ASRForTokenClassification
 from .batching import ahead, pass_seconds, passes, reads_ahead
 from .long_recordings import align_recordings, open_long, window_limit
-from .rows import as_row, as_rows, check_row, is_recording, undecoded, whole_number
+from .rows import as_row, as_rows, check_row, is_recording, named, undecoded, whole_number
 
 
 class ForcedAlignmentPipeline(Pipeline):
@@ -229,15 +229,13 @@ class ForcedAlignmentPipeline(Pipeline):
         recording is opened only.
         """
         index, row = input_
-        try:
+        with named(index):
             check_row(row)
             language = language if row.get("language") is None else row["language"]
             words = split_words(row["text"], aligner_language(language), korean_dictionary)
             seconds = window_limit(max_align_seconds, self.model.config)
             rate = self.processor.feature_extractor.sampling_rate
             audio, stream = open_long(row["audio"], rate, seconds, len(words))
-        except ValueError as error:
-            raise error if index is None else ValueError(f"item {index}: {error}") from error
         item = {"text": row["text"], "language": language, "words": word_texts(words), "spans": words}
         if stream is None:
             levels = Levels(rate)  # here, where it may be a thread's work

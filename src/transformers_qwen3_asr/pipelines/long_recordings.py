@@ -17,6 +17,7 @@ from ..alignment.long_audio import Answer, LongAlignment, Window, align_long
 from ..alignment.pace import letters
 from ..alignment.untranscribed import Levels
 from ..audio_streams import AudioStream
+from .rows import named
 from .silences import Shortened, without_long_silences
 
 #: Audio that a stream keeps behind it, in windows: a search for words looks some windows ahead and comes back.
@@ -234,9 +235,10 @@ def align_recordings(
                 if number >= good:
                     continue
                 try:
-                    window = recordings[number].cut(place)
+                    with named(items[number].get("index")):
+                        window = recordings[number].cut(place)
                 except ValueError as error:
-                    items[number]["error"] = _named(error, items[number].get("index"))
+                    items[number]["error"] = error
                     good = number
                     batch = [entry for entry in batch if entry[0] < good]
                     continue
@@ -257,15 +259,6 @@ def align_recordings(
     finally:
         for recording in recordings:
             recording.close()
-
-
-def _named(error: ValueError, index: int | None) -> ValueError:
-    """The error with the item's index, if it has one."""
-    if index is None:
-        return error
-    named = ValueError(f"item {index}: {error}")
-    named.__cause__ = error
-    return named
 
 
 def _no_words(count: int, fit: bool) -> tuple[np.ndarray, np.ndarray]:

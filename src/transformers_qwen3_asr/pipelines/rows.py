@@ -3,7 +3,8 @@
 import numbers
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,17 @@ def check_row(row: Any) -> None:
         raise ValueError(f"'text' is a {type(text).__name__}; a string or a list of words is expected")
 
 
+@contextmanager
+def named(index: int | None) -> Iterator[None]:
+    """Puts the item's index, if it has one, before the message of a `ValueError` that is raised within."""
+    try:
+        yield
+    except ValueError as error:
+        if index is None:
+            raise
+        raise ValueError(f"item {index}: {error}") from error
+
+
 def as_row(audio: Any, text: Any) -> Mapping:
     """One recording or row, and the text beside it, as a row."""
     if isinstance(audio, Mapping) and ("audio" in audio or "text" in audio):
@@ -64,10 +76,8 @@ def as_rows(audio: Sequence, text: Any, language: Sequence | None) -> list[Mappi
             columns[name] = values
     rows = []
     for index, item in enumerate(audio):
-        try:
+        with named(index):
             row = as_row(item, columns["text"][index] if "text" in columns else None)
-        except ValueError as error:
-            raise ValueError(f"item {index}: {error}") from error
         if "language" in columns:
             row = row if row.get("language") is not None else {**row, "language": columns["language"][index]}
         rows.append(row)
