@@ -35,10 +35,12 @@ class LabelledClip:
 
 @dataclass(frozen=True)
 class ScoredClip:
-    """A clip and the model's scores at its slots, float32 `(2 * words, classes)`."""
+    """A clip and the model's scores at its slots, float32 `(2 * words, classes)`; `refined` has what the pipeline
+    gives by default, where it was asked: seconds `(words, 2)` and scores `(words,)`."""
 
     clip: LabelledClip
     logits: torch.Tensor
+    refined: tuple[np.ndarray, np.ndarray] | None = None
 
 
 def labelled_clips(rows: Iterable) -> list[LabelledClip]:
@@ -106,6 +108,33 @@ def with_others_words(clips: Sequence[LabelledClip]) -> list[LabelledClip]:
         replace(clip, words=(other := clips[following[i]]).words, reference=np.full((len(other.words), 2), np.nan))
         for i, clip in enumerate(clips)
     ]
+
+
+def aligned(
+    pipe, clips: Sequence[LabelledClip], batch_size: int = 8, **keywords
+) -> tuple[list[tuple[np.ndarray, np.ndarray]], float]:
+    """Each clip's seconds and scores as the pipeline gives them; and how much audio the model heard for it, over the
+    clips' own. `keywords` are the pipeline's."""
+    rows = ({"audio": clip.samples, "text": clip.words, "language": clip.language} for clip in clips)
+    frames = 0
+
+    def count(model, arguments, keywords) -> None:
+        nonlocal frames
+        frames += int(keywords["input_features_mask"].sum())
+
+    hook = pipe.model.register_forward_pre_hook(count, with_kwargs=True)
+    try:
+        found = [result["chunks"] for result in pipe(rows, batch_size=batch_size, **keywords)]
+    finally:
+        hook.remove()
+    hop = pipe.processor.feature_extractor.hop_length / pipe.processor.feature_extractor.sampling_rate
+    return [
+        (
+            np.array([chunk["timestamp"] for chunk in chunks]).reshape(-1, 2),
+            np.array([chunk["score"] for chunk in chunks]),
+        )
+        for chunks in found
+    ], frames * hop / (sum(clip.seconds for clip in clips) or 1.0)
 
 
 def scored(

@@ -13,11 +13,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from alignment_clips import (
     ScoredClip,
+    aligned,
     labelled_clips,
     scored,
     with_changed_words,
@@ -72,29 +74,27 @@ def finer_path(clip: ScoredClip, segment_time: float) -> np.ndarray:
 
 
 def decoded(clip: ScoredClip, segment_time: float) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds and scores as everyone gets them: doubtful words read from all paths, at the recording's pace."""
+    """Seconds and scores as everyone gets them: doubtful words read from all paths, at the recording's pace, and heard
+    again in short windows, where that was done."""
+    if clip.refined is not None:
+        return clip.refined
     lengths = [letters(word) for word in clip.clip.words]
     return decode_slots(clip.logits, None, segment_time, duration=clip.clip.seconds, lengths=lengths)
+
+
+def joint(clip: ScoredClip, segment_time: float) -> np.ndarray:
+    """Doubtful words read from all paths, but not heard again."""
+    return 1000 * decoded(replace(clip, refined=None), segment_time)[0]
 
 
 DECODINGS: dict[str, Decoding] = {
     "argmax + repair": argmax_and_repair,
     "joint path, on the grid": path_on_the_grid,
     "joint path, finer": finer_path,
-    "joint (default)": lambda clip, segment_time: 1000 * decoded(clip, segment_time)[0],
+    "joint": joint,
 }
-
-
-def by_pipeline(pipe: ForcedAlignmentPipeline, seconds: float) -> Decoding:
-    """What the pipeline gives: of clips longer than `seconds` in windows, of the others "joint (default)"."""
-
-    def decode(clip: ScoredClip, segment_time: float) -> np.ndarray:
-        if clip.clip.seconds <= seconds:
-            return 1000 * decoded(clip, segment_time)[0]
-        result = pipe(clip.clip.samples, text=clip.clip.words, language=clip.clip.language, max_align_seconds=seconds)
-        return 1000 * np.array([chunk["timestamp"] for chunk in result["chunks"]])
-
-    return decode
+#: And what the pipeline does by default, where it can.
+REFINED: dict[str, Decoding] = {"joint, refined (default)": lambda clip, _: 1000 * clip.refined[0]}
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -202,14 +202,17 @@ def main() -> None:
         f"{torch.__version__}, {torch.get_num_threads()} threads: {len(clips)} recordings, {hours:.2f} hours\n"
     )
 
+    pipe = ForcedAlignmentPipeline(model=model, processor=processor, device=arguments.device)
+
+    heard: dict[str, float] = {}
+
     def scores_of(name: str, changed) -> list[ScoredClip]:
         print(f"{time.monotonic() - began:5.0f} s: {name}", file=sys.stderr, flush=True)
-        return scored(model, processor, changed, arguments.batch_size)
+        clips = scored(model, processor, changed, arguments.batch_size)
+        refined, heard[name] = aligned(pipe, changed, arguments.batch_size)
+        return [replace(clip, refined=found) for clip, found in zip(clips, refined, strict=True)]
 
-    pipe = ForcedAlignmentPipeline(model=model, processor=processor, device=arguments.device)
-    decodings, seconds = dict(DECODINGS), model.config.align_seconds
-    if any(clip.seconds > seconds for clip in clips):
-        decodings[f"pipeline, windows of {seconds:g} s"] = by_pipeline(pipe, seconds)
+    decodings = {**DECODINGS, **REFINED}
     headings = ["recordings", "decoding", *(heading for heading, _, _ in COLUMNS)]
     rows, figures = [], {}
     clean = scores_of("as they are", clips)
@@ -233,6 +236,9 @@ def main() -> None:
         more, figures[name] = times_rows(name, scores, segment_time, decodings)
         rows += more
     print(table(headings, rows) + "\n")
+
+    print("Audio that the model hears, doubtful words again, over the recordings' own:\n")
+    print(table(["recordings", "audio"], [[name, f"{times:.2f}"] for name, times in heard.items()]) + "\n")
 
     if segment_time <= 40:
         times = 2 * round(40 / segment_time)

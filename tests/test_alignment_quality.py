@@ -84,18 +84,19 @@ def test_merged_classes_keep_all_probability(quality, clips_module):
     assert probabilities[0, 10:12] == pytest.approx([0.5, 0.5], abs=1e-4)
 
 
-def test_longer_clips_go_through_the_pipeline(clips_module, quality):
+def test_refined_times_are_the_pipelines(clips_module, quality):
     model, processor = quality.load("tiny-en", "float32", "cpu")
     pipe = quality.ForcedAlignmentPipeline(model=model, processor=processor, device="cpu")
-    clips = [(load_audio(file), text.split()) for file, text in READINGS]
+    clips = [(load_audio(file), text.split()[::-1]) for file, text in READINGS]  # doubtful words enough
     clips = [clips_module.LabelledClip(audio, words, "English", np.zeros((len(words), 2))) for audio, words in clips]
-    long, short = quality.scored(model, processor, clips)
-    decode, usual = quality.by_pipeline(pipe, 6.0), quality.DECODINGS["joint (default)"]
-    assert short.clip.seconds < 6 < long.clip.seconds
-    assert np.array_equal(decode(short, 20), usual(short, 20))
-    windows, whole = decode(long, 20), usual(long, 20)
-    assert windows.shape == whole.shape and not np.array_equal(windows, whole)
-    assert np.median(np.abs(windows - whole)) < 40
+    refined, heard = clips_module.aligned(pipe, clips)
+    assert heard > 2
+    for clip, (times, scores) in zip(clips, refined, strict=True):
+        chunks = pipe(clip.samples, text=clip.words)["chunks"]
+        assert np.allclose(times, [chunk["timestamp"] for chunk in chunks], atol=2e-3)
+        assert np.allclose(scores, [chunk["score"] for chunk in chunks], atol=1e-3)
+    _, heard = clips_module.aligned(pipe, clips, refine=False)
+    assert heard == pytest.approx(1, abs=0.02)
 
 
 def test_passages_left_out(quality):
@@ -139,5 +140,6 @@ def test_it_prints_every_table(quality, tmp_path, monkeypatch, capsys):
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     for name in quality.DECODINGS:
         assert sum(line.split(" | ")[1] == name for line in lines) == 7
+    assert sum(line.split(" | ")[1] == "joint, refined (default)" for line in lines) == 6  # 80 ms are no model's own
     for what in ("as they are", "noise, 10 dB", "5% deleted", "words", "recordings", "nothing", "of speech", "random"):
         assert any(line.startswith(f"| {what} | ") for line in lines)

@@ -142,6 +142,8 @@ def test_a_forward_pass_that_fails(pipe, clips, alone, in_thread, reads, bad, ba
     lengths = [len(row["audio"]) for row in clips]
 
     def failing(self, items):
+        if "text" not in items[0]:  # windows, of which one recording has several
+            return scores(self, items)
         if len(items) > 1:
             asked["together"] += 1
             raise ValueError("too much at once")

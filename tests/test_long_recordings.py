@@ -252,7 +252,9 @@ def test_what_comes_before_a_long_recording_that_breaks_off_is_not_lost(pipe, re
     with pytest.raises(ValueError, match=r"^item 2: .*NaN"):
         next(results)
     assert [len(result["chunks"]) for result in found] == [len(said), len(words)]
-    assert found[1] == pipe(long, text=words)
+    alone = pipe(long, text=words)  # whose windows went through the model in other batches
+    assert np.allclose(times_of(found[1]), times_of(alone), atol=2e-3)
+    assert found[1]["score"] == pytest.approx(alone["score"], abs=1e-5) and found[1]["unfit"] == alone["unfit"]
     with pytest.raises(ValueError, match=r"^the audio given as .*NaN"):
         pipe(**bad)
 

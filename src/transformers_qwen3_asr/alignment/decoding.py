@@ -220,6 +220,20 @@ def decode_batch(
     (`batch_decoding.decode_together`): the same paths; a time may differ by a millisecond from rounding, and
     hardly ever by more, where that decides what is doubtful or far."""
     logits, counts = _packed_slots(logits, input_ids, timestamp_token_id)
+    return decode_clips(logits, counts, word_counts, timestamp_segment_time, decoding, durations, lengths)
+
+
+def decode_clips(
+    logits: torch.Tensor,
+    counts: Sequence[int],
+    word_counts: Sequence[int],
+    timestamp_segment_time: float = 80,
+    decoding: str = DEFAULT_DECODING,
+    durations: Sequence[float | None] | None = None,
+    lengths: Sequence[Sequence[float] | None] | None = None,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """`decode_batch` of clips whose slots are known: `logits` `(slots of all, classes)`, `counts` how many slots each
+    clip has."""
     durations = [None] * len(counts) if durations is None else durations
     lengths = [None] * len(counts) if lengths is None else lengths
     for what, values in (("word lists", word_counts), ("durations", durations), ("lists of lengths", lengths)):

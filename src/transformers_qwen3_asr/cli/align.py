@@ -64,6 +64,13 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
         help="times of all words together (default), or each by itself and then repaired, as qwen-asr does",
     )
     parser.add_argument(
+        "--no-refine",
+        dest="refine",
+        action="store_const",
+        const=False,
+        help="do not hear doubtful words again in short windows: faster, and a little less exact",
+    )
+    parser.add_argument(
         "--max-align-seconds",
         type=float,
         metavar="S",
@@ -138,6 +145,7 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
 
     parameters = {
         "decoding": arguments.decoding,
+        "refine": arguments.refine,
         "progress": True,
         "return_timestamps": arguments.unit,
         "original_text": arguments.original_text,

@@ -54,6 +54,13 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--decoding", choices=DECODINGS, help="of --model: joint (default), or argmax with the order repaired"
     )
+    parser.add_argument(
+        "--no-refine",
+        dest="refine",
+        action="store_const",
+        const=False,
+        help="of --model: do not hear doubtful words again in short windows",
+    )
     parser.add_argument("--batch-size", type=positive, metavar="N", help="recordings at once (default: 8)")
     parser.add_argument("--device", help="such as cpu or cuda:0 (default: a GPU if there is one)")
     parser.add_argument("--dtype", choices=DTYPES, help="of the models (default: auto, the checkpoint's)")
@@ -75,8 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Everything that can be refused before labels are read and models loaded."""
-    if arguments.predictions and arguments.decoding:
-        raise InputError("--decoding is for a model's times, and --predictions are made")
+    for option, given in (("--decoding", arguments.decoding), ("--no-refine", arguments.refine is not None)):
+        if arguments.predictions and given:
+            raise InputError(f"{option} is for a model's times, and --predictions are made")
     if arguments.predictions and not arguments.asr_model:
         for option in ("batch_size", "device", "dtype"):
             if getattr(arguments, option) is not None:
@@ -108,18 +116,18 @@ def _evaluate(arguments: argparse.Namespace):
     common = {"on_bad_row": arguments.on_bad_row}
     batches = {"batch_size": arguments.batch_size or 8, "progress": True}
     predictions = read_predictions(arguments.predictions) if arguments.predictions else None
-    decoding = arguments.decoding or DECODINGS[0]
+    ways = {"decoding": arguments.decoding or DECODINGS[0], "refine": arguments.refine}
     pipe = None
     if arguments.model:
         pipe = load_aligner(arguments.model, arguments.dtype or "auto", arguments.device)
     if arguments.asr_model:
         times = {"predictions": predictions}
         if pipe is not None:
-            times = {"model": pipe.model, "processor": pipe.processor, "decoding": decoding}
+            times = {"model": pipe.model, "processor": pipe.processor, **ways}
         return evaluate_by_transcription(rows, _load_transcriber(arguments, pipe), **times, **common, **batches)
     if pipe is None:
         return evaluate_predictions(predictions, rows, **common)
-    return evaluate_aligner(pipe.model, pipe.processor, rows, decoding=decoding, **common, **batches)
+    return evaluate_aligner(pipe.model, pipe.processor, rows, **ways, **common, **batches)
 
 
 def _read_rows(arguments: argparse.Namespace):

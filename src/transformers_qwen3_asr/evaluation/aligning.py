@@ -25,6 +25,7 @@ class Aligner:
         batch_size: recordings a forward pass; results do not depend on it.
         progress: draw a bar on standard error, if that is a terminal.
         decoding: "joint" or "argmax", see `alignment.decoding.decode_slots`.
+        refine: whether doubtful words are heard again; `None` for the pipeline's default.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Aligner:
         batch_size: int = 8,
         progress: bool = False,
         decoding: str = DEFAULT_DECODING,
+        refine: bool | None = None,
     ):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
@@ -41,7 +43,9 @@ class Aligner:
         was_training = model.training
         # a model that is spread over devices must not be moved
         device = None if getattr(model, "hf_device_map", None) else model.device
-        self.pipe = ForcedAlignmentPipeline(model=model, processor=processor, device=device, decoding=decoding)
+        self.pipe = ForcedAlignmentPipeline(
+            model=model, processor=processor, device=device, decoding=decoding, refine=refine
+        )
         model.train(was_training)
         self.sampling_rate = processor.feature_extractor.sampling_rate
 

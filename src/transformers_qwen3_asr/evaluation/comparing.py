@@ -21,6 +21,7 @@ def evaluate_aligner(
     seed: int = 0,
     progress: bool = False,
     decoding: str = DEFAULT_DECODING,
+    refine: bool | None = None,
 ) -> AlignmentEvaluation:
     """
     Aligns labelled recordings with their transcripts, as a user would, and compares the times with the labels.
@@ -36,11 +37,12 @@ def evaluate_aligner(
         resamples, seed: of the bootstrap interval over clips.
         progress: draw a bar on standard error, if that is a terminal.
         decoding: "joint" or "argmax", see `alignment.decoding.decode_slots`.
+        refine: whether doubtful words are heard again (`alignment.refinement`); by default they are with "joint".
 
     Raises `ValueError`, naming the row, for labels that `label_files.check_row` refuses, audio that cannot be loaded
     or is not finite; and where no row is left.
     """
-    aligner = Aligner(model, processor, batch_size, progress, decoding)
+    aligner = Aligner(model, processor, batch_size, progress, decoding, refine)
     return _compared(aligner, rows, on_bad_row, resamples, seed)
 
 

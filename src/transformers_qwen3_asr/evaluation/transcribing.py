@@ -42,6 +42,7 @@ def evaluate_by_transcription(
     seed: int = 0,
     progress: bool = False,
     decoding: str | None = None,
+    refine: bool | None = None,
 ) -> TranscriptionEvaluation:
     """
     The word error rate of single words, cut out where an aligner, or predictions, have them.
@@ -52,18 +53,20 @@ def evaluate_by_transcription(
         model, processor: an aligner, as for `evaluate_aligner`; or else
         predictions: the words' times.
         batch_size: recordings, and then pieces of them, at once.
-        on_bad_row, resamples, seed, progress, decoding: as for `evaluate_aligner`; `decoding` is of the model alone.
+        on_bad_row, resamples, seed, progress, decoding, refine: as for `evaluate_aligner`; the last two are of
+            the model alone.
 
     Raises `ValueError`, naming the row, for a transcript without words, audio that cannot be loaded or is not finite,
     and predictions that are missing or hold other words; and where not exactly one source of times is given.
     """
     if (model is None) == (predictions is None) or (model is None) != (processor is None):
         raise ValueError("give either a model with its processor, or predictions")
-    if model is None and decoding is not None:
-        raise ValueError(f"decoding={decoding!r} is for a model's times, and predictions are made")
+    for name, value in (("decoding", decoding), ("refine", refine)):
+        if model is None and value is not None:
+            raise ValueError(f"{name}={value!r} is for a model's times, and predictions are made")
     source = predictions
     if model is not None:
-        source = Aligner(model, processor, batch_size, progress, decoding or DEFAULT_DECODING)
+        source = Aligner(model, processor, batch_size, progress, decoding or DEFAULT_DECODING, refine)
     bad = BadRows(on_bad_row)
     clips: dict[int, ClipTranscripts] = {}
     pending: list[tuple[Item, list[str], np.ndarray, np.ndarray]] = []

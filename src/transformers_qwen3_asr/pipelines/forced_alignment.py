@@ -21,6 +21,7 @@ from ..alignment.words import split_words, word_texts
 from ..modeling_qwen3_asr import Qwen3ASRForTokenClassification
 from .batching import ahead, pass_seconds, passes, reads_ahead
 from .long_recordings import align_recordings, open_long, window_limit
+from .refining import OnDevice, refine
 from .rows import as_row, as_rows, check_row, is_recording, named, undecoded, whole_number
 
 
@@ -51,11 +52,12 @@ class ForcedAlignmentPipeline(Pipeline):
 
     Keywords, of the call or (as defaults) of `pipeline()`: `language` (name or code, one for all or, beside a list of
     recordings, a list; a row's own goes first), `korean_dictionary` (see `split_words`), `decoding` ("joint", or
-    "argmax" for qwen-asr's times; see `alignment.decoding.decode_slots`), `return_timestamps` ("word" if not given;
-    "char", "sentence" or "line" make other chunks) and `original_text` (False if not given; True gives chunks their
-    punctuation and white space, so that their texts joined are the text; see `alignment.segments.make_chunks` for
-    both), `batch_size` (recordings at once, 1 if not given; results do not depend on it) and `num_workers` (processes
-    that decode audio, 0 if not given).
+    "argmax" for qwen-asr's times; see `alignment.decoding.decode_slots`), `refine` (whether doubtful words are heard
+    again in short windows, see `alignment.refinement`; if not given they are with "joint", and never with "argmax"),
+    `return_timestamps` ("word" if not given; "char", "sentence" or "line" make other chunks) and `original_text`
+    (False if not given; True gives chunks their punctuation and white space, so that their texts joined are the text;
+    see `alignment.segments.make_chunks` for both), `batch_size` (recordings at once, 1 if not given; results do not
+    depend on it) and `num_workers` (processes that decode audio, 0 if not given).
 
     A batch is one forward pass, or several, of similar lengths each, where it holds more audio than the device is
     given at once (see `pipelines.batching`). While a batch computes on a GPU, a thread reads the rows of the next one,
@@ -105,7 +107,7 @@ class ForcedAlignmentPipeline(Pipeline):
         self.model.save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory, **kwargs)
 
-    def _sanitize_parameters(self, language=None, korean_dictionary=None, decoding=None, **others):
+    def _sanitize_parameters(self, language=None, korean_dictionary=None, decoding=None, refine=None, **others):
         units = {name: others.pop(name, None) for name in ("return_timestamps", "original_text")}
         units = {name: value for name, value in units.items() if value is not None}
         check_choices(**units)
@@ -117,7 +119,10 @@ class ForcedAlignmentPipeline(Pipeline):
             window_limit(others["max_align_seconds"], self.model.config)
         limits = {name: others[name] for name in ("max_align_seconds", "progress") if name in others}
         given = {"language": language, "korean_dictionary": korean_dictionary, **limits}
-        forward = {} if decoding is None else {"decoding": decoding}
+        if refine not in (None, True, False):
+            raise ValueError(f"refine={refine!r}: True or False is expected")
+        forward = {"decoding": decoding, "refine": refine}
+        forward = {name: value for name, value in forward.items() if value is not None}
         return {name: value for name, value in given.items() if value is not None}, forward, units
 
     def __call__(
@@ -135,6 +140,8 @@ class ForcedAlignmentPipeline(Pipeline):
         parameters, forward, after = self._sanitize_parameters(language=language if one else None, **kwargs)
         parameters, forward = {**self._preprocess_params, **parameters}, {**self._forward_params, **forward}
         after = {**self._postprocess_params, **after}
+        if forward.get("refine") and forward.get("decoding", DEFAULT_DECODING) != "joint":
+            raise ValueError(f"refine=True goes with decoding='joint', not with {forward['decoding']!r}")
         batch_size = whole_number("batch_size", batch_size, self._batch_size, default=1, least=1)
         num_workers = whole_number("num_workers", num_workers, self._num_workers, default=0, least=0)
 
@@ -198,16 +205,33 @@ class ForcedAlignmentPipeline(Pipeline):
         # a text without words has nothing to ask the model
         short = [place for place, item in enumerate(items) if "stream" not in item and item["words"]]
         aligned = list(items)
-        for places in self._passes([items[place] for place in short]):
-            chosen = [short[place] for place in places]
-            done = self.forward(_as_batch([items[place] for place in chosen]), **forward_params)["items"]
-            for place, item in zip(chosen, done, strict=True):
-                aligned[place] = item
+        decoding = forward_params.get("decoding", DEFAULT_DECODING)
+        refined = forward_params.get("refine", decoding == "joint")
+        heard = self._heard([items[place] for place in short], decoding, refined)
+        if refined:
+            self._refine(heard)
+        for place, item in zip(short, heard, strict=True):
+            aligned[place] = item
         if long:
             segment_time = self.model.config.timestamp_segment_time
-            decoding = forward_params.get("decoding", DEFAULT_DECODING)
-            align_recordings(long, self._window_logits, segment_time, decoding, batch_size)
+            again = self._heard if refined else None
+            align_recordings(long, self._window_logits, segment_time, decoding, batch_size, again)
         return aligned
+
+    def _heard(self, items: list[dict], decoding: str = DEFAULT_DECODING, keep: bool = True) -> list[dict]:
+        """Items with "audio", "words" and "language", with their "aligned" words and, where they are to `keep`, their
+        "logits"."""
+        heard = list(items)
+        for places in self._passes(items):
+            chosen = _as_batch([items[place] for place in places])
+            done = self.forward(chosen, decoding=decoding, keep=keep)["items"]
+            for place, item in zip(places, done, strict=True):
+                heard[place] = item
+        return heard
+
+    def _refine(self, items: list[dict]) -> None:
+        rate = self.processor.feature_extractor.sampling_rate
+        refine(items, self._heard, self.model.config.timestamp_segment_time, rate)
 
     def _window_logits(self, windows: list[dict]) -> list[torch.Tensor]:
         logits: dict[int, torch.Tensor] = {}
@@ -243,11 +267,13 @@ class ForcedAlignmentPipeline(Pipeline):
             return {**item, "audio": audio, "levels": levels}
         return {**item, "stream": stream, "seconds": seconds, "progress": progress, "index": index}
 
-    def _forward(self, model_inputs: dict[str, list[dict]], decoding: str = DEFAULT_DECODING) -> dict[str, list]:
+    def _forward(
+        self, model_inputs: dict[str, list[dict]], decoding: str = DEFAULT_DECODING, keep: bool = False
+    ) -> dict[str, list]:
+        slot = self.model.config.timestamp_token_id
         if "windows" in model_inputs:  # decoded later, and with fewer words than the window was given
             logits, input_ids, _ = self._slot_scores(model_inputs["windows"])
-            clips = slot_logits(logits, input_ids, self.model.config.timestamp_token_id)
-            return {"logits": [_OnDevice(clip) for clip in clips]}
+            return {"logits": [OnDevice(clip) for clip in slot_logits(logits, input_ids, slot)]}
         items = model_inputs["items"]
         logits, input_ids, word_lists = self._slot_scores(items)
         # decoded where the scores are, so that thousands of scores a slot never leave the device
@@ -255,7 +281,7 @@ class ForcedAlignmentPipeline(Pipeline):
             logits,
             input_ids,
             word_lists,
-            self.model.config.timestamp_token_id,
+            slot,
             self.model.config.timestamp_segment_time,
             return_scores=True,
             decoding=decoding,
@@ -263,6 +289,9 @@ class ForcedAlignmentPipeline(Pipeline):
         )
         for item, words in zip(items, aligned, strict=True):
             item["aligned"] = words
+        if keep:
+            for item, clip in zip(items, slot_logits(logits, input_ids, slot), strict=True):
+                item["logits"] = OnDevice(clip)
         return model_inputs
 
     def _slot_scores(self, items: list[dict]) -> tuple[torch.Tensor, torch.Tensor, list[list[str]]]:
@@ -322,13 +351,6 @@ class _Numbered(Dataset):
 
     def __getitem__(self, index: int) -> tuple[int, Any]:
         return index, self.rows[index]
-
-
-class _OnDevice:
-    """Scores that the pipeline's moving of outputs to the CPU passes by."""
-
-    def __init__(self, logits: torch.Tensor):
-        self.logits = logits
 
 
 def _as_batch(items: list[dict]) -> dict[str, list[dict]]:

@@ -17,6 +17,7 @@ from ..alignment.long_audio import Answer, LongAlignment, Window, align_long
 from ..alignment.pace import letters
 from ..alignment.untranscribed import Levels
 from ..audio_streams import AudioStream
+from .refining import Hear, refine_long
 from .rows import named
 from .silences import Shortened, without_long_silences
 
@@ -123,7 +124,6 @@ class LongRecording:
             self._windows = step()
         except StopIteration as stop:
             self.result = stop.value
-            self.close()
             return []
         self._answers = [None] * len(self._windows)
         return list(range(len(self._windows)))
@@ -182,6 +182,20 @@ class LongRecording:
         """Once all windows are answered: the next that are wanted. None when the recording is done."""
         return self._want(lambda: self._steps.send(self._answers))
 
+    @property
+    def times(self) -> np.ndarray:
+        """Of all words, `(words, 2)` seconds, once the recording is done."""
+        return self.result.times
+
+    @property
+    def scores(self) -> np.ndarray:
+        return self.result.scores
+
+    @property
+    def seconds(self) -> float:
+        """How much of the recording was heard: all, once it is done."""
+        return self._end
+
     def aligned(self) -> list[dict[str, Any]]:
         """Words with times, as `decode_forced_alignment` gives them: "joint" leaves none shorter than a class, but
         where so many stand together that the words around them would have to make way for them."""
@@ -212,6 +226,7 @@ def align_recordings(
     segment_time: float,
     decoding: str,
     batch_size: int,
+    again: Hear | None = None,
 ) -> None:
     """
     Gives each long item its "aligned" words and the "levels" of what was heard. Windows that are wanted at the same
@@ -221,7 +236,8 @@ def align_recordings(
     ahead of it are aligned all the same, and those behind it no further.
 
     `score` takes items with "audio", "words" and "language" and returns each one's `(slots, classes)` logits;
-    `segment_time` and `decoding` are `LongRecording`'s.
+    `segment_time` and `decoding` are `LongRecording`'s. By `again` doubtful words are heard once more
+    (`refining.refine_long`).
     """
     recordings = [LongRecording(item, segment_time, decoding) for item in items]
     good = len(recordings)  # up to the first that cannot be read
@@ -254,6 +270,8 @@ def align_recordings(
                     places = recording.go_on()
                     left[number] = len(places)
                     wanted.extend((number, place) for place in places)
+        if again is not None:
+            refine_long(recordings[:good], again, segment_time, batch_size)
         for recording in recordings[:good]:
             recording.item.update(aligned=recording.aligned(), levels=recording.levels)
     finally:

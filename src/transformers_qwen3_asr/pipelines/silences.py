@@ -42,7 +42,18 @@ class Shortened:
 
     def whole_silences(self) -> np.ndarray:
         """The silences `(silences, 2)` in seconds of the whole window."""
-        return self.silences + self.removed[np.searchsorted(self.starts, self.silences, side="right") - 1]
+        return self.whole(self.silences)
+
+    def whole(self, times: np.ndarray) -> np.ndarray:
+        """Seconds of what is left, in any shape, as seconds of the whole window."""
+        return times + self.removed[np.searchsorted(self.starts, times, side="right") - 1]
+
+    def left(self, times: np.ndarray) -> np.ndarray:
+        """Seconds of the whole window, in any shape, as seconds of what is left; of what is removed, its place."""
+        begins = self.starts + self.removed
+        stretch = np.maximum(np.searchsorted(begins, times, side="right") - 1, 0)
+        ends = np.append(self.starts[1:], np.inf)
+        return np.minimum(times - self.removed[stretch], ends[stretch])
 
     def put_back(self, times: np.ndarray) -> np.ndarray:
         """
