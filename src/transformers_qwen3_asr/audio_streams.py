@@ -10,6 +10,10 @@ import numpy as np
 from .audio import decoded_parts, divided, is_encoded, load_audio, opened, peak_of, unwrapped
 
 
+class NotReadTwice(ValueError):
+    """Something behind what has been read is wanted from a source that only goes forward."""
+
+
 class AudioStream:
     """
     A recording of which stretches are read, mostly forward.
@@ -98,7 +102,7 @@ class AudioStream:
             self._decoder.close()
         if self._file is not None and hasattr(self._file, "seek"):
             if not _seekable(self._file):
-                raise ValueError(f"{self._name} cannot be read twice; give its path or its bytes")
+                raise NotReadTwice(f"{self._name} cannot be read twice; give its path or its bytes")
             self._file.seek(self._origin or 0)
         self._decoder = None
         self._parts.clear()

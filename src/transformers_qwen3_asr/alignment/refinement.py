@@ -65,8 +65,8 @@ def doubtful_windows(
     The windows in which doubtful words of a recording are heard again, none if there are none.
 
     For each run of words below `DOUBTFUL`: the run with its neighbours; the run and what follows it, beginning later
-    by each of `CUT`; what goes before and the run, ending earlier by as much. All windows together have at most some
-    eight times the recording's audio, if everything is in doubt.
+    by each of `CUT`; what goes before and the run, ending earlier by as much. All windows together have six
+    times the recording's audio if everything is in doubt, and ten times or more if every fourth long word is.
 
     Args:
         times: `(words, 2)` seconds.
@@ -99,7 +99,7 @@ def doubtful_pieces(times: np.ndarray, scores: np.ndarray, seconds: float, longe
     that the text lacks. Pieces that share words are one, as far as that is no longer than `longest` seconds; otherwise
     the later one begins where the earlier ends. What is longer is left out.
 
-    Args and returns: as for `doubtful_windows`.
+    `longest` is in seconds; other arguments and what is returned are as for `doubtful_windows`.
     """
     edges = _edges(times, seconds)
     starts = np.maximum(edges[:-1], times[:, 0] - PAUSE / 4)
@@ -166,6 +166,8 @@ def mixture(
         words = window.last - window.first
         inside = classes_within(1000 * (window.end - window.start), segment_time, words)
         count = min(inside, hearing.logits.shape[-1], mixed.shape[-1] - offset)
+        if count <= 0:  # of a window behind all classes
+            continue
         place = mixed[2 * window.first : 2 * window.last, offset : offset + count]
         said = hearing.logits[:, :count].to(place).log_softmax(-1)
         place.copy_(torch.logaddexp(place, said + _by_slot(np.log(_sureness(hearing.scores)), place)))

@@ -3,6 +3,7 @@ together by `alignment.long_audio`."""
 
 import numbers
 import sys
+import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,9 +17,10 @@ from ..alignment.joint_decoding import in_order
 from ..alignment.long_audio import Answer, LongAlignment, Window, align_long
 from ..alignment.pace import letters
 from ..alignment.untranscribed import Levels
-from ..audio_streams import AudioStream
+from ..audio_streams import AudioStream, NotReadTwice
 from .refining import Hear, refine_long
 from .rows import named
+from .sides import choose_sides
 from .silences import Shortened, without_long_silences
 
 #: Audio that a stream keeps behind it, in windows: a search for words looks some windows ahead and comes back.
@@ -193,7 +195,7 @@ class LongRecording:
 
     @property
     def seconds(self) -> float:
-        """How much of the recording was heard: all, once it is done."""
+        """Up to where the recording was heard: where the text ends in it, or at its end."""
         return self._end
 
     def aligned(self) -> list[dict[str, Any]]:
@@ -271,12 +273,22 @@ def align_recordings(
                     left[number] = len(places)
                     wanted.extend((number, place) for place in places)
         if again is not None:
-            refine_long(recordings[:good], again, segment_time, batch_size)
+            for recording in recordings[:good]:
+                _hear_again(recording, again, segment_time, batch_size)
         for recording in recordings[:good]:
             recording.item.update(aligned=recording.aligned(), levels=recording.levels)
     finally:
         for recording in recordings:
             recording.close()
+
+
+def _hear_again(recording: LongRecording, again: Hear, segment_time: float, batch_size: int) -> None:
+    """Improves what is doubtful, where the recording can be read twice; what was found stays otherwise."""
+    try:
+        choose_sides(recording, again, segment_time, batch_size)
+        refine_long(recording, again, segment_time, batch_size)
+    except NotReadTwice as error:
+        warnings.warn(f"{error}; doubtful words are not heard again", stacklevel=2)
 
 
 def _no_words(count: int, fit: bool) -> tuple[np.ndarray, np.ndarray]:

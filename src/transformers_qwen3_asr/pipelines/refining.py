@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import pad
 
 from ..alignment.decoding import decode_clips
+from ..alignment.joint_decoding import classes_within
 from ..alignment.pace import letters
 from ..alignment.refinement import LONGEST, Hearing, doubtful_pieces, doubtful_windows, mixture, peaks
 from ..alignment.windows import Window
@@ -45,7 +46,8 @@ def refine(items: Sequence[dict[str, Any]], hear: Hear, segment_time: float, rat
     hearings: dict[int, list[Hearing]] = {}
     answers = hear([_cut(items[place], window, rate) for place, window in asked]) if asked else []
     for (place, window), answer in zip(asked, answers, strict=True):
-        hearings.setdefault(place, []).append(Hearing(window, answer["logits"].logits, found_in(answer)[1]))
+        logits = _of_its_audio(answer["logits"].logits, window, segment_time)
+        hearings.setdefault(place, []).append(Hearing(window, logits, found_in(answer)[1]))
     chosen = [items[place] for place in hearings]
     if chosen:
         mixtures = [_mixed(items[place], found[place][1], heard, segment_time) for place, heard in hearings.items()]
@@ -76,37 +78,34 @@ class Aligned(Protocol):
     scores: np.ndarray
 
 
-def refine_long(recordings: Sequence[Aligned], hear: Hear, segment_time: float, batch_size: int) -> None:
+def refine_long(recording: Aligned, hear: Hear, segment_time: float, batch_size: int) -> None:
     """
-    `refine` for recordings that were aligned window by window. Pieces with doubtful words are read once more, as much
+    `refine` for a recording that was aligned window by window. Pieces with doubtful words are read once more, as much
     at a time as `batch_size` windows have, and heard without their long silences; of what was found before times and
     scores are known (`alignment.refinement.peaks`).
     """
-    waiting: list[tuple[Aligned, Window, Shortened, dict[str, Any]]] = []
+    rate, longest = recording.stream.sampling_rate, min(recording.item["seconds"], LONGEST)
+    waiting: list[tuple[Window, Shortened, dict[str, Any]]] = []
     seconds = 0.0
 
-    def improve(rate: int) -> None:
+    def improve() -> None:
         refine([item for *_, item in waiting], hear, segment_time, rate)
-        for recording, piece, heard, item in waiting:
+        for piece, heard, item in waiting:
             words, (times, scores) = slice(piece.first, piece.last), found_in(item)
             times = np.minimum(heard.put_back(times), piece.end - piece.start) + piece.start
             recording.times[words], recording.scores[words] = times, scores
         waiting.clear()
 
-    for recording in recordings:
-        rate = recording.stream.sampling_rate
-        longest = min(recording.item["seconds"], LONGEST)
-        for piece in doubtful_pieces(recording.times, recording.scores, recording.seconds, longest):
-            if seconds > batch_size * recording.item["seconds"]:
-                improve(rate)
-                seconds = 0.0
-            samples = recording.stream.read(round(piece.start * rate), round(piece.end * rate))
-            heard = without_long_silences(samples, rate)
-            if len(heard.samples):
-                waiting.append((recording, piece, heard, _as_item(recording, piece, heard, segment_time)))
-                seconds += len(heard.samples) / rate
+    for piece in doubtful_pieces(recording.times, recording.scores, recording.seconds, longest):
+        if seconds > batch_size * recording.item["seconds"]:
+            improve()
+            seconds = 0.0
+        heard = without_long_silences(recording.stream.read(round(piece.start * rate), round(piece.end * rate)), rate)
+        if len(heard.samples):
+            waiting.append((piece, heard, _as_item(recording, piece, heard, segment_time)))
+            seconds += len(heard.samples) / rate
     if waiting:
-        improve(rate)
+        improve()
 
 
 def _as_item(recording: Aligned, piece: Window, heard: Shortened, segment_time: float) -> dict[str, Any]:
@@ -124,6 +123,12 @@ def _as_item(recording: Aligned, piece: Window, heard: Shortened, segment_time: 
         "logits": OnDevice(known),
         "silent": torch.from_numpy(heard.silent(np.arange(known.shape[-1]) * segment_time / 1000)),
     }
+
+
+def _of_its_audio(logits: torch.Tensor, window: Window, segment_time: float) -> torch.Tensor:
+    """Scores at the classes of a window's audio alone, which a model of minutes has many more of."""
+    seconds = window.end - window.start
+    return logits[:, : classes_within(1000 * seconds, segment_time, window.last - window.first)].clone()
 
 
 def _mixed(item: dict[str, Any], scores: np.ndarray, hearings: list[Hearing], segment_time: float) -> torch.Tensor:
