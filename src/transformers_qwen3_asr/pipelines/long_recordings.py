@@ -18,7 +18,7 @@ from ..alignment.long_audio import Answer, LongAlignment, Window, align_long
 from ..alignment.pace import letters
 from ..alignment.untranscribed import Levels
 from ..audio_streams import AudioStream, NotReadTwice
-from .refining import Hear, refine_long
+from .refining import Hear, aligned_words, refine_long
 from .rows import named
 from .sides import choose_sides
 from .silences import Shortened, without_long_silences
@@ -209,11 +209,7 @@ class LongRecording:
                 places = 1000 * times.ravel() / self.segment_time
                 ordered = in_order(places, self.segment_time, limit, lengths / self.segment_time)
                 times = ordered.reshape(-1, 2) / 1000
-        times = np.round(times, 3).tolist()
-        return [
-            {"text": word, "start_time": start, "end_time": end, "score": score}
-            for word, (start, end), score in zip(self.words, times, self.result.scores.tolist(), strict=True)
-        ]
+        return aligned_words(self.words, np.round(times, 3), self.result.scores)
 
     def close(self) -> None:
         """Lets go of files and of the bar."""
