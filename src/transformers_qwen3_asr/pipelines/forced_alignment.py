@@ -291,7 +291,8 @@ class ForcedAlignmentPipeline(Pipeline):
             item["aligned"] = words
         if keep:
             for item, clip in zip(items, slot_logits(logits, input_ids, slot), strict=True):
-                item["logits"] = OnDevice(clip)
+                seconds = len(item["audio"]) / self.processor.feature_extractor.sampling_rate
+                item["logits"] = OnDevice.of_audio(clip, seconds, self.model.config.timestamp_segment_time)
         return model_inputs
 
     def _slot_scores(self, items: list[dict]) -> tuple[torch.Tensor, torch.Tensor, list[list[str]]]:

@@ -26,6 +26,12 @@ class OnDevice:
 
     logits: torch.Tensor
 
+    @classmethod
+    def of_audio(cls, logits: torch.Tensor, seconds: float, segment_time: float) -> "OnDevice":
+        """Scores `(slots, classes)` at the classes of so many seconds alone, without the memory that the others take:
+        a model of minutes has many more than a window."""
+        return cls(logits[:, : classes_within(1000 * seconds, segment_time, len(logits) // 2)].clone())
+
 
 def refine(items: Sequence[dict[str, Any]], hear: Hear, segment_time: float, rate: int) -> None:
     """
@@ -46,8 +52,7 @@ def refine(items: Sequence[dict[str, Any]], hear: Hear, segment_time: float, rat
     hearings: dict[int, list[Hearing]] = {}
     answers = hear([_cut(items[place], window, rate) for place, window in asked]) if asked else []
     for (place, window), answer in zip(asked, answers, strict=True):
-        logits = _of_its_audio(answer["logits"].logits, window, segment_time)
-        hearings.setdefault(place, []).append(Hearing(window, logits, found_in(answer)[1]))
+        hearings.setdefault(place, []).append(Hearing(window, answer["logits"].logits, found_in(answer)[1]))
     chosen = [items[place] for place in hearings]
     if chosen:
         mixtures = [_mixed(items[place], found[place][1], heard, segment_time) for place, heard in hearings.items()]
@@ -123,12 +128,6 @@ def _as_item(recording: Aligned, piece: Window, heard: Shortened, segment_time: 
         "logits": OnDevice(known),
         "silent": torch.from_numpy(heard.silent(np.arange(known.shape[-1]) * segment_time / 1000)),
     }
-
-
-def _of_its_audio(logits: torch.Tensor, window: Window, segment_time: float) -> torch.Tensor:
-    """Scores at the classes of a window's audio alone, which a model of minutes has many more of."""
-    seconds = window.end - window.start
-    return logits[:, : classes_within(1000 * seconds, segment_time, window.last - window.first)].clone()
 
 
 def _mixed(item: dict[str, Any], scores: np.ndarray, hearings: list[Hearing], segment_time: float) -> torch.Tensor:
