@@ -75,6 +75,7 @@ def doubtful_windows(
         segment_time: milliseconds a class; windows begin where classes do.
         whole: whether a window may be all of the recording, which the model has mostly heard already.
 
+    Returns: in the order of the runs.
     """
     words, edges, found = len(scores), _edges(times, seconds), []
     for first, past in _runs(np.flatnonzero(scores < DOUBTFUL)):

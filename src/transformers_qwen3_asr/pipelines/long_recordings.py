@@ -16,6 +16,7 @@ from ..alignment.decoding import decode_slots
 from ..alignment.joint_decoding import in_order
 from ..alignment.long_audio import Answer, LongAlignment, Window, align_long
 from ..alignment.pace import letters
+from ..alignment.refinement import FASTEST
 from ..alignment.untranscribed import Levels
 from ..audio_streams import AudioStream, NotReadTwice
 from .refining import Hear, aligned_words, refine_long
@@ -25,8 +26,8 @@ from .silences import Shortened, without_long_silences
 
 #: Audio that a stream keeps behind it, in windows: a search for words looks some windows ahead and comes back.
 KEPT_WINDOWS = 4
-#: Words that a recording may have a second, and besides, to be aligned in one piece.
-FASTEST, SPARE_WORDS = 15.0, 200
+#: Words that a recording may have besides those that can be heard in it, to be aligned in one piece.
+SPARE_WORDS = 200
 #: Milliseconds that words which have no room take from the words around them, and the least that each then lasts.
 MADE_WAY, LEAST = 160.0, 1.0
 
