@@ -1,7 +1,6 @@
 """Doubtful words that are heard again: which windows are asked for, what becomes of their answers."""
 
 import io
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,13 +10,10 @@ from test_long_recordings import RATE, READINGS, joined, readings, times_of  # n
 
 from transformers_qwen3_asr.alignment import decoding, refinement
 from transformers_qwen3_asr.alignment.refinement import Hearing, doubtful_pieces, doubtful_windows, mixture, peaks
-from transformers_qwen3_asr.alignment.sides import sides
 from transformers_qwen3_asr.alignment.windows import Window
 from transformers_qwen3_asr.audio import load_audio
-from transformers_qwen3_asr.audio_streams import AudioStream
 from transformers_qwen3_asr.evaluation.comparing import evaluate_aligner
 from transformers_qwen3_asr.pipelines import refining
-from transformers_qwen3_asr.pipelines.sides import choose_sides
 from transformers_qwen3_asr.pipelines.silences import without_long_silences
 
 
@@ -196,81 +192,6 @@ def test_options(pipe, readings):  # noqa: F811
         for refine in (False, None)
     ]
     assert figures[0] < 1 < figures[1]
-
-
-def test_both_sides_of_pauses_are_asked_for():
-    times = evenly(20)
-    times[10:] += 5.0
-    earlier, later = sides(times, 17.0)
-    assert (earlier.word, earlier.later, later.word, later.later) == (9, True, 10, False)
-    assert spans([earlier.other, earlier.own, later.other, later.own]) == [(9, 15), (5, 10), (5, 11), (10, 15)]
-    for window in (earlier.other, later.own):
-        assert window.start == pytest.approx(times[10, 0] - 1.0)
-    for window in (later.other, earlier.own):
-        assert window.end == pytest.approx(times[9, 1] + 1.0)
-    assert sides(evenly(20), 12.0) == [] and sides(np.zeros((0, 2)), 1.0) == []
-
-
-def sided(pipe, samples, words, times):
-    """Times of a recording after its sides were chosen."""
-    recording = SimpleNamespace(
-        stream=AudioStream(samples, RATE),
-        words=words,
-        item={"language": "English", "seconds": 30.0},
-        seconds=len(samples) / RATE,
-        times=times.copy(),
-        scores=np.full(len(words), 0.9),
-    )
-    choose_sides(recording, pipe._heard, pipe.model.config.timestamp_segment_time, 8)
-    assert (np.diff(recording.times.ravel()) >= 0).all()
-    return recording.times
-
-
-def test_words_come_back_over_a_silence(pipe):
-    """Of a reading that is cut open between two words, with the one or the other put on the wrong side."""
-    path, text = READINGS[0]
-    samples, words = load_audio(path), text.split()
-    times = times_of(pipe(samples, text=words))
-    silence = np.random.default_rng(0).standard_normal(4 * RATE).astype(np.float32) * 1e-4
-    back = []
-    for behind in range(2, len(words) - 2):
-        cut = round((times[behind - 1, 1] + times[behind, 0]) / 2 * RATE)
-        longer = np.concatenate([samples[:cut], silence, samples[cut:]])
-        expected = times.copy()
-        expected[behind:] += 4.0
-        assert np.array_equal(sided(pipe, longer, words, expected), expected)
-        early, late = expected.copy(), expected.copy()
-        early[behind] = expected[behind - 1, 1] + [0.0, 0.2]
-        late[behind - 1] = expected[behind, 0] - [0.2, 0.0]
-        for place, wrong in ((behind, early), (behind - 1, late)):
-            found = sided(pipe, longer, words, wrong)
-            kept = np.array_equal(found, wrong)
-            assert kept or np.abs(found[place] - expected[place]).max() < 0.3
-            back.append(not kept)
-    assert np.mean(back) > 0.3
-
-
-def test_words_alone_between_pauses_keep_their_order(pipe):
-    """They are asked about on three sides."""
-    path, text = READINGS[0]
-    samples, words = load_audio(path), text.split()
-    times = times_of(pipe(samples, text=words))
-    random = np.random.default_rng(0)
-    silence, burst = random.standard_normal(2 * RATE) * 1e-4, random.standard_normal(RATE * 2 // 5) * 0.1
-    away = []
-    for behind in range(3, len(words) - 3, 3):
-        cut = round((times[behind - 1, 1] + times[behind, 0]) / 2 * RATE)
-        longer = np.concatenate([samples[:cut], silence, burst, silence, samples[cut:]]).astype(np.float32)
-        expected = times.copy()
-        expected[behind:] += 4.4
-        at = cut / RATE + 2.0
-        for word in (behind - 1, behind):
-            wrong = expected.copy()
-            wrong[word] = at, at + 0.4
-            found = sided(pipe, longer, words, wrong)
-            assert (found[:, 1] > found[:, 0]).all()
-            away.append(np.abs(found - expected).max(1) > np.abs(wrong - expected).max(1) + 0.5)
-    assert not np.any(away)
 
 
 def test_what_can_be_read_once_keeps_its_times(pipe, readings):  # noqa: F811
