@@ -61,7 +61,7 @@ def test_excerpts_are_cut_at_the_silence_and_not_at_the_words():
     times = np.stack([np.arange(10) * 0.5 + 4.5, np.arange(10) * 0.5 + 4.9], 1)
     times[6:] += 6.0  # the first behind the pause begins a second and a half after the silence
     recording = as_aligned(noise, ["word"] * 10, times)
-    ((place,),) = places(recording, 8)
+    ((place,),) = places(recording, 200.0)
     assert place.border == 6 and (len(place.before) / RATE + place.since) == pytest.approx(9.0, abs=0.05)
     behind = place.excerpt_behind(6, 5)
     assert behind.start == pytest.approx(11.0, abs=0.05) and behind.words == range(6, 10)
@@ -73,7 +73,7 @@ def test_excerpts_are_cut_at_the_silence_and_not_at_the_words():
     assert across.middle == pytest.approx(8.6 - before.start, abs=0.05)
     assert len(across.samples) / RATE - across.middle == pytest.approx(times[8, 0] - 0.05 - 11.4, abs=0.05)
     loud = as_aligned(np.full(20 * RATE, 0.1, np.float32), ["word"] * 10, times)
-    assert list(places(loud, 8)) == []  # nothing is known of a pause without a silence
+    assert list(places(loud, 200.0)) == []  # nothing is known of a pause without a silence
 
 
 def moved(times, border, word, there, left):

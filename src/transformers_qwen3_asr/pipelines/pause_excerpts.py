@@ -118,19 +118,18 @@ def _in_order(times: np.ndarray, word: int, other: int) -> bool:
     return first < 0 or second >= len(times) or times[first, 1] <= times[second, 0]
 
 
-def places(recording: Aligned, batch_size: int) -> Iterator[list[Place]]:
-    """Pauses with what is around them, so many at a time that about as much audio is heard as `batch_size` windows
-    have, where much is in doubt."""
-    group, seconds, longest = [], 0.0, recording.item["seconds"]
-    for border, pause in pauses(recording.times, recording.seconds, longest / 2).items():
+def places(recording: Aligned, seconds: float) -> Iterator[list[Place]]:
+    """Pauses with what is around them, so many at a time that about so much audio is heard where much is in doubt."""
+    group, taken = [], 0.0
+    for border, pause in pauses(recording.times, recording.seconds, recording.item["seconds"] / 2).items():
         if (place := place_of(recording, border, pause)) is None:
             continue
         length = _HEARD * (len(place.before) + len(place.behind)) / place.rate
-        if group and seconds + length > batch_size * longest:
+        if group and taken + length > seconds:
             yield group
-            group, seconds = [], 0.0
+            group, taken = [], 0.0
         group.append(place)
-        seconds += length
+        taken += length
     if group:
         yield group
 

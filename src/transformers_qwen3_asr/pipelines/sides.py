@@ -1,6 +1,6 @@
 """Words of long recordings that stand on the wrong side of a silence, found and moved (`alignment.sides`)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,35 +22,82 @@ def choose_sides(recording: Aligned, hear: Hear, segment_time: float, batch_size
     Moves words beside pauses to the other side where more speaks for it. Only pauses count in which there is a silence
     (`silences`). Arguments as of `refining.refine_long`.
     """
-    for group in places(recording, batch_size):
+    seconds = batch_size * recording.item["seconds"]
+    asking = _Asking(recording, hear, segment_time, seconds)
+    for group in places(recording, seconds):
         for _ in range(MOST):
-            group = _moved(recording, group, hear, segment_time)
+            group = _moved(group, asking)
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """To an excerpt with these `words`: its samples as they were `heard`, and the model's `logits` `(slots,
-    classes)`."""
+    """To an excerpt with these `words`: its samples as they were `heard`, and the model's `logits` `(slots, classes)`,
+    a class for each `segment_time` milliseconds."""
 
     excerpt: Excerpt
     words: Sequence[str]
     heard: Shortened
+    segment_time: float
     logits: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 1))
 
-    def scores(self, segment_time: float) -> torch.Tensor:
+    @property
+    def scores(self) -> torch.Tensor:
         """The logits, -inf where it is silent, unless it is silent throughout."""
-        silent = self.heard.silent(np.arange(self.logits.shape[-1]) * segment_time / 1000)
+        silent = self.heard.silent(np.arange(self.logits.shape[-1]) * self.segment_time / 1000)
         if silent.all():
             return self.logits
         return self.logits.masked_fill(torch.from_numpy(silent).to(self.logits.device), -torch.inf)
 
-    def decoded(self, segment_time: float) -> Found:
+    @property
+    def found(self) -> Found:
         """The words' times and scores."""
-        scores, lengths = self.scores(segment_time), [letters(word) for word in self.words]
+        lengths = [letters(word) for word in self.words]
         heard, whole = len(self.heard.samples) / self.excerpt.rate, len(self.excerpt.samples) / self.excerpt.rate
-        times, values = decode_slots(scores, None, segment_time, duration=heard, lengths=lengths)
+        times, values = decode_slots(self.scores, None, self.segment_time, duration=heard, lengths=lengths)
         times = np.minimum(self.heard.put_back(times), whole) + self.excerpt.start
         return Found(self.excerpt.words.start, times, values)
+
+    def around(self, slots: slice) -> tuple[np.ndarray, np.ndarray]:
+        """How much of their probability `slots` have before the excerpt's middle, and behind it, each `(slots,)`."""
+        middle = int(1000 * self.heard.left(np.array([self.excerpt.middle])).item() / self.segment_time)
+        probabilities = self.scores[slots].softmax(-1, dtype=torch.float32)
+        before, behind = torch.stack([probabilities[:, :middle].sum(-1), probabilities[:, middle:].sum(-1)]).cpu()
+        return before.numpy(), behind.numpy()
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """Asks a model about excerpts of a recording, so many `seconds` of audio at a time."""
+
+    recording: Aligned
+    hear: Hear
+    segment_time: float
+    seconds: float
+
+    def answers(self, excerpts: Iterable[Excerpt]) -> Iterator[_Answer]:
+        waiting: list[Excerpt] = []
+        seconds = 0.0
+        for excerpt in excerpts:
+            length = len(excerpt.samples) / excerpt.rate
+            if waiting and seconds + length > self.seconds:
+                yield from self._heard(waiting)
+                waiting, seconds = [], 0.0
+            waiting.append(excerpt)
+            seconds += length
+        yield from self._heard(waiting)
+
+    def _heard(self, excerpts: Sequence[Excerpt]) -> list[_Answer]:
+        answers, asked = [], []
+        for excerpt in excerpts:
+            words = self.recording.words[excerpt.words.start : excerpt.words.stop]
+            heard = without_long_silences(excerpt.samples, excerpt.rate)
+            answers.append(_Answer(excerpt, words, heard, self.segment_time))
+            if words:
+                item = {"audio": heard.samples, "words": words, "language": self.recording.item["language"]}
+                asked.append((len(answers) - 1, item))
+        for (number, _), item in zip(asked, self.hear([item for _, item in asked]) if asked else [], strict=True):
+            answers[number] = replace(answers[number], logits=item["logits"].logits)
+        return answers
 
 
 @dataclass
@@ -72,7 +119,7 @@ class _Evidence:
 _Questions = dict[tuple[int, int], _Evidence]
 
 
-def _moved(recording: Aligned, group: Sequence[Place], hear: Hear, segment_time: float) -> list[Place]:
+def _moved(group: Sequence[Place], asking: _Asking) -> list[Place]:
     """Moves at most one word over each pause, and none beside one that was moved, whose pause is another then; returns
     the places where one was moved, with the words as they are then."""
     questions: _Questions = {
@@ -82,8 +129,8 @@ def _moved(recording: Aligned, group: Sequence[Place], hear: Hear, segment_time:
         for word in (place.border - 1, place.border)
     }
     for stage in STAGES:
-        _ask_across(recording, group, questions, stage.across, hear, segment_time)
-        _ask_beside(recording, group, questions, stage.beside, hear, segment_time)
+        _ask_across(group, questions, stage.across, asking)
+        _ask_beside(group, questions, stage.beside, asking)
         questions = {key: evidence for key, evidence in questions.items() if evidence.total > stage.least}
     changed, moved = [], set()
     for (number, word), evidence in sorted(questions.items(), key=lambda entry: -entry[1].total):
@@ -97,62 +144,39 @@ def _moved(recording: Aligned, group: Sequence[Place], hear: Hear, segment_time:
 
 
 def _ask_across(
-    recording: Aligned,
-    group: Sequence[Place],
-    questions: _Questions,
-    counts: Sequence[tuple[int, int]],
-    hear: Hear,
-    segment_time: float,
+    group: Sequence[Place], questions: _Questions, counts: Sequence[tuple[int, int]], asking: _Asking
 ) -> None:
     """Adds to the evidence where words are put by who hears both sides, with so many words before and behind."""
-    asked = [(number, group[number].excerpt_across(*both)) for number in {n for n, _ in questions} for both in counts]
-    answers = _answers(recording, [excerpt for _, excerpt in asked], hear)
-    for (number, excerpt), answer in zip(asked, answers, strict=True):
+    asked = [(number, both) for number in dict.fromkeys(number for number, _ in questions) for both in counts]
+    answers = asking.answers(group[number].excerpt_across(*both) for number, both in asked)
+    for (number, _), answer in zip(asked, answers, strict=True):
         border = group[number].border
-        middle = int(1000 * answer.heard.left(np.array([excerpt.middle])).item() / segment_time)
-        slots = 2 * (border - 1 - excerpt.words.start)
-        probabilities = answer.scores(segment_time)[slots : slots + 4].softmax(-1, dtype=torch.float32)
-        parts = probabilities[:, :middle].sum(-1), probabilities[:, middle:].sum(-1)
-        before, behind = torch.stack(parts).cpu().numpy()
-        for word, slots, sign in ((border - 1, slice(2), 1), (border, slice(2, 4), -1)):
+        for word, sign in ((border - 1, 1), (border, -1)):
             if (number, word) in questions:
-                questions[number, word].across.append(sign * across_odds(before[slots], behind[slots]))
+                slot = 2 * (word - answer.excerpt.words.start)
+                odds = across_odds(*answer.around(slice(slot, slot + 2)))
+                questions[number, word].across.append(sign * odds)
 
 
-def _ask_beside(
-    recording: Aligned,
-    group: Sequence[Place],
-    questions: _Questions,
-    counts: Sequence[int],
-    hear: Hear,
-    segment_time: float,
-) -> None:
+def _ask_beside(group: Sequence[Place], questions: _Questions, counts: Sequence[int], asking: _Asking) -> None:
     """Adds to the evidence what is said on each side with words and without them, by who hears so many words there."""
-    asked = [(number, word, count) for number, word in questions for count in counts]
-    excerpts = []
-    for number, word, count in asked:
-        place = group[number]
-        excerpts += [place.excerpt_before(stop, count) for stop in (word + 1, word)]
-        excerpts += [place.excerpt_behind(first, count) for first in (word, word + 1)]
-    answers = iter(_answers(recording, excerpts, hear))
-    for (number, word, _), *parts in zip(asked, answers, answers, answers, answers, strict=True):
-        evidence, later = questions[number, word], word < group[number].border
-        found = [part.decoded(segment_time) for part in parts]
-        odds = beside_odds(*((found[side].scores, found[side + 1].scores) for side in (0, 2)))
+    asked = [
+        (group[number], word, count, evidence) for (number, word), evidence in questions.items() for count in counts
+    ]
+    answers = asking.answers(
+        excerpt
+        for place, word, count, _ in asked
+        for excerpt in (
+            place.excerpt_before(word + 1, count),
+            place.excerpt_before(word, count),
+            place.excerpt_behind(word, count),
+            place.excerpt_behind(word + 1, count),
+        )
+    )
+    for (place, word, _, evidence), *four in zip(asked, answers, answers, answers, answers, strict=True):
+        before, before_without, behind, behind_without = (answer.found for answer in four)
+        later = word < place.border
+        odds = beside_odds((before.scores, before_without.scores), (behind.scores, behind_without.scores))
         evidence.beside.append(odds if later else -odds)
         if evidence.there is None:
-            evidence.there, evidence.left = (found[2], found[1]) if later else (found[0], found[3])
-
-
-def _answers(recording: Aligned, excerpts: Sequence[Excerpt], hear: Hear) -> list["_Answer"]:
-    """What the model says to excerpts."""
-    answers, asked = [], []
-    for excerpt in excerpts:
-        words = recording.words[excerpt.words.start : excerpt.words.stop]
-        answers.append(_Answer(excerpt, words, without_long_silences(excerpt.samples, excerpt.rate)))
-        if words:
-            item = {"audio": answers[-1].heard.samples, "words": words, "language": recording.item["language"]}
-            asked.append((len(answers) - 1, item))
-    for (number, _), item in zip(asked, hear([item for _, item in asked]) if asked else [], strict=True):
-        answers[number] = replace(answers[number], logits=item["logits"].logits)
-    return answers
+            evidence.there, evidence.left = (behind, before_without) if later else (before, behind_without)
