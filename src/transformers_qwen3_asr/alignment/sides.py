@@ -9,8 +9,8 @@ it is asked several times, with more and with fewer of the words around:
 - *beside*: the words and the audio of one side, with the word and without it. On the side where it is said it scores
   well, and so does its neighbour with it; without it its neighbour takes its place and scores badly.
 
-Each is worth so much log-odds, and the sum decides. What they are worth was fitted (logistic regression) on some 2,500
-questions of recordings made of labelled clips with pauses, most of them in noise.
+Each is worth so much log-odds, and the sum decides. What they are worth was fitted (logistic regression, rounded, the
+same for both sides) on some 2,500 questions of recordings made of labelled clips with pauses, most of them in noise.
 """
 
 from collections.abc import Sequence
