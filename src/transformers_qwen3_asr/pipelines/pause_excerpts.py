@@ -2,18 +2,18 @@
 words that are moved from one side to the other."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from ..alignment.sides import SILENT_ACROSS, SILENT_BESIDE, Pause, pauses, since, until
+from ..alignment.sides import PAUSE, SILENT_ACROSS, SILENT_BESIDE, Pause, pauses, since, until
 from .refining import Aligned
 from .silences import silences_of
 
 #: Seconds that an excerpt has at least, as far as there are any.
 SHORTEST = 0.5
-#: How often the audio around a pause is heard, about, where much is in doubt.
-_HEARD = 4
+#: Seconds that a word may go to make room for one that comes over a pause.
+FAR = 2.0
 
 
 @dataclass(frozen=True)
@@ -83,22 +83,34 @@ class Place:
         samples, words = np.concatenate([left, there.samples[cut:]]), range(here.words.start, there.words.stop)
         return Excerpt(samples, self.rate, words, here.start, len(left) / self.rate)
 
-    def move(self, word: int, there: Found, left: Found) -> "Place | None":
+    @property
+    def silence(self) -> tuple[float, float]:
+        """From when to when it is silent, in seconds of the recording."""
+        begin = self.since + (len(self.before) - self.silent) / self.rate
+        return begin, self.until - (len(self.behind) - self.silent) / self.rate
+
+    def is_one(self) -> bool:
+        """Whether there still is a pause between the words."""
+        return self.recording.times[self.border, 0] - self.recording.times[self.border - 1, 1] > PAUSE
+
+    def move(self, word: int, there: Found, left: Found) -> set[int]:
         """
         Gives the word before the pause or behind it the time that it has `there` on the other side, and those around
         it what they have there, as far as they would be in its way; and its neighbour on the side that it has `left`
-        what it has without it, if that is about where it is. Returns the place with the words as they are then, `None`
-        where there is no room.
+        what it has without it, if that is about where it is. Returns the words that have other times then: none, where
+        there is no room.
         """
-        later, known, scores = word < self.border, self.recording.times, self.recording.scores
+        later, known, scores = word < self.border, self.recording.times, self.recording.scores.copy()
         times, step = known.copy(), 1 if later else -1
         moved = [word]
         times[word] = there.times[word - there.first]
         while not _in_order(times, moved[-1], moved[-1] + step):
             moved.append(moved[-1] + step)
             if moved[-1] not in there:
-                return None
+                return set()
             times[moved[-1]] = there.times[moved[-1] - there.first]
+            if np.abs(times[moved[-1]] - known[moved[-1]]).max() > FAR:
+                return set()
         scores[moved] = there.scores[np.array(moved) - there.first]
         neighbour = word - step
         if neighbour in left:
@@ -106,10 +118,13 @@ class Place:
             overlaps = start < known[neighbour, 1] and known[neighbour, 0] < end
             if overlaps and _in_order(times, neighbour, neighbour - step):
                 scores[neighbour] = left.scores[neighbour - left.first]
+                moved.append(neighbour)
             else:
                 times[neighbour] = known[neighbour]
-        known[:] = times
-        return replace(self, border=word if later else word + 1)
+        if not _in_order(times, word, neighbour):
+            return set()
+        known[:], self.recording.scores[:] = times, scores
+        return set(moved)
 
 
 def _in_order(times: np.ndarray, word: int, other: int) -> bool:
@@ -119,12 +134,12 @@ def _in_order(times: np.ndarray, word: int, other: int) -> bool:
 
 
 def places(recording: Aligned, seconds: float) -> Iterator[list[Place]]:
-    """Pauses with what is around them, so many at a time that about so much audio is heard where much is in doubt."""
+    """Pauses with what is around them, up to so many seconds of audio at a time."""
     group, taken = [], 0.0
     for border, pause in pauses(recording.times, recording.seconds, recording.item["seconds"] / 2).items():
         if (place := place_of(recording, border, pause)) is None:
             continue
-        length = _HEARD * (len(place.before) + len(place.behind)) / place.rate
+        length = (len(place.before) + len(place.behind)) / place.rate
         if group and taken + length > seconds:
             yield group
             group, taken = [], 0.0

@@ -42,10 +42,8 @@ class _Answer:
 
     @property
     def scores(self) -> torch.Tensor:
-        """The logits, -inf where it is silent, unless it is silent throughout."""
+        """The logits, -inf where it is silent."""
         silent = self.heard.silent(np.arange(self.logits.shape[-1]) * self.segment_time / 1000)
-        if silent.all():
-            return self.logits
         return self.logits.masked_fill(torch.from_numpy(silent).to(self.logits.device), -torch.inf)
 
     @property
@@ -120,8 +118,8 @@ _Questions = dict[tuple[int, int], _Evidence]
 
 
 def _moved(group: Sequence[Place], asking: _Asking) -> list[Place]:
-    """Moves at most one word over each pause, and none beside one that was moved, whose pause is another then; returns
-    the places where one was moved, with the words as they are then."""
+    """Moves at most one word over each silence, and none beside one that was moved, whose pause is another then;
+    returns the places where one was moved, with the words as they are then."""
     questions: _Questions = {
         (number, word): _Evidence()
         for number, place in enumerate(group)
@@ -132,15 +130,22 @@ def _moved(group: Sequence[Place], asking: _Asking) -> list[Place]:
         _ask_across(group, questions, stage.across, asking)
         _ask_beside(group, questions, stage.beside, asking)
         questions = {key: evidence for key, evidence in questions.items() if evidence.total > stage.least}
-    changed, moved = [], set()
+    changed: list[Place] = []
+    moved: set[int] = set()
     for (number, word), evidence in sorted(questions.items(), key=lambda entry: -entry[1].total):
         place = group[number]
-        if not moved.isdisjoint((place.border - 1, place.border)):
+        if not moved.isdisjoint((place.border - 1, place.border)) or not place.is_one():
             continue
-        if (as_moved := place.move(word, evidence.there, evidence.left)) is not None:
-            moved.add(word)
-            changed.append(as_moved)
+        if any(_overlap(place.silence, other.silence) for other in changed):
+            continue
+        if words := place.move(word, evidence.there, evidence.left):
+            moved |= words
+            changed.append(replace(place, border=word if word < place.border else word + 1))
     return changed
+
+
+def _overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return one[0] < other[1] and other[0] < one[1]
 
 
 def _ask_across(
