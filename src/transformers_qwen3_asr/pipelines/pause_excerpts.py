@@ -12,6 +12,8 @@ from .silences import silences_of
 
 #: Seconds that an excerpt has at least, as far as there are any.
 SHORTEST = 0.5
+#: How often the audio around pauses is taken to be heard at a time; with more of them at once memory grows.
+_HEARD = 4
 #: Seconds that a word may go to make room for one that comes over a pause.
 FAR = 2.0
 
@@ -134,12 +136,12 @@ def _in_order(times: np.ndarray, word: int, other: int) -> bool:
 
 
 def places(recording: Aligned, seconds: float) -> Iterator[list[Place]]:
-    """Pauses with what is around them, up to so many seconds of audio at a time."""
+    """Pauses with what is around them, as many at a time as have up to so many seconds of audio to be heard."""
     group, taken = [], 0.0
     for border, pause in pauses(recording.times, recording.seconds, recording.item["seconds"] / 2).items():
         if (place := place_of(recording, border, pause)) is None:
             continue
-        length = (len(place.before) + len(place.behind)) / place.rate
+        length = _HEARD * (len(place.before) + len(place.behind)) / place.rate
         if group and taken + length > seconds:
             yield group
             group, taken = [], 0.0
