@@ -16,8 +16,8 @@ PARTS = {
     "tables": ("checkpoints", "chat_templates", "rope_validation"),
     "configuration": ("configuration_qwen3_asr", "configuration_base"),
     "modeling": (
-        *("modeling_qwen3_asr", "text_model_qwen3_asr", "audio_encoder_qwen3_asr"),
-        *("packing", "block_attention", "recomputation", "loading"),
+        *("modeling_qwen3_asr", "thinker_qwen3_asr", "text_model_qwen3_asr", "audio_encoder_qwen3_asr"),
+        *("cache_argument", "packing", "block_attention", "recomputation", "loading"),
     ),
     "audio": ("audio", "audio_streams"),
     "alignment": ("alignment.",),

@@ -1,4 +1,4 @@
-"""The Qwen3-ASR family on transformers' layers: encoder, text model, thinker, generation and token classification.
+"""The Qwen3-ASR family on transformers' layers: generation and token classification.
 
 Parameter names are the published ones: `thinker.audio_tower.*`, `thinker.model.*`, `thinker.lm_head.weight`.
 """
@@ -8,250 +8,15 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import GenerationMixin, PreTrainedModel
-from transformers import initialization as init
+from transformers import GenerationMixin
 from transformers.cache_utils import Cache
-from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast, TokenClassifierOutput
-from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import SinusoidsPositionEmbedding
+from transformers.modeling_outputs import CausalLMOutputWithPast, TokenClassifierOutput
 from transformers.utils import can_return_tuple
 
-from .audio_encoder_qwen3_asr import AudioEncoderForward, build_encoder_modules
-from .checkpoints import SKIPPED_PREFIXES
-from .configuration_qwen3_asr import (
-    Qwen3ASRAudioEncoderConfig,
-    Qwen3ASRConfig,
-    Qwen3ASRThinkerConfig,
-    audio_token_lengths,
-)
-from .loading import StrictCheckpointMixin
-from .packing import Packing
+from .cache_argument import cache_of, named_cache, one_cache
+from .configuration_qwen3_asr import Qwen3ASRConfig
 from .text_model_qwen3_asr import Qwen3ASRTextModel
-
-_SKIPPED_KEYS = ["^" + prefix.replace(".", r"\.") for prefix in SKIPPED_PREFIXES]
-
-
-class Qwen3ASRPreTrainedModel(StrictCheckpointMixin, PreTrainedModel):
-    """What every model of the family shares."""
-
-    config_class = Qwen3ASRConfig
-    config: Qwen3ASRConfig
-    base_model_prefix = "thinker"
-    main_input_name = "input_ids"
-    input_modalities = ("audio", "text")
-    supports_gradient_checkpointing = True
-    _no_split_modules = ["Qwen3ASRAudioEncoderLayer", "Qwen3ASRTextLayer"]
-    _skip_keys_device_placement = ["past_key_values", "windows", "packing"]
-    _keys_to_ignore_on_load_unexpected = _SKIPPED_KEYS
-    _supports_flash_attn = True
-    _supports_sdpa = True
-    _supports_attention_backend = True
-    _can_compile_fullgraph = True
-
-    def _init_weights(self, module):
-        super()._init_weights(module)
-        if isinstance(module, SinusoidsPositionEmbedding):  # not in checkpoints, and empty after a start on meta
-            init.copy_(module.positional_embedding, module.compute_default_singular_positional_embedding())
-
-
-class Qwen3ASRAudioEncoder(AudioEncoderForward, Qwen3ASRPreTrainedModel):
-    """Windowed audio encoder with its projection to the text model's width."""
-
-    config_class = Qwen3ASRAudioEncoderConfig
-    config: Qwen3ASRAudioEncoderConfig
-    base_model_prefix = "audio_tower"
-    main_input_name = "input_features"
-    input_modalities = "audio"
-
-    def __init__(self, config: Qwen3ASRAudioEncoderConfig):
-        super().__init__(config)
-        config.check()
-        build_encoder_modules(self, config)
-        self.gradient_checkpointing = False
-        self.post_init()
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.conv2d1
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        self.conv2d1 = value
-
-
-def _one_mask(mask: torch.Tensor | None, alias: torch.Tensor | None) -> torch.Tensor | None:
-    if mask is not None and alias is not None:
-        raise ValueError("give input_features_mask or its alias feature_attention_mask, not both")
-    return alias if mask is None else mask
-
-
-class Qwen3ASRThinkerModel(Qwen3ASRPreTrainedModel):
-    """Audio encoder and text model without a head.
-
-    Built from a [`Qwen3ASRThinkerConfig`] or from a whole [`Qwen3ASRConfig`].
-    """
-
-    _keys_to_ignore_on_load_unexpected = [*_SKIPPED_KEYS, r"^(thinker\.)?lm_head\."]
-
-    def __init__(self, config: Qwen3ASRConfig | Qwen3ASRThinkerConfig, head_size: int | None = None):
-        super().__init__(config)
-        thinker = getattr(config, "thinker_config", config)
-        thinker.check()
-        self.audio_token_id = thinker.audio_token_id
-        self.audio_tower = Qwen3ASRAudioEncoder._from_config(thinker.audio_config)
-        self.model = Qwen3ASRTextModel._from_config(thinker.text_config)
-        if head_size is not None:
-            # the published name of every head is thinker.lm_head; the model that owns this one calls it
-            self.lm_head = nn.Linear(thinker.text_config.hidden_size, head_size, bias=False)
-            self._keys_to_ignore_on_load_unexpected = _SKIPPED_KEYS
-        self.post_init()
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.model.embed_tokens
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        self.model.embed_tokens = value
-
-    def get_audio_features(
-        self, input_features: torch.Tensor, input_features_mask: torch.Tensor | None = None, **kwargs
-    ) -> torch.Tensor:
-        """Encoded audio of all clips, one behind the other.
-
-        Args:
-            input_features: `(clips, num_mel_bins, frames)` log-mel features.
-            input_features_mask: `(clips, frames)`, 1 for frames and 0 for padding on the right.
-
-        Returns:
-            `(positions of all clips, hidden_size)`.
-        """
-        features = self.audio_tower(input_features, input_features_mask, **kwargs).last_hidden_state
-        if input_features_mask is None:
-            return features.flatten(0, 1)
-        lengths = audio_token_lengths(input_features_mask.bool().sum(-1), self.audio_tower.config.n_window)
-        valid = torch.arange(features.shape[1], device=features.device) < lengths.to(features.device)[:, None]
-        return features[valid]
-
-    def _embed(self, input_ids, input_features, input_features_mask) -> torch.Tensor:
-        """Token embeddings with the audio tokens' places taken by encoded audio, `(batch, length, hidden)`."""
-        inputs_embeds = self.model.embed_tokens(input_ids)
-        if input_features is None:
-            return inputs_embeds
-        audio = self.get_audio_features(input_features, input_features_mask).to(inputs_embeds)
-        places = input_ids == self.audio_token_id
-        counts = places.sum(-1)
-        if int(counts.sum()) != len(audio):
-            self._raise_audio_mismatch(counts, input_features, input_features_mask)
-        return inputs_embeds.masked_scatter(places[..., None].to(inputs_embeds.device), audio)
-
-    def _raise_audio_mismatch(self, counts, input_features, input_features_mask) -> None:
-        frames = (
-            torch.full((len(input_features),), input_features.shape[-1])
-            if input_features_mask is None
-            else input_features_mask.bool().sum(-1)
-        )
-        positions = audio_token_lengths(frames, self.audio_tower.config.n_window).tolist()
-        counts = counts.tolist()
-        if len(counts) == len(positions):
-            row = next(i for i, (n, m) in enumerate(zip(counts, positions)) if n != m)
-            raise ValueError(f"row {row} of input_ids has {counts[row]} audio tokens for {positions[row]} of audio")
-        raise ValueError(f"input_ids have {sum(counts)} audio tokens for {sum(positions)} of audio")
-
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.LongTensor | None = None,
-        input_features: torch.Tensor | None = None,
-        input_features_mask: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        position_ids: torch.LongTensor | None = None,
-        past_key_values: Cache | None = None,
-        inputs_embeds: torch.Tensor | None = None,
-        use_cache: bool | None = None,
-        feature_attention_mask: torch.Tensor | None = None,
-        positions_to_keep: torch.BoolTensor | None = None,
-        **kwargs,
-    ) -> BaseModelOutputWithPast:
-        r"""
-        Args:
-            input_ids (`(batch, length)`): tokens, with one `audio_token_id` for each encoder position of the audio.
-            input_features (`(clips, num_mel_bins, frames)`, *optional*): log-mel features, in the order of the tokens.
-            input_features_mask (`(clips, frames)`, *optional*): 1 for frames, 0 for padding on the right.
-            attention_mask (`(batch, length)`, *optional*): 1 for tokens, 0 for padding on either side.
-            position_ids (`(batch, length)`, *optional*): counted from the mask when left out.
-            inputs_embeds (`(batch, length, hidden_size)`, *optional*): instead of `input_ids` and audio.
-            use_cache: `False` lets padding be left out of the computation; its states are then zeros.
-            feature_attention_mask: another name of `input_features_mask`.
-            positions_to_keep (`(batch, length)` boolean, *optional*): positions whose last states are wanted.
-
-        Returns:
-            `BaseModelOutputWithPast` with `last_hidden_state` of shape `(batch, length, hidden_size)`, or
-            `(kept, hidden_size)` in row-major order of `positions_to_keep`.
-
-        Raises:
-            ValueError: audio tokens and audio do not match; the row is named.
-        """
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("give exactly one of input_ids and inputs_embeds")
-        mask = _one_mask(input_features_mask, feature_attention_mask)
-        if inputs_embeds is None:
-            inputs_embeds = self._embed(input_ids, input_features, mask)
-        elif input_features is not None:
-            raise ValueError("input_features need input_ids, whose audio tokens say where the audio goes")
-        for name in ("output_hidden_states", "output_attentions"):
-            if kwargs.get(name) is None:
-                kwargs[name] = getattr(self.config, name)
-        # with positions given, transformers looks for sequences that the caller has packed: not ours to take apart
-        if use_cache is False and past_key_values is None and position_ids is None:
-            if self._can_pack(attention_mask, kwargs):
-                states = self._run_packed(inputs_embeds, attention_mask, positions_to_keep)
-                return BaseModelOutputWithPast(last_hidden_state=states)
-            attention_mask = _needed_mask(attention_mask)
-        if (
-            position_ids is None
-            and past_key_values is None
-            and attention_mask is not None
-            and attention_mask.dim() == 2
-        ):
-            # the same positions wherever the padding is
-            position_ids = (attention_mask.long().cumsum(-1) - 1).clamp(min=0)
-        outputs = self.model(
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            use_cache=use_cache,
-            **kwargs,
-        )
-        if positions_to_keep is not None:
-            outputs.last_hidden_state = outputs.last_hidden_state[positions_to_keep.to(outputs[0].device)]
-        return outputs
-
-    def _can_pack(self, attention_mask: torch.Tensor | None, options: dict) -> bool:
-        """Whether the text model can be given this batch packed: states of inner layers are asked of padded ones."""
-        plain = attention_mask is None or attention_mask.dim() == 2
-        return plain and self.model.packs and all(value is None or value is False for value in options.values())
-
-    def _run_packed(self, inputs_embeds, attention_mask, positions_to_keep) -> torch.Tensor:
-        """Last hidden states as `forward` returns them, zeros at padding, from a batch without its padding."""
-        shape = inputs_embeds.shape[:2]
-        mask = torch.ones(shape, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
-        keep = positions_to_keep
-        if keep is not None:
-            # one copy to the host, which is where a batch is taken apart
-            mask, keep = torch.stack((mask, keep.to(mask.device))).cpu()
-        packing = Packing.of_mask(mask.cpu(), keep)
-        device = inputs_embeds.device
-        whole = len(packing.index) == mask.numel()
-        packed = inputs_embeds.flatten(0, 1)
-        if len(packing.index):
-            packed = self.model.forward_packed(packed if whole else packed[packing.on("index", device)], packing)
-        else:
-            packed = packed[:0]
-        size, places = len(mask.flatten()), packing.index
-        if keep is not None:
-            # a padded position may be asked for; it gets zeros like all padding
-            size = int(keep.sum())
-            places = keep.flatten().cumsum(0)[packing.index[packing.kept]] - 1
-        if len(packed) != size:
-            packed = packed.new_zeros(size, packed.shape[-1]).index_copy(0, places.to(packed.device), packed)
-        return packed if keep is not None else packed.unflatten(0, shape)
+from .thinker_qwen3_asr import Qwen3ASRAudioEncoder, Qwen3ASRPreTrainedModel, Qwen3ASRThinkerModel, one_mask
 
 
 class _Qwen3ASRWithHead(Qwen3ASRPreTrainedModel):
@@ -295,13 +60,14 @@ class Qwen3ASRForConditionalGeneration(_Qwen3ASRWithHead, GenerationMixin):
         input_features_mask: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.LongTensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         feature_attention_mask: torch.Tensor | None = None,
         num_items_in_batch: int | torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
         **kwargs,
     ) -> CausalLMOutputWithPast:
         r"""
@@ -318,10 +84,10 @@ class Qwen3ASRForConditionalGeneration(_Qwen3ASRWithHead, GenerationMixin):
         outputs = self.thinker(
             input_ids=input_ids,
             input_features=input_features,
-            input_features_mask=_one_mask(input_features_mask, feature_attention_mask),
+            input_features_mask=one_mask(input_features_mask, feature_attention_mask),
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
+            cache=one_cache(cache, past_key_values),
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             **kwargs,
@@ -339,7 +105,7 @@ class Qwen3ASRForConditionalGeneration(_Qwen3ASRWithHead, GenerationMixin):
         return CausalLMOutputWithPast(
             loss=loss,
             logits=logits,
-            past_key_values=outputs.past_key_values,
+            **named_cache(cache_of(outputs)),
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
@@ -424,7 +190,7 @@ class Qwen3ASRForTokenClassification(_Qwen3ASRWithHead):
         outputs = self.thinker(
             input_ids=input_ids,
             input_features=input_features,
-            input_features_mask=_one_mask(input_features_mask, feature_attention_mask),
+            input_features_mask=one_mask(input_features_mask, feature_attention_mask),
             attention_mask=attention_mask,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
@@ -455,14 +221,6 @@ class Qwen3ASRForTokenClassification(_Qwen3ASRWithHead):
             count = count.to(logits.device)
         total = F.cross_entropy(logits, labels, reduction="sum")
         return total / max(count, 1) if isinstance(count, int) else total / count.clamp(min=1)
-
-
-def _needed_mask(attention_mask: torch.Tensor | None) -> torch.Tensor | None:
-    """`None` for a mask that hides nothing from a causal model: padding on the right only."""
-    if attention_mask is None or attention_mask.dim() != 2 or torch.compiler.is_compiling():
-        return attention_mask
-    # ones that turn to zeros and never back
-    return None if bool((attention_mask[:, 1:] <= attention_mask[:, :-1]).all()) else attention_mask
 
 
 __all__ = [

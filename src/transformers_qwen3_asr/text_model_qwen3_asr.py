@@ -21,6 +21,7 @@ from transformers.models.qwen3.modeling_qwen3 import (
     eager_attention_forward,
 )
 
+from .cache_argument import CACHE_NAMES
 from .configuration_qwen3_asr import Qwen3ASRTextConfig
 from .loading import StrictCheckpointMixin
 from .packing import Packing, causal_attention
@@ -166,7 +167,7 @@ class Qwen3ASRTextModel(StrictCheckpointMixin, Qwen3Model):
     config_class = Qwen3ASRTextConfig
     config: Qwen3ASRTextConfig
     _no_split_modules = ["Qwen3ASRTextLayer"]
-    _skip_keys_device_placement = ["past_key_values", "packing"]
+    _skip_keys_device_placement = [*CACHE_NAMES, "packing"]
 
     def __init__(self, config: Qwen3ASRTextConfig):
         config.check()
