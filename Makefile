@@ -7,6 +7,7 @@
 #   TORCH           the torch requirement; without an NVIDIA GPU a fixed version, so that a CPU build of it is found
 #   PIP_TORCH_ARGS  further arguments for installing torch, such as --index-url with PyTorch's CPU package index
 #   PYTEST_ARGS     further arguments for pytest
+#   GPU_PYTHON, GPU_WHEELS, GPU_WORKERS  see gpu-check
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -16,6 +17,11 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 PIP_TORCH_ARGS ?=
 TRANSFORMERS_FLOOR := 5.17.0
+
+# make gpu-check: an interpreter that has torch, transformers and pytest, and wheels of what else it lacks
+GPU_PYTHON ?= python3
+GPU_WHEELS ?= .whl
+GPU_WORKERS ?= 12
 
 HAS_GPU := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU && echo yes)
 ifeq ($(HAS_GPU),yes)
@@ -54,13 +60,14 @@ define new_venv
 	$(1)/bin/python -m pip install --quiet $(PIP_TORCH_ARGS) '$(TORCH)'
 endef
 
-.PHONY: help demo test test-min test-interop lint format wheel wheel-check clean
+.PHONY: help demo test test-min test-interop gpu-check lint format wheel wheel-check clean
 
 help:
 	@echo "make demo         align the recording in examples/ with the bundled aligner; prints words, writes demo/*.srt"
 	@echo "make test         linter and all tests, newest transformers"
 	@echo "make test-min     all tests with transformers $(TRANSFORMERS_FLOOR), the oldest supported"
 	@echo "make test-interop what is saved here, loaded by qwen-asr 0.0.6 in an environment of its own"
+	@echo "make gpu-check    on a machine with a GPU: all tests, then the table of speed; installs and downloads nothing"
 	@echo "make lint         ruff check and ruff format --check;  make format mends what it can"
 	@echo "make wheel-check  build the wheel, install it into an empty environment, run the demo there"
 	@echo "make clean        remove environments and build products"
@@ -103,6 +110,20 @@ test-min: $(MIN_VENV)/stamp
 test-interop: $(VENV)/stamp $(QWEN_VENV)/stamp
 	$(OFFLINE) QWEN_ASR_PYTHON=$(abspath $(QWEN_VENV))/bin/python \
 	  $(VENV)/bin/python -m pytest tests/test_qwen_asr_interop.py $(PYTEST_ARGS)
+
+# Uses what the machine has, and unpacks wheels beside it. Each part has a time limit, and what it prints is in
+# build/gpu-check/ as soon as it is printed.
+gpu-check:
+	@mkdir -p build/gpu-check
+	@if compgen -G '$(GPU_WHEELS)/*.whl' >/dev/null; then $(GPU_PYTHON) -m pip install --quiet --no-index --no-deps \
+	  --no-compile --upgrade --target build/gpu-check/site $(GPU_WHEELS)/*.whl; fi
+	@$(GPU_PYTHON) -c 'import torch; assert torch.cuda.is_available(), "make: torch sees no GPU here"'
+	@export PYTHONPATH=$$PWD/src:$$PWD/build/gpu-check/site PYTHONUNBUFFERED=1; failed=0; \
+	$(OFFLINE) timeout -k 5 270 $(GPU_PYTHON) -m pytest -q -n $(GPU_WORKERS) --failures-at-once -p no:cacheprovider \
+	  $(PYTEST_ARGS) 2>&1 | tee build/gpu-check/tests.log || failed=1; \
+	timeout -k 5 170 $(GPU_PYTHON) benchmarks/throughput.py --device cuda --repeats 5 2>&1 \
+	  | tee build/gpu-check/throughput.log || failed=1; \
+	exit $$failed
 
 wheel: $(VENV)/stamp
 	rm -rf build dist

@@ -17,6 +17,33 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 GOLDENS = Path(__file__).resolve().parent / "goldens"
 
+# Convolutions of float32 in full: with TF32, cuDNN's default, a GPU's logits are some 4e-3 from a CPU's.
+torch.backends.cudnn.allow_tf32 = False
+
+
+def pytest_addoption(parser):
+    parser.addoption("--failures-at-once", action="store_true", help="name each failure when it happens, too")
+
+
+def pytest_configure(config):
+    if config.getoption("--failures-at-once") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(FailuresAtOnce(config), "failures-at-once")
+
+
+class FailuresAtOnce:
+    """A line a failure as soon as it is known, for a run that may be cut off before pytest's own summary."""
+
+    def __init__(self, config):
+        self.config = config
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            lines = (crash.message if crash else str(report.longrepr)).strip().splitlines() or [""]
+            terminal = self.config.pluginmanager.get_plugin("terminalreporter")
+            terminal.write_line(f"\nfailed now: {report.nodeid} ({report.when}): {lines[0]}")
+
 
 @pytest.fixture(autouse=True)
 def _seed():

@@ -105,7 +105,8 @@ def test_finer_bins_train_save_load_and_decode(tmp_path, time):
     assert AutoProcessor.from_pretrained(tmp_path).timestamp_segment_time == time
     assert torch.equal(again.thinker.lm_head.weight, model.thinker.lm_head.weight)
 
-    pipe = pipeline("forced-alignment", model=again, processor=AutoProcessor.from_pretrained(tmp_path))
+    processor = AutoProcessor.from_pretrained(tmp_path)
+    pipe = pipeline("forced-alignment", model=again, processor=processor, device="cpu")
     found = np.array([chunk["timestamp"] for chunk in pipe(row()["audio"], text=TEXT, language="English")["chunks"]])
     assert np.abs(found - np.array(WORDS)).max() <= time / 2000 + 1e-6
     assert not np.allclose(found % 0.08, 0)  # a grid of 80 ms could not say these times

@@ -50,7 +50,8 @@ def test_cpu_and_disk_maps(saved, tmp_path, name):
         folder, device_map=MAPS[name], offload_folder=tmp_path / "offload"
     )
     device = "cuda" if name == "auto" and torch.cuda.is_available() else "cpu"
-    torch.testing.assert_close(logits(model, device), want, atol=1e-5, rtol=1e-4)
+    apart = {"atol": 1e-4, "rtol": 1e-4} if device == "cuda" else {"atol": 1e-5, "rtol": 1e-4}
+    torch.testing.assert_close(logits(model, device), want, **apart)
     model.save_pretrained(tmp_path / "again")
     again = Qwen3ASRForTokenClassification.from_pretrained(tmp_path / "again")
     torch.testing.assert_close(logits(again), want)

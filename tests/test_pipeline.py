@@ -16,6 +16,7 @@ import pytest
 import torch
 import transformers
 from transformers import AutoModelForMultimodalLM, AutoModelForTokenClassification, AutoProcessor, pipeline
+from transformers.pipelines import base
 
 from conversion.convert import to_hf
 from transformers_qwen3_asr import ForcedAlignmentPipeline, Qwen3ASRForTokenClassification, Qwen3ASRProcessor
@@ -31,6 +32,12 @@ WORDS = [word.strip(",.") for word in TEXT.split()]
 @pytest.fixture(scope="module")
 def pipe():
     return pipeline("forced-alignment", model=str(ALIGNER), dtype="float32", device="cpu")
+
+
+def like(pipe, model=None, **options):
+    """Another pipeline around the same model, or around `model`, on the same device."""
+    model = pipe.model if model is None else model
+    return pipeline("forced-alignment", model=model, processor=pipe.processor, device=pipe.device, **options)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +159,7 @@ def test_language_decides_the_words_and_a_rows_own_goes_first(pipe, samples):
     assert [chunk["text"] for chunk in default["chunks"]] == japanese
     both = pipe([row, {**row, "language": "en"}], language=["Japanese", "Japanese"])
     assert [[chunk["text"] for chunk in result["chunks"]] for result in both] == [japanese, english]
-    configured = pipeline("forced-alignment", model=pipe.model, processor=pipe.processor, language="ja")
+    configured = like(pipe, language="ja")
     assert [chunk["text"] for chunk in configured(samples, text=text)["chunks"]] == japanese
 
 
@@ -185,7 +192,7 @@ def test_batch_size_is_the_number_of_recordings_a_forward_pass(pipe, rows, monke
     pipe(rows[:4], batch_size=3, refine=False)
     assert sizes == [3, 1]
     sizes.clear()
-    configured = pipeline("forced-alignment", model=pipe.model, processor=pipe.processor, batch_size=4, refine=False)
+    configured = like(pipe, batch_size=4, refine=False)
     configured(rows[:4])
     assert sizes == [4]
 
@@ -252,13 +259,7 @@ def test_units_and_the_original_text(pipe, samples):
         assert len(result["chunks"]) == count
         assert result["chunks"][0]["timestamp"][0] == words[0]["timestamp"][0]
         assert result["chunks"][-1]["timestamp"][1] == words[-1]["timestamp"][1]
-        configured = pipeline(
-            "forced-alignment",
-            model=pipe.model,
-            processor=pipe.processor,
-            return_timestamps=unit,
-            original_text=True,
-        )
+        configured = like(pipe, return_timestamps=unit, original_text=True)
         assert configured(samples, text=text) == result
         # a call's own choice goes first, and lists and datasets know it, too
         assert configured(samples, text=text, return_timestamps="word", original_text=False)["chunks"] == words
@@ -277,7 +278,7 @@ def test_units_and_the_original_text(pipe, samples):
         with pytest.raises(ValueError, match=f"{next(iter(wrong))}="):
             pipe(samples, text=text, **wrong)
         with pytest.raises(ValueError, match=f"{next(iter(wrong))}="):
-            pipeline("forced-alignment", model=pipe.model, processor=pipe.processor, **wrong)
+            like(pipe, **wrong)
 
 
 @pytest.mark.parametrize("text", ["a" * 200, "字" * 200, "n\u0303" * 200, "ÿ" * 1000])
@@ -392,7 +393,7 @@ def test_bad_calls(pipe, samples, rows):
         with pytest.raises(TypeError, match=f"no parameter {option}"):
             pipe(samples, **{option: True})
     with pytest.raises(TypeError, match="no parameter chunk_length_s"):
-        pipeline("forced-alignment", model=pipe.model, processor=pipe.processor, chunk_length_s=30)
+        like(pipe, chunk_length_s=30)
     with pytest.raises(ValueError, match="batch_size=0"):
         pipe(rows, batch_size=0)
     with pytest.raises(ValueError, match="batch_size=1000000000000000000000"):
@@ -422,7 +423,7 @@ def test_the_flat_layout(samples, pipe, tmp_path):
 
 
 def test_a_compiled_model_is_taken(samples, pipe):
-    compiled = pipeline("forced-alignment", model=torch.compile(pipe.model, backend="eager"), processor=pipe.processor)
+    compiled = like(pipe, torch.compile(pipe.model, backend="eager"))
     assert_same(compiled(samples, text=TEXT), pipe(samples, text=TEXT))
 
 
@@ -445,15 +446,33 @@ def test_dtype_and_device_are_passed_on(samples):
     half = pipeline("forced-alignment", model=str(ALIGNER), dtype=torch.bfloat16, device="cpu")
     assert half.dtype == torch.bfloat16 == next(half.model.parameters()).dtype
     assert len(half(samples, text=TEXT)["chunks"]) == len(WORDS)
-    mapped = pipeline("forced-alignment", model=str(ALIGNER), dtype="float32", device_map="cpu")
+
+
+@pytest.mark.parametrize("given", ["name", "model"])
+def test_a_model_stays_where_its_device_map_says(samples, pipe, monkeypatch, given):
+    """transformers' own constructor would move it: a map of one device leaves no trace there."""
+    monkeypatch.setattr(base, "is_torch_cuda_available", lambda: True)
+    options = {"dtype": torch.float32, "device_map": "cpu"}
+    if given == "name":
+        mapped = pipeline("forced-alignment", model=str(ALIGNER), **options)
+    else:
+        model = AutoModelForTokenClassification.from_pretrained(ALIGNER, **options)
+        mapped = pipeline("forced-alignment", model=model, processor=pipe.processor)
     assert mapped.device.type == mapped.model.device.type == "cpu"
-    assert len(mapped(samples, text=TEXT)["chunks"]) == len(WORDS)
+    assert_same(mapped(samples, text=TEXT), pipe(samples, text=TEXT))
+
+
+def test_a_refused_model_is_not_moved(pipe, monkeypatch):
+    monkeypatch.setattr(base, "is_torch_cuda_available", lambda: True)
+    monkeypatch.setattr(torch.nn.Module, "to", lambda *arguments, **options: pytest.fail("it was moved"))
+    with pytest.raises(ValueError, match="needs a processor=Qwen3ASRProcessor"):
+        ForcedAlignmentPipeline(model=pipe.model)
 
 
 def test_training_mode_is_left(pipe, samples):
     expected = pipe(samples, text=TEXT)
     model = AutoModelForTokenClassification.from_pretrained(ALIGNER, dtype=torch.float32).train()
-    again = pipeline("forced-alignment", model=model, processor=pipe.processor)
+    again = like(pipe, model)
     assert not model.training
     assert_same(again(samples, text=TEXT), expected)
 

@@ -49,6 +49,8 @@ class StrictCheckpointMixin:
 
     #: parameters that `ignore_mismatched_sizes=True` may leave new
     _replaceable_parameters: frozenset[str] = frozenset()
+    #: whether the caller said by `device_map` where the model goes; pipelines then leave it there
+    placed_by_device_map: bool = False
 
     @classmethod
     def from_pretrained(
@@ -81,6 +83,7 @@ class StrictCheckpointMixin:
         )
         replaceable = cls._replaceable_parameters if ignore_mismatched_sizes else frozenset()
         check_loading(info, str(pretrained_model_name_or_path), replaceable)
+        model.placed_by_device_map = kwargs.get("device_map") is not None
         return (model, info) if output_loading_info else model
 
     def save_pretrained(self, save_directory, *args, **kwargs):

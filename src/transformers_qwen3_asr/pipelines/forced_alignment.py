@@ -79,21 +79,13 @@ class ForcedAlignmentPipeline(Pipeline):
     _load_image_processor = False
     _load_video_processor = False
 
-    def __init__(self, *args, local_files_only: bool | None = None, **kwargs):
+    def __init__(self, model, *args, processor=None, device=None, local_files_only: bool | None = None, **kwargs):
         # local_files_only has been heeded by pipeline(), which passes it on nonetheless
-        super().__init__(*args, **kwargs)
-        model = getattr(self.model, "_orig_mod", self.model)  # torch.compile's wrapper
-        model = model.get_base_model() if hasattr(model, "get_base_model") else model  # peft's
-        if not isinstance(model, Qwen3ASRForTokenClassification):
-            raise ValueError(
-                f"forced alignment needs a {Qwen3ASRForTokenClassification.__module__}."
-                f"{Qwen3ASRForTokenClassification.__name__}, not a {type(model).__module__}.{type(model).__name__}"
-            )
-        if not hasattr(self.processor, "prepare_forced_aligner_inputs"):
-            raise ValueError("forced alignment needs a processor=Qwen3ASRProcessor beside the model")
-        config = self.model.config
-        if config.timestamp_token_id is None or not config.timestamp_segment_time:
-            raise ValueError("the model's config has no timestamp_token_id or timestamp_segment_time: not an aligner")
+        _check_parts(model, processor)  # first, so that a model that is refused is not moved to a GPU
+        if device is None and getattr(model, "placed_by_device_map", False) and not _is_spread(model):
+            # a map of one device leaves no trace that transformers' own constructor looks for: it would take the GPU
+            device = model.device
+        super().__init__(model, *args, processor=processor, device=device, **kwargs)
         # a model fresh from training would drop activations
         self.model.eval()
 
@@ -339,6 +331,27 @@ class ForcedAlignmentPipeline(Pipeline):
             "unfit": unfit,
             "untranscribed": missing,
         }
+
+
+def _check_parts(model: Any, processor: Any) -> None:
+    """`ValueError` unless these are an aligner, perhaps wrapped, and its processor."""
+    inner = getattr(model, "_orig_mod", model)  # torch.compile's wrapper
+    inner = inner.get_base_model() if hasattr(inner, "get_base_model") else inner  # peft's
+    if not isinstance(inner, Qwen3ASRForTokenClassification):
+        raise ValueError(
+            f"forced alignment needs a {Qwen3ASRForTokenClassification.__module__}."
+            f"{Qwen3ASRForTokenClassification.__name__}, not a {type(inner).__module__}.{type(inner).__name__}"
+        )
+    if not hasattr(processor, "prepare_forced_aligner_inputs"):
+        raise ValueError("forced alignment needs a processor=Qwen3ASRProcessor beside the model")
+    config = model.config
+    if config.timestamp_token_id is None or not config.timestamp_segment_time:
+        raise ValueError("the model's config has no timestamp_token_id or timestamp_segment_time: not an aligner")
+
+
+def _is_spread(model: Any) -> bool:
+    """Whether accelerate moves data between this model's devices."""
+    return getattr(model, "hf_device_map", None) is not None
 
 
 class _Numbered(Dataset):
