@@ -8,6 +8,7 @@
 #   PIP_TORCH_ARGS  further arguments for installing torch, such as --index-url with PyTorch's CPU package index
 #   PYTEST_ARGS     further arguments for pytest
 #   GPU_PYTHON, GPU_WHEELS, GPU_WORKERS  see gpu-check
+#   FUZZ_CASES, FUZZ_SEED, FUZZ_ARGS  of make fuzz: how many cases, what they are made from, further arguments
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -15,6 +16,9 @@ SHELL := bash
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+FUZZ_CASES ?= 10000
+FUZZ_SEED ?= 0
+FUZZ_ARGS ?=
 PIP_TORCH_ARGS ?=
 TRANSFORMERS_FLOOR := 5.17.0
 
@@ -60,7 +64,7 @@ define new_venv
 	$(1)/bin/python -m pip install --quiet $(PIP_TORCH_ARGS) '$(TORCH)'
 endef
 
-.PHONY: help demo test test-min test-interop gpu-check lint format wheel wheel-check clean
+.PHONY: help demo test test-min test-interop gpu-check fuzz lint format wheel wheel-check clean
 
 help:
 	@echo "make demo         align the recording in examples/ with the bundled aligner; prints words, writes demo/*.srt"
@@ -68,6 +72,7 @@ help:
 	@echo "make test-min     all tests with transformers $(TRANSFORMERS_FLOOR), the oldest supported"
 	@echo "make test-interop what is saved here, loaded by qwen-asr 0.0.6 in an environment of its own"
 	@echo "make gpu-check    on a machine with a GPU: all tests, then the table of speed; installs and downloads nothing"
+	@echo "make fuzz         $(FUZZ_CASES) cases of input that means harm, made from FUZZ_SEED; what dies is kept as files"
 	@echo "make lint         ruff check and ruff format --check;  make format mends what it can"
 	@echo "make wheel-check  build the wheel, install it into an empty environment, run the demo there"
 	@echo "make clean        remove environments and build products"
@@ -125,6 +130,9 @@ gpu-check:
 	  | tee build/gpu-check/throughput.log || failed=1; \
 	exit $$failed
 
+fuzz: $(VENV)/stamp
+	$(VENV)/bin/python -W ignore tests/fuzz --cases $(FUZZ_CASES) --seed $(FUZZ_SEED) $(FUZZ_ARGS)
+
 wheel: $(VENV)/stamp
 	rm -rf build dist
 	$(VENV)/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist .
@@ -138,4 +146,4 @@ wheel-check: wheel
 	test -s demo.srt; echo "make: the wheel's demo wrote $$PWD/demo.srt"
 
 clean:
-	rm -rf $(VENV) $(MIN_VENV) $(WHEEL_VENV) $(QWEN_VENV) build dist demo src/*.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(MIN_VENV) $(WHEEL_VENV) $(QWEN_VENV) build dist demo fuzz-findings src/*.egg-info .pytest_cache .ruff_cache

@@ -20,6 +20,7 @@ EXTRAS["dev"] = [
     *EXTRAS["ja"],
     *EXTRAS["ko"],
     *EXTRAS["plot"],
+    "hypothesis>=6",
     "pocketsphinx>=5.0",  # an independent aligner to compare times with
     "pytest>=8",
     "ruff>=0.15",
