@@ -25,7 +25,7 @@ TRANSFORMERS_FLOOR := 5.17.0
 # make gpu-check: an interpreter that has torch, transformers and pytest, and wheels of what else it lacks
 GPU_PYTHON ?= python3
 GPU_WHEELS ?= .whl
-GPU_WORKERS ?= 12
+GPU_WORKERS ?= 16
 
 HAS_GPU := $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU && echo yes)
 ifeq ($(HAS_GPU),yes)
@@ -124,7 +124,8 @@ gpu-check:
 	  --no-compile --upgrade --target build/gpu-check/site $(GPU_WHEELS)/*.whl; fi
 	@$(GPU_PYTHON) -c 'import torch; assert torch.cuda.is_available(), "make: torch sees no GPU here"'
 	@export PYTHONPATH=$$PWD/src:$$PWD/build/gpu-check/site PYTHONUNBUFFERED=1; failed=0; \
-	$(OFFLINE) timeout -k 5 270 $(GPU_PYTHON) -m pytest -q -n $(GPU_WORKERS) --failures-at-once -p no:cacheprovider \
+	$(OFFLINE) timeout -k 5 270 $(GPU_PYTHON) -m pytest -q -n $(GPU_WORKERS) --dist worksteal \
+	  --failures-at-once -p no:cacheprovider -W ignore::pytest.PytestWarning \
 	  $(PYTEST_ARGS) 2>&1 | tee build/gpu-check/tests.log || failed=1; \
 	timeout -k 5 170 $(GPU_PYTHON) benchmarks/throughput.py --device cuda --repeats 5 2>&1 \
 	  | tee build/gpu-check/throughput.log || failed=1; \

@@ -380,7 +380,8 @@ def test_what_the_text_leaves_out_is_noted(capsys):
 
 
 def command(*arguments, **options):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "HF_HUB_OFFLINE": "1"}
+    path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
     options = {"capture_output": True, "text": True, "env": environment, **options}
     return subprocess.run([sys.executable, "-m", "transformers_qwen3_asr", *map(str, arguments)], **options)
 

@@ -429,7 +429,8 @@ def test_two_processes_train_as_one_with_twice_the_batch(labels, tmp_path):
     command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--main_process_port", "0",
                "--config_file", str(ROOT / "examples" / "accelerate" / "ddp.yaml"), "-m",
                "transformers_qwen3_asr", "train", *shared, "--batch-size", "1", "--output"]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    # beside a GPU, accelerate would let the second process wait on a second one
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run([*command, str(tmp_path / "two")], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("saved from step 5") == 1
