@@ -127,7 +127,7 @@ def test_rows_of_datasets(wav):
 
 
 def test_no_decoder_of_others_is_needed():
-    """Where one is installed, transformers itself may import it: so they are taken away, and files are decoded still."""
+    """transformers itself may import one that is there: so they are taken away, and files are decoded still."""
     code = (
         "import sys; sys.modules.update(dict.fromkeys(['torchcodec', 'librosa', 'soundfile', 'torchaudio']));"
         "from transformers_qwen3_asr.audio import load_audio; print(len(load_audio(sys.argv[1])))"
