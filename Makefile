@@ -7,6 +7,7 @@
 #   TORCH           the torch requirement; without an NVIDIA GPU a fixed version, so that a CPU build of it is found
 #   PIP_TORCH_ARGS  further arguments for installing torch, such as --index-url with PyTorch's CPU package index
 #   PYTEST_ARGS     further arguments for pytest
+#   PYTEST_WORKERS  processes that run tests: a number, or logical for one a processor (at most 8)
 #   GPU_PYTHON, GPU_WHEELS, GPU_WORKERS  see gpu-check
 #   FUZZ_CASES, FUZZ_SEED, FUZZ_ARGS  of make fuzz: how many cases, what they are made from, further arguments
 
@@ -16,6 +17,9 @@ SHELL := bash
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+# one process a processor, a file's tests in one of them, since they share what is slow to make
+PYTEST_WORKERS ?= logical
+PYTEST := python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 8 --dist loadfile
 FUZZ_CASES ?= 10000
 FUZZ_SEED ?= 0
 FUZZ_ARGS ?=
@@ -39,8 +43,8 @@ MIN_VENV := .venv-min
 WHEEL_VENV := .venv-wheel
 QWEN_VENV := .venv-qwen-asr
 
-# Tests and demo never ask the hub for anything. One thread, since tiny models gain nothing from more, and threads that
-# wait for each other by spinning make tests many times slower where the machine is shared.
+# Tests and demo never ask the hub for anything. One thread a process, since tiny models gain nothing from more, and
+# threads that wait for each other by spinning make tests many times slower where the machine is shared.
 OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1}
 
 DEMO_AUDIO := examples/sense_and_sensibility.flac
@@ -107,10 +111,10 @@ format: $(VENV)/stamp
 	$(VENV)/bin/ruff format .
 
 test: lint
-	$(OFFLINE) $(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+	$(OFFLINE) $(VENV)/bin/$(PYTEST) $(PYTEST_ARGS)
 
 test-min: $(MIN_VENV)/stamp
-	$(OFFLINE) $(MIN_VENV)/bin/python -m pytest $(PYTEST_ARGS)
+	$(OFFLINE) $(MIN_VENV)/bin/$(PYTEST) $(PYTEST_ARGS)
 
 test-interop: $(VENV)/stamp $(QWEN_VENV)/stamp
 	$(OFFLINE) QWEN_ASR_PYTHON=$(abspath $(QWEN_VENV))/bin/python \

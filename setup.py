@@ -23,6 +23,7 @@ EXTRAS["dev"] = [
     "hypothesis>=6",
     "pocketsphinx>=5.0",  # an independent aligner to compare times with
     "pytest>=8",
+    "pytest-xdist>=3.6",  # tests on all processors
     "ruff>=0.15",
     "setuptools>=77",  # a test builds the wheel without going to an index
 ]
