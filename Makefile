@@ -68,12 +68,13 @@ define new_venv
 	$(1)/bin/python -m pip install --quiet $(PIP_TORCH_ARGS) '$(TORCH)'
 endef
 
-.PHONY: help demo test test-min test-interop gpu-check fuzz lint format wheel wheel-check clean
+.PHONY: help demo test test-min test-upstream test-interop gpu-check fuzz lint format wheel wheel-check clean
 
 help:
 	@echo "make demo         align the recording in examples/ with the bundled aligner; prints words, writes demo/*.srt"
 	@echo "make test         linter and all tests, newest transformers"
 	@echo "make test-min     all tests with transformers $(TRANSFORMERS_FLOOR), the oldest supported"
+	@echo "make test-upstream transformers' own tests of the versions that make test and test-min use, on our classes"
 	@echo "make test-interop what is saved here, loaded by qwen-asr 0.0.6 in an environment of its own"
 	@echo "make gpu-check    on a machine with a GPU: all tests, then the table of speed; installs and downloads nothing"
 	@echo "make fuzz         $(FUZZ_CASES) cases of input that means harm, made from FUZZ_SEED; what dies is kept as files"
@@ -116,6 +117,11 @@ test: lint
 test-min: $(MIN_VENV)/stamp
 	$(OFFLINE) $(MIN_VENV)/bin/$(PYTEST) $(PYTEST_ARGS)
 
+# The tests come out of transformers' source distribution, which pip downloads once for each version
+test-upstream: $(VENV)/stamp $(MIN_VENV)/stamp
+	$(OFFLINE) $(VENV)/bin/python -m pytest -c tests/upstream/pytest.ini tests/upstream $(PYTEST_ARGS)
+	$(OFFLINE) $(MIN_VENV)/bin/python -m pytest -c tests/upstream/pytest.ini tests/upstream $(PYTEST_ARGS)
+
 test-interop: $(VENV)/stamp $(QWEN_VENV)/stamp
 	$(OFFLINE) QWEN_ASR_PYTHON=$(abspath $(QWEN_VENV))/bin/python \
 	  $(VENV)/bin/python -m pytest tests/test_qwen_asr_interop.py $(PYTEST_ARGS)
@@ -151,4 +157,4 @@ wheel-check: wheel
 	test -s demo.srt; echo "make: the wheel's demo wrote $$PWD/demo.srt"
 
 clean:
-	rm -rf $(VENV) $(MIN_VENV) $(WHEEL_VENV) $(QWEN_VENV) build dist demo fuzz-findings src/*.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(MIN_VENV) $(WHEEL_VENV) $(QWEN_VENV) build dist demo fuzz-findings .upstream src/*.egg-info .pytest_cache .ruff_cache

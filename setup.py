@@ -21,6 +21,7 @@ EXTRAS["dev"] = [
     *EXTRAS["ko"],
     *EXTRAS["plot"],
     "hypothesis>=6",
+    "parameterized>=0.9",  # transformers' own tests use it
     "pocketsphinx>=5.0",  # an independent aligner to compare times with
     "pytest>=8",
     "pytest-xdist>=3.6",  # tests on all processors

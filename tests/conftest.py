@@ -13,6 +13,8 @@ from transformers import pipeline
 import transformers_qwen3_asr  # noqa: F401  registers
 from transformers_qwen3_asr.checkpoints import resolve_model
 
+collect_ignore = ["upstream"]  # transformers' own tests, which `make test-upstream` runs
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 GOLDENS = Path(__file__).resolve().parent / "goldens"

@@ -1,0 +1,105 @@
+"""Where our classes do not do what transformers' tests expect, each with its reason.
+
+Strict both ways: a test that is listed must fail, one that is not must pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import transformers
+from packaging.specifiers import SpecifierSet
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Tests of some of our test classes that fail, and why."""
+
+    test: str  # a test's name; * stands for any part of a parametrised one
+    classes: tuple[str, ...]
+    reason: str
+    versions: str = ""  # of transformers, as pip writes them; empty for all
+
+    def matches(self, class_name: str, test: str) -> bool:
+        return class_name in self.classes and fnmatchcase(test, self.test)
+
+    @property
+    def current(self) -> bool:
+        return SpecifierSet(self.versions).contains(transformers.__version__, prereleases=True)
+
+
+COMPOSITE = ("AlignerModelTest", "RecogniserModelTest", "ThinkerModelTest")
+HEADED = ("AlignerModelTest", "RecogniserModelTest")
+MODELS = (*COMPOSITE, "EncoderModelTest", "TextModelTest")
+PROCESSORS = ("AlignerProcessorTest", "RecogniserProcessorTest")
+CONFIGS = ("ConfigTest", "ThinkerConfigTest", "EncoderConfigTest", "TextConfigTest")
+
+DIFFERENCES: tuple[Difference, ...] = (
+    # on purpose
+    Difference(
+        "test_model_weights_reload_no_missing_tied_weights",
+        MODELS,
+        "it loads a file without the model's tensors and looks at what is then new; here that is an error",
+    ),
+    Difference(
+        "test_with_num_labels",
+        CONFIGS,
+        "classes are times: they have a number, classify_num, and no names",
+    ),
+    Difference(
+        "test_feat_extract_to_json_string",
+        ("FeatureExtractionTest",),
+        "the published preprocessor_config.json leaves out values that are the default, and so does ours",
+    ),
+    Difference(
+        "test_chat_template_save_loading",
+        PROCESSORS,
+        "the template is saved as the published chat_template.json, which qwen-asr reads, not as .jinja",
+    ),
+    Difference(
+        "test_model_get_set_embeddings",
+        ("EncoderModelTest",),
+        "an encoder of sound has no embedding of tokens; its first convolution stands in for it, as in transformers",
+    ),
+    Difference(
+        "test_inputs_embeds",
+        COMPOSITE,
+        "it leaves the audio beside embeddings that already hold it; refused, since nothing says where it goes",
+    ),
+    # to be mended
+    Difference("test_from_and_save_pretrained*", ("ConfigTest", "ThinkerConfigTest"), "defaults are not read back"),
+    Difference("test_to_json_file", ("ConfigTest", "ThinkerConfigTest"), "defaults are not read back"),
+    Difference("test_get_audio_features_*", COMPOSITE, "get_audio_features returns a tensor"),
+    Difference("test_load_save_without_tied_weights", HEADED, "tie_word_embeddings cannot be set"),
+    Difference("test_resize_embeddings_untied", HEADED, "tie_word_embeddings cannot be set"),
+    Difference("test_resize_embeddings_untied_no_reinit_on_post_init", HEADED, "tie_word_embeddings cannot be set"),
+    Difference("test_tied_weights_keys", HEADED, "tie_word_embeddings cannot be set"),
+    Difference(
+        "test_tied_weights_are_sharded_together", ("RecogniserModelTest",), "no tensor-parallel plan", ">=5.23"
+    ),
+    Difference("test_attn_implementation_composite_models", ("ThinkerModelTest",), "flat names are not understood"),
+    Difference(
+        "test_eager_matches_sdpa_inference_24_fp32_pad_left_output_attentions",
+        ("EncoderModelTest",),
+        "output_attentions without the eager implementation is an error",
+    ),
+    Difference("test_model_outputs_equivalence", ("EncoderModelTest",), "output_attentions needs eager attention"),
+    Difference("test_retain_grad_hidden_states_attentions", ("EncoderModelTest",), "hidden_states[0] has no gradient"),
+    Difference("test_apply_chat_template_audio_*", PROCESSORS, "arrays of numpy are refused"),
+    Difference("test_apply_chat_template_assistant_mask", PROCESSORS, "unmet in 5.17", "<5.18"),
+    Difference("test_overlapping_text_image_kwargs_handling_2_audio", PROCESSORS, "padding in text_kwargs and flat"),
+    Difference("test_processor_from_and_save_pretrained*", PROCESSORS, "AutoFeatureExtractor gives another"),
+    Difference("test_processor_from_pretrained_vs_from_components", PROCESSORS, "AutoFeatureExtractor gives another"),
+    Difference("test_replacement_offsets", PROCESSORS, "a base class of ours is not transformers'", ">=5.23"),
+    Difference("test_subprocessor_defaults_3_audio", PROCESSORS, "AutoFeatureExtractor gives another"),
+)
+
+
+def current() -> list[Difference]:
+    """Those of the installed version."""
+    return [difference for difference in DIFFERENCES if difference.current]
+
+
+def of(class_name: str, test: str) -> list[Difference]:
+    return [difference for difference in current() if difference.matches(class_name, test)]
