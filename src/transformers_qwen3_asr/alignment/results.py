@@ -4,7 +4,7 @@ import unicodedata
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from .sentences import sentence_ends
 from .spans import Span, pieces, whole_text
@@ -43,6 +43,8 @@ class AlignmentResult(TypedDict):
     passages of words that are not said there, or stand where others are said. See `confidence.recording_fit`.
     ``untranscribed`` are stretches where something is heard and the text has no words: speech that it leaves out, or
     music or applause. See `untranscribed.untranscribed`.
+
+    ``error`` is there where errors are returned (`on_error="return"`): what was wrong with the row, or `None`.
     """
 
     text: str | list[str]
@@ -51,6 +53,7 @@ class AlignmentResult(TypedDict):
     fits: bool
     unfit: list[Passage]
     untranscribed: list[Passage]
+    error: NotRequired[str | None]
 
 
 @dataclass(frozen=True)

@@ -5,24 +5,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from typing import Any
 
-import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset
 from transformers import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
-from ..alignment.confidence import recording_fit
 from ..alignment.decoding import DECODINGS, DEFAULT_DECODING, slot_logits
 from ..alignment.languages import aligner_language
-from ..alignment.results import AlignmentResult, Passage
-from ..alignment.segments import check_choices, make_chunks
-from ..alignment.untranscribed import Levels, untranscribed
+from ..alignment.results import AlignmentResult
+from ..alignment.segments import check_choices
+from ..alignment.untranscribed import Levels
 from ..alignment.words import split_words, word_texts
 from ..modeling_qwen3_asr import Qwen3ASRForTokenClassification
 from .batching import ahead, pass_seconds, passes, reads_ahead
 from .long_recordings import align_recordings, open_long, window_limit
+from .outcomes import ON_ERROR, ROW_ERRORS, Numbered, aligned_result, error_result, failure, numbered
 from .refining import OnDevice, refine
-from .rows import as_row, as_rows, check_row, is_recording, named, undecoded, whole_number
+from .rows import as_row, as_rows, check_row, is_recording, undecoded, whole_number
 
 
 class ForcedAlignmentPipeline(Pipeline):
@@ -71,6 +70,12 @@ class ForcedAlignmentPipeline(Pipeline):
     Raises `ValueError`, naming the item's index in a list or dataset, for a recording that cannot be decoded, a
     missing text, lists of different lengths, `max_align_seconds` beyond the reach of the model's time classes;
     `TypeError` for an unknown keyword. An iterator of results yields those of the rows before the bad one first.
+
+    With `on_error="return"` (a keyword; "raise" if not given) a bad row does not stop the others. Its result is an
+    empty one, with what was wrong under "error": `"item 3: ValueError: …"`, the row's index, the error's type and its
+    text. The "error" of a good row is then `None`. What is returned so are a row's `ValueError`, `OSError` and
+    `ImportError` (a word splitter is missing); others are raised, and so is what an iterable of rows raises itself,
+    after the results of the rows that it gave.
     """
 
     _load_processor = True
@@ -100,9 +105,13 @@ class ForcedAlignmentPipeline(Pipeline):
         self.processor.save_pretrained(save_directory, **kwargs)
 
     def _sanitize_parameters(self, language=None, korean_dictionary=None, decoding=None, refine=None, **others):
+        on_error = others.pop("on_error", None)
+        if on_error not in (None, *ON_ERROR):
+            raise ValueError(f"on_error={on_error!r}: known are {', '.join(ON_ERROR)}")
         units = {name: others.pop(name, None) for name in ("return_timestamps", "original_text")}
         units = {name: value for name, value in units.items() if value is not None}
         check_choices(**units)
+        after = units if on_error is None else {**units, "on_error": on_error}
         if unknown := set(others) - {"max_align_seconds", "progress"}:
             raise TypeError(f"forced alignment has no parameter {', '.join(sorted(unknown))}")
         if decoding not in (None, *DECODINGS):
@@ -115,7 +124,7 @@ class ForcedAlignmentPipeline(Pipeline):
             raise ValueError(f"refine={refine!r}: True or False is expected")
         forward = {"decoding": decoding, "refine": refine}
         forward = {name: value for name, value in forward.items() if value is not None}
-        return {name: value for name, value in given.items() if value is not None}, forward, units
+        return {name: value for name, value in given.items() if value is not None}, forward, after
 
     def __call__(
         self,
@@ -150,7 +159,7 @@ class ForcedAlignmentPipeline(Pipeline):
         return self.get_iterator(rows, num_workers, batch_size, parameters, forward, after)
 
     def run_single(self, inputs, preprocess_params, forward_params, postprocess_params, batch_size=1):
-        items = [self.preprocess(inputs, **preprocess_params)]
+        items = [self._read(inputs, **preprocess_params)]
         return next(self._results(items, batch_size, forward_params, postprocess_params))
 
     def get_iterator(self, inputs, num_workers, batch_size, preprocess_params, forward_params, postprocess_params):
@@ -160,11 +169,11 @@ class ForcedAlignmentPipeline(Pipeline):
         """
         mapped = hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__")
         if mapped and not isinstance(inputs, IterableDataset):
-            dataset = PipelineDataset(_Numbered(inputs), self._read, preprocess_params)
+            dataset = PipelineDataset(Numbered(inputs), self._read, preprocess_params)
         elif num_workers > 1:
             raise ValueError(f"num_workers={num_workers}: rows that can only be iterated have one reader at most")
         else:
-            dataset = PipelineIterator(enumerate(inputs), self._read, preprocess_params)
+            dataset = PipelineIterator(numbered(inputs), self._read, preprocess_params)
         batches = DataLoader(dataset, num_workers=num_workers, batch_size=batch_size, collate_fn=_as_batch)
         in_thread = reads_ahead(self.device, num_workers)
         # closed here: what stops early or fails must not leave the thread to the garbage collector
@@ -176,20 +185,35 @@ class ForcedAlignmentPipeline(Pipeline):
                     _close(batch)
 
     def _read(self, input_, **preprocess_params):
-        """`preprocess`, or what was wrong: it is raised when the row's result is due."""
+        """`preprocess`, or what was wrong, which is for `_results` to raise or return when the row's turn comes."""
+        index, row = input_
         try:
-            return self.preprocess(input_, **preprocess_params)
-        except ValueError as error:
-            return {"error": error}
+            if not isinstance(row, Exception):
+                return {**self.preprocess(input_, **preprocess_params), "index": index}
+        except ROW_ERRORS as error:
+            return {**failure(row, error), "index": index}
+        return {**failure(None, row), "index": index, "ended": index is None}
 
     def _results(self, items: list[dict], batch_size: int, forward_params: dict, postprocess_params: dict):
-        bad = next((place for place, item in enumerate(items) if "error" in item), len(items))
-        for item in self._aligned(items[:bad], batch_size, forward_params):
-            if "error" in item:  # of a long recording, which is read only as it is aligned
+        if postprocess_params.get("on_error") != "return":
+            first = next((place for place, item in enumerate(items) if "error" in item), len(items))
+            items = items[: first + 1]  # what is behind it has no result
+        aligned = self._tried([item for item in items if "error" not in item], batch_size, forward_params)
+        for item in items:
+            if item.get("ended"):
                 raise item["error"]
-            yield self.postprocess(item, **postprocess_params)
-        if bad < len(items):
-            raise items[bad]["error"]
+            yield self.postprocess(item if "error" in item else next(aligned), **postprocess_params)
+
+    def _tried(self, items: list[dict], batch_size: int, forward_params: dict) -> Iterator[dict]:
+        """`_aligned`. An error may be a single row's or the whole batch's: items one by one tell."""
+        try:
+            aligned = self._aligned([dict(item) for item in items], batch_size, forward_params) if items else []
+        except ROW_ERRORS as error:
+            if len(items) == 1:
+                aligned = [{**items[0], "error": error}]
+            else:
+                aligned = (item for one in items for item in self._tried([one], batch_size, forward_params))
+        yield from aligned
 
     def _aligned(self, items: list[dict], batch_size: int, forward_params: dict) -> list[dict]:
         """Preprocessed items with their words' times; windows of long recordings share batches among themselves."""
@@ -244,20 +268,19 @@ class ForcedAlignmentPipeline(Pipeline):
         Decodes one (index, row) and cuts its text into words; index None stands for a recording by itself. A long
         recording is opened only.
         """
-        index, row = input_
-        with named(index):
-            check_row(row)
-            language = language if row.get("language") is None else row["language"]
-            words = split_words(row["text"], aligner_language(language), korean_dictionary)
-            seconds = window_limit(max_align_seconds, self.model.config)
-            rate = self.processor.feature_extractor.sampling_rate
-            audio, stream = open_long(row["audio"], rate, seconds, len(words))
+        _, row = input_
+        check_row(row)
+        language = language if row.get("language") is None else row["language"]
+        words = split_words(row["text"], aligner_language(language), korean_dictionary)
+        seconds = window_limit(max_align_seconds, self.model.config)
+        rate = self.processor.feature_extractor.sampling_rate
+        audio, stream = open_long(row["audio"], rate, seconds, len(words))
         item = {"text": row["text"], "language": language, "words": word_texts(words), "spans": words}
         if stream is None:
             levels = Levels(rate)  # here, where it may be a thread's work
             levels.note(0, audio)
             return {**item, "audio": audio, "levels": levels}
-        return {**item, "stream": stream, "seconds": seconds, "progress": progress, "index": index}
+        return {**item, "stream": stream, "seconds": seconds, "progress": progress}
 
     def _forward(
         self, model_inputs: dict[str, list[dict]], decoding: str = DEFAULT_DECODING, keep: bool = False
@@ -302,35 +325,16 @@ class ForcedAlignmentPipeline(Pipeline):
         return self.model(**inputs, logits_to_keep=slots).logits, inputs["input_ids"], word_lists
 
     def postprocess(
-        self, model_outputs: dict[str, Any], return_timestamps: str = "word", original_text: bool = False
+        self,
+        model_outputs: dict[str, Any],
+        return_timestamps: str = "word",
+        original_text: bool = False,
+        on_error: str = "raise",
     ) -> AlignmentResult:
-        text, words = model_outputs["text"], model_outputs["spans"]
-        aligned = model_outputs.get("aligned", ())
-        chunks = make_chunks(text, words, aligned, return_timestamps, original_text)
-        times = np.array([(word["start_time"], word["end_time"]) for word in aligned]).reshape(-1, 2)
-        more = untranscribed(model_outputs["levels"].decibels(), times)
-        besides = sum(end - start for start, end, _ in more)
-        fit = recording_fit([word["score"] for word in aligned], times, besides)
-        unfit: list[Passage] = [
-            {
-                "timestamp": (aligned[first]["start_time"], aligned[last - 1]["end_time"]),
-                "char_start": words[first].start,
-                "char_end": words[last - 1].end,
-            }
-            for first, last in fit.unfit
-        ]
-        missing: list[Passage] = []
-        for start, end, before in more:
-            place = words[before - 1].end if before else 0
-            missing.append({"timestamp": (start, end), "char_start": place, "char_end": place})
-        return {
-            "text": text,
-            "chunks": chunks,
-            "score": fit.score,
-            "fits": fit.fits,
-            "unfit": unfit,
-            "untranscribed": missing,
-        }
+        if "error" in model_outputs:
+            return error_result(model_outputs, on_error)
+        result = aligned_result(model_outputs, return_timestamps, original_text)
+        return result if on_error == "raise" else {**result, "error": None}
 
 
 def _check_parts(model: Any, processor: Any) -> None:
@@ -352,19 +356,6 @@ def _check_parts(model: Any, processor: Any) -> None:
 def _is_spread(model: Any) -> bool:
     """Whether accelerate moves data between this model's devices."""
     return getattr(model, "hf_device_map", None) is not None
-
-
-class _Numbered(Dataset):
-    """Rows with their index before them, which errors name."""
-
-    def __init__(self, rows):
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> tuple[int, Any]:
-        return index, self.rows[index]
 
 
 def _as_batch(items: list[dict]) -> dict[str, list[dict]]:

@@ -19,8 +19,8 @@ from ..alignment.pace import letters
 from ..alignment.refinement import FASTEST
 from ..alignment.untranscribed import Levels
 from ..audio_streams import AudioStream, NotReadTwice
+from .outcomes import ROW_ERRORS
 from .refining import Hear, aligned_words, refine_long
-from .rows import named
 from .sides import choose_sides
 from .silences import Shortened, without_long_silences
 
@@ -231,15 +231,13 @@ def align_recordings(
     Gives each long item its "aligned" words and the "levels" of what was heard. Windows that are wanted at the same
     time, of one recording or of several, share forward passes of up to `batch_size`.
 
-    An item whose audio cannot be read gets that as its "error", a `ValueError` that names it by its "index"; those
-    ahead of it are aligned all the same, and those behind it no further.
+    An item whose audio cannot be read gets that as its "error"; the others are aligned all the same.
 
     `score` takes items with "audio", "words" and "language" and returns each one's `(slots, classes)` logits;
     `segment_time` and `decoding` are `LongRecording`'s. By `again` doubtful words are heard once more
     (`refining.refine_long`).
     """
     recordings = [LongRecording(item, segment_time, decoding) for item in items]
-    good = len(recordings)  # up to the first that cannot be read
     try:
         wanted = deque((number, place) for number, recording in enumerate(recordings) for place in recording.begin())
         left = [len(recording._windows) for recording in recordings]
@@ -247,15 +245,13 @@ def align_recordings(
             batch = []
             while wanted and len(batch) < batch_size:
                 number, place = wanted.popleft()
-                if number >= good:
+                if "error" in items[number]:
                     continue
                 try:
-                    with named(items[number].get("index")):
-                        window = recordings[number].cut(place)
-                except ValueError as error:
+                    window = recordings[number].cut(place)
+                except ROW_ERRORS as error:
                     items[number]["error"] = error
-                    good = number
-                    batch = [entry for entry in batch if entry[0] < good]
+                    batch = [entry for entry in batch if entry[0] != number]
                     continue
                 if window is not None:
                     batch.append((number, place, window))
@@ -264,16 +260,20 @@ def align_recordings(
                 logits = score([window for _, _, window in batch])
                 for (number, place, _), values in zip(batch, logits, strict=True):
                     recordings[number].take(place, values)
-            for number, recording in enumerate(recordings[:good]):
-                if not left[number] and recording.result is None:
+            for number, recording in enumerate(recordings):
+                if not left[number] and recording.result is None and "error" not in items[number]:
                     places = recording.go_on()
                     left[number] = len(places)
                     wanted.extend((number, place) for place in places)
-        if again is not None:
-            for recording in recordings[:good]:
-                _hear_again(recording, again, segment_time, batch_size)
-        for recording in recordings[:good]:
-            recording.item.update(aligned=recording.aligned(), levels=recording.levels)
+        for recording in recordings:
+            if "error" in recording.item:
+                continue
+            try:
+                if again is not None:
+                    _hear_again(recording, again, segment_time, batch_size)
+                recording.item.update(aligned=recording.aligned(), levels=recording.levels)
+            except ROW_ERRORS as error:  # read a second time, it is not what it was
+                recording.item["error"] = error
     finally:
         for recording in recordings:
             recording.close()
