@@ -6,11 +6,15 @@ import pytest
 import torch
 from test_packing import aligner, inputs_for
 from tiny import slots
+from torch import nn
 from torch.profiler import ProfilerActivity, profile
+from torch.testing._internal.two_tensor import TwoTensor
+from transformers import Qwen3Model
 
 from transformers_qwen3_asr import audio_encoder_qwen3_asr as encoder
 from transformers_qwen3_asr import packing
 from transformers_qwen3_asr import text_model_qwen3_asr as text_model
+from transformers_qwen3_asr.packing import Packing
 from transformers_qwen3_asr.recomputation import may_recompute, recomputing
 
 
@@ -202,3 +206,94 @@ def test_the_norm_is_the_librarys():
             assert (got - want).norm() <= tolerance * want.norm()
         with torch.no_grad():
             torch.testing.assert_close(norm(x), y)
+
+
+def twice(loss, parameters):
+    """First derivatives, and those of the sum of their squares."""
+    first = torch.autograd.grad(loss, parameters, create_graph=True)
+    return (*first, *torch.autograd.grad(sum(one.square().sum() for one in first), parameters))
+
+
+def test_second_derivatives_are_the_library_s():
+    model = aligner("eager").double().train()
+    text = model.thinker.model
+    native = Qwen3Model._from_config(text.config).double().train()
+    native.load_state_dict(text.state_dict())
+    states, weights = torch.randn(2, 12, text.config.hidden_size, dtype=torch.float64)
+    found = text.forward_packed(states, Packing.of_mask(torch.ones(1, 12, dtype=torch.bool)))
+    wanted = native(inputs_embeds=states[None], use_cache=False).last_hidden_state[0]
+    names = [name for name, _ in native.named_parameters() if "embed" not in name]
+    pairs = zip(
+        *(
+            twice((output * weights).sum(), [one.get_parameter(name) for name in names])
+            for one, output in ((text, found), (native, wanted))
+        )
+    )
+    for ours, theirs in pairs:
+        assert (ours - theirs).norm() < 1e-4 * theirs.norm()  # the library's norms and softmax are in float32
+
+
+def test_second_derivatives_of_the_encoder(lean):
+    model = aligner("eager").double().train()
+    tower = model.thinker.audio_tower
+    inputs = inputs_for(model)
+    found = []
+    for on in (True, False):
+        lean(on)
+        states = tower(inputs["input_features"].double(), inputs["input_features_mask"]).last_hidden_state
+        found.append(twice(states.sin().sum(), list(tower.parameters())))
+    for ours, plain in zip(*found):
+        torch.testing.assert_close(ours, plain)
+
+
+def test_what_has_no_memory_of_its_own_is_kept():
+    """Quantised weights are tensors made of tensors, which have none; empty ones share the address 0."""
+    x = torch.randn(3, 4, requires_grad=True)
+    wrapped = TwoTensor(torch.randn(4, 4), torch.randn(4, 4))
+    y, nothing = x.sin(), x[:0].exp()
+    with recomputing(True, (y, lambda: x.detach().sin()), (nothing, pytest.fail)):
+        loss = (y @ wrapped.a).square().sum() + (x @ wrapped).a.sum() + (nothing * x[:0].cos()).sum()
+    (found,) = torch.autograd.grad(loss, x)
+    assert found.isfinite().all()
+
+
+class Int8Linear(nn.Module):
+    """A linear layer as quantisers put it into a model: with numbers in 8 bits, and without a `weight`."""
+
+    def __init__(self, layer):
+        super().__init__()
+        scale = layer.weight.detach().abs().amax(-1, keepdim=True) / 127
+        self.register_buffer("packed", (layer.weight.detach() / scale).round().to(torch.int8))
+        self.register_buffer("scale", scale)
+        self.bias = layer.bias
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.packed.to(x.dtype) * self.scale, self.bias)
+
+
+def quantise(model, weights):
+    if weights == "buffers":
+        for name, layer in list(model.named_modules()):
+            if isinstance(layer, nn.Linear) and "layers" in name:
+                model.set_submodule(name, Int8Linear(layer))
+        return
+    torchao = pytest.importorskip("torchao.quantization", reason="torchao is not installed")
+    config = torchao.Int8WeightOnlyConfig() if weights == "int8" else torchao.Int8DynamicActivationInt8WeightConfig()
+    torchao.quantize_(model, config, lambda layer, name: isinstance(layer, nn.Linear) and "layers" in name)
+
+
+@pytest.mark.parametrize("weights", ["buffers", "int8", "int8_dynamic"])
+def test_quantised_linear_layers_train_what_is_around_them(weights, lean):
+    found = []
+    for on in (True, False):
+        lean(on)
+        model = aligner().train()
+        model.requires_grad_(False)
+        norms = [p for name, p in model.named_parameters() if "norm" in name]
+        quantise(model, weights)
+        for norm in norms:
+            norm.requires_grad_(True)
+        found.append(gradients(model, training_loss(model, inputs_for(model))))
+    assert found[0] and found[0].keys() == found[1].keys()
+    for name, ours in found[0].items():
+        torch.testing.assert_close(ours, found[1][name], msg=lambda m, name=name: f"{name}: {m}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 
 import torch
+from torch.autograd.function import once_differentiable
 
 #: Queries a block: large enough for a matrix product, small enough to skip most of what a causal mask hides.
 BLOCK = 64
@@ -61,6 +62,7 @@ class _BlockAttention(torch.autograd.Function):
         return output
 
     @staticmethod
+    @once_differentiable  # as PyTorch's own kernel is
     def backward(ctx, gradient):
         query, key, value = ctx.saved_tensors
         rows, heads, length, dim = query.shape

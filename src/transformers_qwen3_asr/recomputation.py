@@ -52,6 +52,14 @@ class _Recomputed:
         return value
 
 
+def _memory(tensor: torch.Tensor) -> int | None:
+    """Where the memory begins that `tensor` is a view of. `None` where there is none, or none of its own: quantised
+    weights, for one, are tensors made of tensors."""
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
+        return None
+    return tensor.untyped_storage().data_ptr() or None
+
+
 @contextlib.contextmanager
 def recomputing(lean: bool, *pairs: tuple[torch.Tensor, Callable[[], torch.Tensor]]) -> Iterator[None]:
     """
@@ -61,10 +69,11 @@ def recomputing(lean: bool, *pairs: tuple[torch.Tensor, Callable[[], torch.Tenso
     if not lean:
         yield
         return
-    made = {tensor.untyped_storage().data_ptr(): _Recomputed(tensor, compute) for tensor, compute in pairs}
+    made = {_memory(tensor): _Recomputed(tensor, compute) for tensor, compute in pairs}
+    made.pop(None, None)
 
     def pack(kept: torch.Tensor):
-        source = made.get(kept.untyped_storage().data_ptr())
+        source = made.get(_memory(kept))
         if source is None:
             return kept
         source.wanted += 1

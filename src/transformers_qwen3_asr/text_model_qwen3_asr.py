@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch.autograd.function import once_differentiable
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.qwen3.modeling_qwen3 import (
     Qwen3Attention,
@@ -37,12 +36,18 @@ class _RootMeanSquare(torch.autograd.Function):
         mean = torch.linalg.vector_norm(states, dim=-1, keepdim=True, dtype=wide).square_() / states.shape[-1]
         scale = mean.add_(epsilon).rsqrt_()
         ctx.save_for_backward(states, weight, scale)
+        ctx.epsilon = epsilon
         return (states * scale).to(states.dtype) * weight
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, gradient):
         states, weight, scale = ctx.saved_tensors
+        if torch.is_grad_enabled():  # this will be differentiated, and so will what the scale was made of
+            wide = states.to(scale.dtype)
+            again = (wide * (wide.square().mean(-1, keepdim=True) + ctx.epsilon).rsqrt()).to(states.dtype) * weight
+            sources = [source for source, needed in zip((states, weight), ctx.needs_input_grad) if needed]
+            found = iter(torch.autograd.grad(again, sources, gradient, create_graph=True))
+            return *(next(found) if needed else None for needed in ctx.needs_input_grad[:2]), None
         normed, gradient = states * scale, gradient.to(scale.dtype)
         for_weight = (gradient * normed).flatten(0, -2).sum(0).to(weight.dtype) if ctx.needs_input_grad[1] else None
         gradient = gradient * weight
@@ -76,6 +81,9 @@ class _GatedSiLU(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):
         gate, up = ctx.saved_tensors
+        if torch.is_grad_enabled():  # this will be differentiated, which PyTorch's backward cannot be
+            sigmoid = gate.sigmoid()
+            return gradient * up * sigmoid * (1 + gate * (1 - sigmoid)), gradient * gate * sigmoid
         return torch.ops.aten.silu_backward(gradient * up, gate), F.silu(gate).mul_(gradient)
 
 
