@@ -1,5 +1,6 @@
 """Parity with the classes inside the installed transformers, reached through conversion, on both supported ends."""
 
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ from transformers.models.qwen3_asr import modeling_qwen3_asr as native
 from transformers.models.qwen3_asr import processing_qwen3_asr as native_processing
 
 import transformers_qwen3_asr
+from transformers_qwen3_asr.cache_argument import CACHE_NAMES
 
+POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # conversion/ is a tool beside the package, not installed with it
 
@@ -98,6 +101,30 @@ def test_asr_logits_and_generation(asr):
         torch.testing.assert_close(asr.ours(**inputs).logits, asr.native(**for_native).logits, atol=1e-4, rtol=0)
         options = {"max_new_tokens": 12, "do_sample": False}
         assert torch.equal(asr.ours.generate(**inputs, **options), asr.native.generate(**for_native, **options))
+
+
+@torch.no_grad()
+def test_audio_features_are_where_the_native_class_puts_them(asr):
+    inputs = asr.processor.apply_transcription_request(audio=load_clip(cases_of("asr")[0]["clip"]))
+    found, expected = (
+        model.get_audio_features(
+            *(given[name] for name in ("input_features", "input_features_mask")), output_hidden_states=True
+        )
+        for model, given in ((asr.ours, inputs), (asr.native, whole_chunks(inputs)))
+    )
+    for name in ("last_hidden_state", "pooler_output"):
+        torch.testing.assert_close(found[name], expected[name], atol=1e-4, rtol=0)
+    assert len(found.hidden_states) == len(expected.hidden_states)
+
+
+@pytest.mark.parametrize("name", ["Qwen3ASRForTokenClassification", "Qwen3ASRForConditionalGeneration"])
+def test_positional_arguments_are_in_the_native_order(name):
+    ours, theirs = (
+        [name for name, parameter in inspect.signature(cls.forward).parameters.items() if parameter.kind is POSITIONAL]
+        for cls in (getattr(transformers_qwen3_asr, name), getattr(native, name))
+    )
+    named = [CACHE_NAMES[0] if name in CACHE_NAMES else name for name in theirs]
+    assert ours[: len(named)] == named
 
 
 @torch.no_grad()

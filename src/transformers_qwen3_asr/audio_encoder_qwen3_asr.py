@@ -94,6 +94,13 @@ class AttentionWindows:
         return packed if self.scatter is None else packed[self.scatter]
 
 
+@dataclass
+class AudioEncoderOutput(BaseModelOutput):
+    """`BaseModelOutput` with the states that the projection took, `(batch, positions, d_model)`."""
+
+    unprojected: torch.Tensor | None = None
+
+
 class Qwen3ASRAudioAttention(Qwen3OmniMoeAudioAttention):
     """Self-attention inside windows, all windows in one call."""
 
@@ -253,7 +260,7 @@ class AudioEncoderForward:
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
         **kwargs,
-    ) -> BaseModelOutput:
+    ) -> AudioEncoderOutput:
         r"""
         Args:
             input_features (`torch.Tensor` of shape `(batch, num_mel_bins, frames)`): log-mel features, padded on the
@@ -265,8 +272,9 @@ class AudioEncoderForward:
                 are those of all clips in order. Needs the eager implementation.
 
         Returns:
-            `BaseModelOutput` with `last_hidden_state` of shape `(batch, positions, output_dim)`; a clip of n frames
-            has `audio_token_lengths(n, n_window)` positions, and zeros follow.
+            `AudioEncoderOutput` with `last_hidden_state` of shape `(batch, positions, output_dim)` and `unprojected`
+            `(batch, positions, d_model)`. A clip of n frames has `audio_token_lengths(n, n_window)` positions; zeros
+            follow.
 
         Raises:
             ValueError: shapes that do not fit, a clip without frames, or features padded on the left.
@@ -326,15 +334,25 @@ class AudioEncoderForward:
                 states = empty.index_copy(0, packed_index, states)
             return states.unflatten(0, (batch, padded_positions))[:, :positions]
 
-        all_states, all_weights = [unpack(hidden)] if output_hidden_states else None, []
+        all_states, all_weights = [], []
+
+        def shown(states: torch.Tensor) -> torch.Tensor:
+            """`states`, on the way that gradients take through what is shown of them."""
+            if not output_hidden_states:
+                return states
+            all_states.append(unpack(states))
+            padded = F.pad(all_states[-1], (0, 0, 0, padded_positions - positions)).flatten(0, 1)
+            return padded if packed_index is None else padded[packed_index]
+
+        hidden = shown(hidden)
         for layer in self.layers:
             hidden, weights = layer(hidden, windows, **kwargs)
             all_weights.append(weights)
-            if output_hidden_states:
-                all_states.append(unpack(hidden))
-        hidden = self.proj2(self.act(self.proj1(self.ln_post(hidden))))
-        return BaseModelOutput(
-            last_hidden_state=unpack(hidden),
+            hidden = shown(hidden)
+        hidden = self.ln_post(hidden)
+        return AudioEncoderOutput(
+            last_hidden_state=unpack(self.proj2(self.act(self.proj1(hidden)))),
+            unprojected=unpack(hidden),
             hidden_states=tuple(all_states) if output_hidden_states else None,
             attentions=tuple(all_weights) if output_attentions else None,
         )

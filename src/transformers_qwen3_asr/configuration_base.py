@@ -88,3 +88,28 @@ def as_config(value: Any, config_class: type[PreTrainedConfig], field: str) -> P
         value = value.to_dict()
     require(isinstance(value, dict), f"{field} must be a dictionary or a {config_class.__name__}, got {value!r}")
     return config_class(**{k: v for k, v in copy.deepcopy(value).items() if k not in _NESTED_NOISE})
+
+
+def nested_implementation(value: str | dict | None) -> str | dict | None:
+    """
+    `attn_implementation` of a whole model, with the parts' names where they are nested.
+
+    Args:
+        value: one name for all, or a dictionary of names by part. `audio_config` and `text_config` may stand in it by
+            themselves or below `thinker_config`; the empty name is the part that the dictionary is of.
+
+    Raises `ValueError` for another key, and for a part that stands in both places.
+    """
+    if not isinstance(value, dict):
+        return value
+    flat = {key: name for key, name in value.items() if key in ("audio_config", "text_config")}
+    thinker = value.get("thinker_config")
+    below = dict(thinker) if isinstance(thinker, dict) else {}
+    if isinstance(thinker, str):
+        below = dict.fromkeys(("", "audio_config", "text_config"), thinker)
+    unknown = (value.keys() - {"", "thinker_config", *flat}) | (below.keys() - {"", "audio_config", "text_config"})
+    require(not unknown, f"attn_implementation names no part of the model: {sorted(unknown)}")
+    twice = flat.keys() & below.keys() if isinstance(thinker, dict) else set()
+    require(not twice, f"attn_implementation names {sorted(twice)} by itself and below thinker_config")
+    # the thinker's entry is always there: transformers gives a part without one its parent's, and that to all below it
+    return {**{key: name for key, name in value.items() if key == ""}, "thinker_config": {**below, **flat}}

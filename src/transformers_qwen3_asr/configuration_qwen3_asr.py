@@ -18,7 +18,14 @@ from transformers import Qwen3Config
 from transformers.configuration_utils import PreTrainedConfig
 
 from . import checkpoints
-from .configuration_base import FamilyConfig, as_config, check_activation, require, without_generic
+from .configuration_base import (
+    FamilyConfig,
+    as_config,
+    check_activation,
+    nested_implementation,
+    require,
+    without_generic,
+)
 from .rope_validation import MROPE_KEYS, mrope_section, validate_rope_parameters
 
 
@@ -408,6 +415,14 @@ class Qwen3ASRConfig(FamilyConfig):
     def get_text_config(self, decoder=None, encoder=None) -> Qwen3ASRTextConfig:
         """The text model's configuration, reached through the thinker, whichever end is asked for: there is one."""
         return self.thinker_config.get_text_config(decoder=decoder, encoder=encoder)
+
+    @property
+    def _attn_implementation(self) -> str | None:
+        return PreTrainedConfig._attn_implementation.fget(self)
+
+    @_attn_implementation.setter
+    def _attn_implementation(self, value: str | dict | None) -> None:
+        PreTrainedConfig._attn_implementation.fset(self, nested_implementation(value))
 
     @property
     def classify_num(self) -> int | None:

@@ -5,12 +5,14 @@ Parameter names are the published ones: `thinker.audio_tower.*`, `thinker.model.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import GenerationMixin
 from transformers.cache_utils import Cache
-from transformers.modeling_outputs import CausalLMOutputWithPast, TokenClassifierOutput
+from transformers.modeling_outputs import BaseModelOutputWithPooling, CausalLMOutputWithPast, TokenClassifierOutput
 from transformers.utils import can_return_tuple
 
 from .cache_argument import cache_of, named_cache, one_cache
@@ -33,7 +35,19 @@ class _Qwen3ASRWithHead(Qwen3ASRPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.thinker.set_input_embeddings(value)
 
-    def get_audio_features(self, input_features, input_features_mask=None, **kwargs) -> torch.Tensor:
+    @property
+    def base_model(self) -> nn.Module:
+        """The model below the head, without it: freezing this leaves the head to be trained."""
+        thinker = self._modules.get("thinker")
+        return self if thinker is None else thinker.without_head()
+
+    def set_attn_implementation(self, attn_implementation: str | dict, *args, **kwargs) -> None:
+        """See [`Qwen3ASRThinkerModel.set_attn_implementation`]."""
+        self.thinker.set_attn_implementation(attn_implementation, *args, **kwargs)
+
+    def get_audio_features(
+        self, input_features: torch.Tensor, input_features_mask: torch.Tensor | None = None, **kwargs
+    ) -> BaseModelOutputWithPooling:
         """See [`Qwen3ASRThinkerModel.get_audio_features`]."""
         return self.thinker.get_audio_features(input_features, input_features_mask, **kwargs)
 
@@ -74,13 +88,17 @@ class Qwen3ASRForConditionalGeneration(_Qwen3ASRWithHead, GenerationMixin):
         Args:
             labels (`(batch, length)`, *optional*): the tokens themselves, -100 where no loss is wanted; each is
                 predicted from the position before it.
-            logits_to_keep (`int` or 1-D tensor of positions): the last so many positions' logits only; 0 for all.
+            logits_to_keep (`int` or 1-D tensor of positions): the last so many positions' logits only; 0 for all. The
+                loss is then over what these positions predict.
             num_items_in_batch: divides the summed loss instead of the number of labels (gradient accumulation).
 
         The other arguments are [`Qwen3ASRThinkerModel`]'s. Logits are `(batch, kept length, vocab_size)`.
+
+        Raises:
+            ValueError: labels with `logits_to_keep=1`, since the last position predicts none.
         """
-        if labels is not None and not (isinstance(logits_to_keep, int) and logits_to_keep == 0):
-            raise ValueError("labels need the logits of all positions: leave logits_to_keep at 0")
+        if labels is not None and isinstance(logits_to_keep, int) and logits_to_keep == 1:
+            raise ValueError("labels with logits_to_keep=1 have no loss: nothing follows the last position")
         outputs = self.thinker(
             input_ids=input_ids,
             input_features=input_features,
@@ -90,17 +108,21 @@ class Qwen3ASRForConditionalGeneration(_Qwen3ASRWithHead, GenerationMixin):
             cache=one_cache(cache, past_key_values),
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
+            return_dict=True,
             **kwargs,
         )
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.thinker.lm_head(outputs.last_hidden_state[:, kept])
         loss = None
         if labels is not None:
+            # what each position predicts, told before some of them are left out
+            following = F.pad(labels[:, 1:], (0, 1), value=-100)
             loss = self.loss_function(
                 logits=logits,
                 labels=labels,
                 vocab_size=logits.shape[-1],
                 num_items_in_batch=num_items_in_batch,
+                shift_labels=following.to(logits.device)[:, kept].contiguous(),
             )
         return CausalLMOutputWithPast(
             loss=loss,
@@ -110,6 +132,7 @@ class Qwen3ASRForConditionalGeneration(_Qwen3ASRWithHead, GenerationMixin):
             attentions=outputs.attentions,
         )
 
+    @functools.wraps(GenerationMixin.prepare_inputs_for_generation)  # whose parameters `generate` looks at
     def prepare_inputs_for_generation(self, *args, is_first_iteration: bool = False, **kwargs):
         # audio enters with the prompt; later steps have its keys and values in the cache
         names = ("input_features", "input_features_mask", "feature_attention_mask")
@@ -145,23 +168,44 @@ class Qwen3ASRForTokenClassification(_Qwen3ASRWithHead):
         super().__init__(config, config.classify_num)
         self.num_labels = config.classify_num
 
+    @property
+    def score(self) -> nn.Module:
+        """The classifier, by the name that it has in transformers' own token classifiers and that PEFT looks for."""
+        return self.thinker.lm_head
+
+    def __setattr__(self, name, value):
+        if name == "score":  # what is set in its place goes where it is; `nn.Module` would make a second part of it
+            self.thinker.lm_head = value
+        else:
+            super().__setattr__(name, value)
+
+    def named_modules(self, memo=None, prefix: str = "", remove_duplicate: bool = True):
+        """As [`torch.nn.Module.named_modules`]; among duplicates, where they are asked for, is the name `score`."""
+        yield from super().named_modules(memo, prefix, remove_duplicate)
+        if not remove_duplicate:
+            yield from self.score.named_modules(memo, f"{prefix}.score".lstrip("."), remove_duplicate)
+
     @can_return_tuple
     def forward(
         self,
         input_ids: torch.LongTensor | None = None,
-        input_features: torch.Tensor | None = None,
-        input_features_mask: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
+        cache: Cache | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.LongTensor | None = None,
         use_cache: bool | None = None,
+        input_features: torch.Tensor | None = None,
+        input_features_mask: torch.Tensor | None = None,
         logits_to_keep: torch.BoolTensor | None = None,
         feature_attention_mask: torch.Tensor | None = None,
         num_items_in_batch: int | torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
         **kwargs,
     ) -> TokenClassifierOutput:
         r"""
+        Positional arguments are in the order of transformers' own token classifiers.
+
         Args:
             labels (`(batch, length)`, *optional*): classes at the slots, -100 everywhere else.
             logits_to_keep (`(batch, length)` boolean, *optional*): positions whose logits are wanted; the others are
@@ -193,9 +237,11 @@ class Qwen3ASRForTokenClassification(_Qwen3ASRWithHead):
             input_features_mask=one_mask(input_features_mask, feature_attention_mask),
             attention_mask=attention_mask,
             position_ids=position_ids,
+            cache=one_cache(cache, past_key_values),
             inputs_embeds=inputs_embeds,
             use_cache=False,
             positions_to_keep=logits_to_keep,
+            return_dict=True,
             **kwargs,
         )
         hidden = outputs.last_hidden_state

@@ -5,18 +5,21 @@ Parameter names are the published ones: `audio_tower.*` and `model.*`, behind `t
 
 from __future__ import annotations
 
+import weakref
+
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.cache_utils import Cache
-from transformers.modeling_outputs import BaseModelOutputWithPast
+from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling
 from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import SinusoidsPositionEmbedding
 from transformers.utils import can_return_tuple
 
 from .audio_encoder_qwen3_asr import AudioEncoderForward, build_encoder_modules
 from .cache_argument import CACHE_NAMES, named_cache, one_cache
 from .checkpoints import SKIPPED_PREFIXES
+from .configuration_base import nested_implementation
 from .configuration_qwen3_asr import (
     Qwen3ASRAudioEncoderConfig,
     Qwen3ASRConfig,
@@ -76,6 +79,10 @@ class Qwen3ASRAudioEncoder(AudioEncoderForward, Qwen3ASRPreTrainedModel):
         self.conv2d1 = value
 
 
+#: What [`Qwen3ASRThinkerModel.without_head`] gave, by the id of the model, which it keeps alive.
+_SEEN: weakref.WeakValueDictionary[int, _WithoutHead] = weakref.WeakValueDictionary()
+
+
 def one_mask(mask: torch.Tensor | None, alias: torch.Tensor | None) -> torch.Tensor | None:
     if mask is not None and alias is not None:
         raise ValueError("give input_features_mask or its alias feature_attention_mask, not both")
@@ -109,35 +116,94 @@ class Qwen3ASRThinkerModel(Qwen3ASRPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.model.embed_tokens = value
 
+    def without_head(self) -> Qwen3ASRThinkerModel:
+        """This model seen without its head, if it has one: with the same parts, and what is set there is set here."""
+        if "lm_head" not in self._modules:
+            return self
+        seen = _SEEN.get(id(self))
+        if seen is None:
+            seen = _SEEN[id(self)] = _WithoutHead.__new__(_WithoutHead)
+        parts = {name: part for name, part in self._modules.items() if name != "lm_head"}
+        seen.__dict__.update({**self.__dict__, "_modules": parts, "_whole": self})
+        return seen
+
+    def set_attn_implementation(self, attn_implementation: str | dict, *args, **kwargs) -> None:
+        """
+        See [`~transformers.PreTrainedModel.set_attn_implementation`]. A dictionary may name the parts as they are
+        nested or flat: `{"audio_config": "eager", "text_config": "sdpa"}`.
+        """
+        wanted = nested_implementation(attn_implementation)
+        if not isinstance(wanted, dict):
+            wanted = {"": wanted, "thinker_config": dict.fromkeys(("", "audio_config", "text_config"), wanted)}
+        below = wanted["thinker_config"]
+        for name, part in (("audio_config", self.audio_tower), ("text_config", self.model)):
+            if name in below:
+                part.set_attn_implementation(below[name], *args, **kwargs)
+        # the rest has no attention of its own, but tells what was asked for
+        own = ((self.config, wanted.get("")), (getattr(self.config, "thinker_config", None), below.get("")))
+        for config, implementation in own:
+            if config is not None and implementation is not None:
+                implementation = self.get_correct_attn_implementation(implementation)
+                config._attn_implementation = {"": implementation}
+
+    @can_return_tuple
     def get_audio_features(
-        self, input_features: torch.Tensor, input_features_mask: torch.Tensor | None = None, **kwargs
-    ) -> torch.Tensor:
+        self,
+        input_features: torch.Tensor,
+        input_features_mask: torch.Tensor | None = None,
+        feature_attention_mask: torch.Tensor | None = None,
+        **kwargs,
+    ) -> BaseModelOutputWithPooling:
         """Encoded audio of all clips, one behind the other.
 
         Args:
             input_features: `(clips, num_mel_bins, frames)` log-mel features.
             input_features_mask: `(clips, frames)`, 1 for frames and 0 for padding on the right.
+            feature_attention_mask: another name of `input_features_mask`.
 
         Returns:
-            `(positions of all clips, hidden_size)`.
+            `BaseModelOutputWithPooling`, as of transformers' own class: `pooler_output` of shape
+            `(positions of all clips, hidden_size)` is what goes into the text model, `last_hidden_state` of shape
+            `(positions of all clips, d_model)` what it was projected from.
         """
-        features = self.audio_tower(input_features, input_features_mask, **kwargs).last_hidden_state
-        if input_features_mask is None:
-            return features.flatten(0, 1)
-        lengths = audio_token_lengths(input_features_mask.bool().sum(-1), self.audio_tower.config.n_window)
-        valid = torch.arange(features.shape[1], device=features.device) < lengths.to(features.device)[:, None]
-        return features[valid]
+        mask = one_mask(input_features_mask, feature_attention_mask)
+        outputs = self.audio_tower(input_features, mask, return_dict=True, **kwargs)
+        valid = self._heard(outputs.last_hidden_state, mask)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=outputs.unprojected[valid],
+            pooler_output=outputs.last_hidden_state[valid],
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
 
-    def _embed(self, input_ids, input_features, input_features_mask) -> torch.Tensor:
+    def _heard(self, states: torch.Tensor, mask: torch.Tensor | None) -> torch.BoolTensor:
+        """`(clips, positions)`, true where a clip has a position."""
+        if mask is None:
+            return torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
+        lengths = audio_token_lengths(mask.bool().sum(-1), self.audio_tower.config.n_window)
+        return torch.arange(states.shape[1], device=states.device) < lengths.to(states.device)[:, None]
+
+    def _embed(self, input_ids, input_features, input_features_mask, inputs_embeds=None) -> torch.Tensor:
         """Token embeddings with the audio tokens' places taken by encoded audio, `(batch, length, hidden)`."""
-        inputs_embeds = self.model.embed_tokens(input_ids)
+        if inputs_embeds is None:
+            inputs_embeds = self.model.embed_tokens(input_ids)
         if input_features is None:
             return inputs_embeds
-        audio = self.get_audio_features(input_features, input_features_mask).to(inputs_embeds)
-        places = input_ids == self.audio_token_id
-        counts = places.sum(-1)
-        if int(counts.sum()) != len(audio):
-            self._raise_audio_mismatch(counts, input_features, input_features_mask)
+        if input_ids is not None:
+            places = input_ids == self.audio_token_id
+        else:
+            token = torch.tensor([self.audio_token_id], device=inputs_embeds.device)
+            places = (inputs_embeds == self.model.embed_tokens(token).to(inputs_embeds)).all(-1)
+        audio = self.audio_tower(input_features, input_features_mask, return_dict=True).last_hidden_state
+        heard = self._heard(audio, input_features_mask).flatten()
+        audio = audio.flatten(0, 1).to(inputs_embeds)
+        if torch.compiler.is_compiling():  # no shape may depend on a value: what is no audio goes behind the rest
+            audio = audio[(~heard).to(torch.uint8).argsort(stable=True).to(audio.device)]
+        else:
+            audio = audio[heard.to(audio.device)]
+            counts = places.sum(-1)
+            if int(counts.sum()) != len(audio):
+                self._raise_audio_mismatch(counts, input_features, input_features_mask)
         return inputs_embeds.masked_scatter(places[..., None].to(inputs_embeds.device), audio)
 
     def _raise_audio_mismatch(self, counts, input_features, input_features_mask) -> None:
@@ -150,8 +216,8 @@ class Qwen3ASRThinkerModel(Qwen3ASRPreTrainedModel):
         counts = counts.tolist()
         if len(counts) == len(positions):
             row = next(i for i, (n, m) in enumerate(zip(counts, positions)) if n != m)
-            raise ValueError(f"row {row} of input_ids has {counts[row]} audio tokens for {positions[row]} of audio")
-        raise ValueError(f"input_ids have {sum(counts)} audio tokens for {sum(positions)} of audio")
+            raise ValueError(f"row {row} of the tokens has {counts[row]} audio tokens for {positions[row]} of audio")
+        raise ValueError(f"the tokens have {sum(counts)} audio tokens for {sum(positions)} of audio")
 
     @can_return_tuple
     def forward(
@@ -177,7 +243,8 @@ class Qwen3ASRThinkerModel(Qwen3ASRPreTrainedModel):
             attention_mask (`(batch, length)`, *optional*): 1 for tokens, 0 for padding on either side.
             position_ids (`(batch, length)`, *optional*): counted from the mask when left out.
             cache (*optional*): keys and values of what came before.
-            inputs_embeds (`(batch, length, hidden_size)`, *optional*): instead of `input_ids` and audio.
+            inputs_embeds (`(batch, length, hidden_size)`, *optional*): instead of `input_ids`; audio that is given too
+                takes the places of the audio token's embedding.
             use_cache: `False` lets padding be left out of the computation; its states are then zeros.
             feature_attention_mask: another name of `input_features_mask`.
             positions_to_keep (`(batch, length)` boolean, *optional*): positions whose last states are wanted.
@@ -194,10 +261,7 @@ class Qwen3ASRThinkerModel(Qwen3ASRPreTrainedModel):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
         cache = one_cache(cache, past_key_values)
         mask = one_mask(input_features_mask, feature_attention_mask)
-        if inputs_embeds is None:
-            inputs_embeds = self._embed(input_ids, input_features, mask)
-        elif input_features is not None:
-            raise ValueError("input_features need input_ids, whose audio tokens say where the audio goes")
+        inputs_embeds = self._embed(input_ids, input_features, mask, inputs_embeds)
         for name in ("output_hidden_states", "output_attentions"):
             if kwargs.get(name) is None:
                 kwargs[name] = getattr(self.config, name)
@@ -216,6 +280,7 @@ class Qwen3ASRThinkerModel(Qwen3ASRPreTrainedModel):
             position_ids=position_ids,
             **named_cache(cache),
             use_cache=use_cache,
+            return_dict=True,
             **kwargs,
         )
         if positions_to_keep is not None:
@@ -251,6 +316,14 @@ class Qwen3ASRThinkerModel(Qwen3ASRPreTrainedModel):
         if len(packed) != size:
             packed = packed.new_zeros(size, packed.shape[-1]).index_copy(0, places.to(packed.device), packed)
         return packed if keep is not None else packed.unflatten(0, shape)
+
+
+class _WithoutHead(Qwen3ASRThinkerModel):
+    """A thinker seen without its head; only made by [`Qwen3ASRThinkerModel.without_head`]."""
+
+    def __setattr__(self, name, value):
+        setattr(self.__dict__["_whole"], name, value)
+        super().__setattr__(name, value)
 
 
 def _needed_mask(attention_mask: torch.Tensor | None) -> torch.Tensor | None:
