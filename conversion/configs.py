@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from transformers_qwen3_asr import Qwen3ASRConfig
-from transformers_qwen3_asr.checkpoints import is_hf_config
+from transformers_qwen3_asr.checkpoints import PUBLISHED_ARCHITECTURES, is_hf_config
 
 AUDIO_FIELDS = ("activation_dropout", "activation_function", "attention_dropout", "conv_chunksize", "d_model",
                 "downsample_hidden_size", "dropout", "encoder_attention_heads", "encoder_ffn_dim", "encoder_layers",
@@ -118,5 +118,6 @@ def to_published_config(raw: dict[str, Any], token_ids: dict[str, int]) -> dict[
     thinker = output["thinker_config"]
     thinker["audio_start_token_id"] = token_ids["<|audio_start|>"]
     thinker["audio_end_token_id"] = token_ids["<|audio_end|>"]
+    output["architectures"] = list(PUBLISHED_ARCHITECTURES)  # the published file, not what the package saves for vLLM
     output["transformers_version"] = raw.get("transformers_version")
     return output

@@ -106,6 +106,9 @@ def test_published_config_saved_again_is_equal(shared, tmp_path, name):
     saved = json.loads((tmp_path / "config.json").read_text())
     for config_dict in (original, saved):
         config_dict.pop("transformers_version")
+    if "Aligner" in name:  # vLLM knows the aligner by this name alone; see test_qwen_asr_interop.py
+        assert saved["architectures"] == ["Qwen3ASRForcedAlignerForTokenClassification"]
+        saved["architectures"] = original["architectures"]
     assert without_generic(saved) == without_generic(original)
     assert Qwen3ASRConfig.from_pretrained(tmp_path).to_diff_dict() == config.to_diff_dict()
 

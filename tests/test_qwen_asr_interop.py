@@ -182,7 +182,8 @@ def test_saved_keys_pass_vllms_mapper(how, tmp_path):
     assert {vllm_name(key) for key in keys} == vllm_parameters(model.config)
     config = json.loads((tmp_path / "saved" / "config.json").read_text(encoding="utf-8"))
     # what vLLM's config classes read
-    assert config["model_type"] == "qwen3_asr" and config["architectures"] == ["Qwen3ASRForConditionalGeneration"]
+    assert config["model_type"] == "qwen3_asr"
+    assert config["architectures"] == ["Qwen3ASRForcedAlignerForTokenClassification"]
     assert config["thinker_config"]["model_type"] == "qwen3_forced_aligner"
     assert config["thinker_config"]["classify_num"] == 250
     text = config["thinker_config"]["text_config"]

@@ -38,6 +38,9 @@ PUBLISHED_MODEL_TYPE = "qwen3_asr"
 PUBLISHED_ALIGNER_THINKER_TYPE = "qwen3_forced_aligner"
 PUBLISHED_TEXT_TYPE = "qwen3"
 PUBLISHED_ARCHITECTURES = ["Qwen3ASRForConditionalGeneration"]
+#: What `architectures` must say of an aligner for vLLM to serve it. Published aligners carry the name above, and need
+#: an override there. Others do not look: qwen-asr goes by the thinker's `model_type`, Auto classes by the top one.
+VLLM_ALIGNER_ARCHITECTURES = ["Qwen3ASRForcedAlignerForTokenClassification"]
 
 #: Top-level fields of a -hf config that live in `thinker_config` in the published layout.
 HF_THINKER_FIELDS = ("audio_config", "text_config", "audio_token_id", "initializer_range")

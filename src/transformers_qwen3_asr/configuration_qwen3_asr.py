@@ -476,7 +476,9 @@ class Qwen3ASRConfig(FamilyConfig):
         )
         thinker["text_config"]["model_type"] = checkpoints.PUBLISHED_TEXT_TYPE
         thinker["architectures"] = list(checkpoints.PUBLISHED_ARCHITECTURES)
-        output["architectures"] = list(checkpoints.PUBLISHED_ARCHITECTURES)
+        output["architectures"] = list(
+            checkpoints.VLLM_ALIGNER_ARCHITECTURES if aligner else checkpoints.PUBLISHED_ARCHITECTURES
+        )
         dtype = output.pop("dtype", None)
         if dtype is not None:
             thinker["dtype"] = dtype

@@ -170,41 +170,49 @@ class ForcedAlignmentProcessing:
     def decode_forced_alignment(
         self,
         logits: torch.Tensor,
-        input_ids: torch.Tensor,
+        input_ids: torch.Tensor | None,
         word_lists: Sequence[Sequence[str]],
         timestamp_token_id: int | None = None,
         timestamp_segment_time: float | None = None,
         return_scores: bool = False,
         decoding: str = DEFAULT_DECODING,
         durations: Sequence[float] | None = None,
+        probabilities: bool | None = None,
     ) -> list[list[dict[str, Any]]]:
         """
         Words with their times, one list for each recording.
 
         Args:
             logits: the aligner's, `(batch, length, classes)` or, at the slots alone, `(slots, classes)`.
-            input_ids: `(batch, length)`, those that gave the logits.
+            input_ids: `(batch, length)`, those that gave the logits; `None` where these are at the slots alone, two
+                for each word.
             word_lists: as `prepare_forced_aligner_inputs` returned them.
             timestamp_token_id: the slot token's id; default: the tokenizer's.
             timestamp_segment_time: milliseconds a class; default: the processor's.
             return_scores: adds "score", from 0 to 1, see `alignment.confidence.word_scores`.
             decoding: "joint" or "argmax", see `decode_slots`; "argmax" gives qwen-asr's times.
             durations: seconds of each recording, which "joint" keeps all times inside. By default what the audio
-                tokens in `input_ids` stand for at most (80 ms each), which is up to 4 % more.
+                tokens in `input_ids` stand for at most (80 ms each), which is up to 4 % more; unknown without them.
+            probabilities: whether `logits` have been through softmax, as vLLM returns them by default. `None` finds it
+                out: numbers that are none below 0 and sum to 1 at every slot are probabilities.
 
         Returns: per recording a list of `{"text", "start_time", "end_time"}` in seconds. Times never fall; those of
             "argmax" are not cut at the recording's end.
 
-        Raises `ValueError` where logits, slots, words and durations do not fit, or logits are not finite.
+        Raises `ValueError` where logits, slots, words and durations do not fit, logits are not finite, or some slots
+        hold probabilities and others do not.
         """
         if timestamp_token_id is None:
             timestamp_token_id = self.timestamp_token_id
         segment_time = self.timestamp_segment_time if timestamp_segment_time is None else timestamp_segment_time
-        if durations is None:
+        if durations is None and input_ids is not None:
             durations = self._audio_seconds(input_ids)
         counts = [len(words) for words in word_lists]
         lengths = [[letters(word) for word in words] for words in word_lists]
-        clips = decode_batch(logits, input_ids, counts, timestamp_token_id, segment_time, decoding, durations, lengths)
+        clips = decode_batch(
+            *(logits, input_ids, counts, timestamp_token_id, segment_time, decoding, durations, lengths),
+            probabilities=probabilities,
+        )
         aligned = []
         for words, (times, scores) in zip(word_lists, clips):
             items: list[dict[str, Any]] = [

@@ -31,8 +31,8 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, native.Qwen3ASRProcessor):
     Args:
         feature_extractor ([`Qwen3ASRFeatureExtractor`]): log-mel features; settings of another are taken over.
         tokenizer ([`Qwen2Tokenizer`]): with the audio tokens and, for alignment, `<timestamp>`.
-        chat_template (`str`, *optional*): as loaded; by default the published one, and for a tokenizer that knows
-            `<timestamp>` the -hf aligner's.
+        chat_template (`str`, *optional*): as loaded; by default the published one. For a tokenizer that knows
+            `<timestamp>` it is the -hf aligner's by default and instead of the published one, which drops the words.
         timestamp_segment_time (`float`, defaults to 80): milliseconds that one class of the aligner stands for.
     """
 
@@ -48,9 +48,17 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, native.Qwen3ASRProcessor):
         if not isinstance(feature_extractor, Qwen3ASRFeatureExtractor):  # Whisper's, or transformers' own
             feature_extractor = Qwen3ASRFeatureExtractor.from_dict(feature_extractor.to_dict())
         super().__init__(feature_extractor, tokenizer, chat_template, timestamp_segment_time)
-        if self.chat_template is None:
-            aligner = self.timestamp_token_id is not None
-            self.chat_template = chat_templates.HF_ALIGNER if aligner else chat_templates.PUBLISHED
+        self._choose_template()
+
+    def _choose_template(self) -> None:
+        """
+        The template of an aligner's processor, or of a recogniser's, where none was given. An aligner's published one
+        is for recognition, too: it drops the transcript, and who sends messages (to vLLM's /pooling) gets no scores.
+        """
+        if self.timestamp_token_id is None:
+            self.chat_template = self.chat_template or chat_templates.PUBLISHED
+        elif self.chat_template in (None, chat_templates.PUBLISHED, chat_templates.HF_ASR):
+            self.chat_template = chat_templates.HF_ALIGNER
 
     @property
     def timestamp_token_id(self) -> int | None:
@@ -62,6 +70,7 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, native.Qwen3ASRProcessor):
         """The id of `<timestamp>`, for the model's config; a tokenizer that does not know the token is taught it."""
         if self.timestamp_token_id is None:
             self.tokenizer.add_tokens([TIMESTAMP_TOKEN])
+            self._choose_template()
         return self.timestamp_token_id
 
     # inputs

@@ -11,6 +11,7 @@ from .confidence import tolerance_radius, word_scores
 from .joint_decoding import classes_within, joint_bins, joint_times, nearest_classes, normalised
 from .pace import usual_lengths
 from .posterior import doubtful_stretches, posterior_medians, settled
+from .probabilities import as_logits
 
 #: How slots become times: "joint", the most probable classes of all slots together, or "argmax", as qwen-asr does.
 DECODINGS = ("joint", "argmax")
@@ -121,6 +122,7 @@ def decode_slots(
     decoding: str = DEFAULT_DECODING,
     duration: float | None = None,
     lengths: Sequence[float] | None = None,
+    probabilities: bool | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """
     Times and scores of a clip's words from its slots' scores.
@@ -139,6 +141,8 @@ def decode_slots(
         lengths: of each word when it is spoken, as `pace.letters` gives them. With them "joint" replaces times of
             doubtful words, where they are far off, by medians over all paths, on which words much shorter than at the
             recording's pace are improbable (`posterior`).
+        probabilities: whether `logits` are probabilities, what softmax made of logits; `None` finds it out (see
+            `probabilities.as_logits`).
 
     Returns: starts and ends in seconds, float64 `(words, 2)`, whole milliseconds and never falling; and scores,
         float64 `(words,)` from 0 to 1 (`confidence.word_scores`).
@@ -149,7 +153,7 @@ def decode_slots(
     _check(logits.shape, words, name, decoding, duration)
     if len(logits) == 0:
         return np.zeros((0, 2)), np.zeros(0)
-    logits = logits.detach()
+    logits = as_logits(logits.detach(), probabilities, lambda slot: f"slot {slot} of {name}")
     limit = _last_millisecond(duration)
     classes = classes_within(limit, timestamp_segment_time, len(logits) // 2) if decoding == "joint" else None
     log_probabilities, best = normalised(logits, classes)
@@ -206,21 +210,38 @@ def _seconds(milliseconds: np.ndarray) -> np.ndarray:
 
 def decode_batch(
     logits: torch.Tensor,
-    input_ids: torch.Tensor,
+    input_ids: torch.Tensor | None,
     word_counts: Sequence[int],
     timestamp_token_id: int,
     timestamp_segment_time: float = 80,
     decoding: str = DEFAULT_DECODING,
     durations: Sequence[float | None] | None = None,
     lengths: Sequence[Sequence[float] | None] | None = None,
+    probabilities: bool | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """`decode_slots` of each clip of a batch, from the model's `logits` in either form that `slot_logits` takes;
-    `durations` holds the seconds of each recording, or `None` where they are not known, `lengths` those of each
-    recording's words, or `None`. Where the logits are not on a CPU, "joint" decodes all clips together
-    (`batch_decoding.decode_together`): the same paths; a time may differ by a millisecond from rounding, and
-    hardly ever by more, where that decides what is doubtful or far."""
-    logits, counts = _packed_slots(logits, input_ids, timestamp_token_id)
+    """`decode_slots` of each clip of a batch, from the model's `logits` in either form that `slot_logits` takes.
+    `input_ids` may be `None` where these are `(slots, classes)`, two slots for each word. `durations` holds seconds
+    of each recording, or `None` where they are not known, `lengths` those of each recording's words, or `None`;
+    `probabilities` is as in `decode_slots`. Where the logits are not on a CPU, "joint" decodes all clips together
+    (`batch_decoding.decode_together`): the same paths; a time may differ by a millisecond from rounding, and hardly
+    ever by more, where that decides what is doubtful or far."""
+    if input_ids is None:
+        counts = [2 * words for words in word_counts]
+        if logits.ndim != 2 or len(logits) != sum(counts):
+            raise ValueError(
+                f"logits have the shape {tuple(logits.shape)}; without input_ids ({sum(counts)} slots, classes) are "
+                f"expected, two slots for each of {sum(word_counts)} words"
+            )
+    else:
+        logits, counts = _packed_slots(logits, input_ids, timestamp_token_id)
+    logits = as_logits(logits.detach(), probabilities, lambda row: _place(row, counts))
     return decode_clips(logits, counts, word_counts, timestamp_segment_time, decoding, durations, lengths)
+
+
+def _place(row: int, counts: Sequence[int]) -> str:
+    """How messages call the slot in a `row` of the slots of all clips."""
+    places = [(clip, slot) for clip, count in enumerate(counts) for slot in range(count)]
+    return "slot {1} of clip {0}".format(*places[row])
 
 
 def decode_clips(
@@ -232,8 +253,8 @@ def decode_clips(
     durations: Sequence[float | None] | None = None,
     lengths: Sequence[Sequence[float] | None] | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """`decode_batch` of clips whose slots are known: `logits` `(slots of all, classes)`, `counts` how many slots each
-    clip has."""
+    """`decode_batch` of clips whose slots are known: `logits` `(slots of all, classes)`, never probabilities, and
+    `counts`, how many slots each clip has."""
     durations = [None] * len(counts) if durations is None else durations
     lengths = [None] * len(counts) if lengths is None else lengths
     for what, values in (("word lists", word_counts), ("durations", durations), ("lists of lengths", lengths)):
@@ -243,7 +264,7 @@ def decode_clips(
         return _decode_together(logits, counts, word_counts, timestamp_segment_time, durations, lengths)
     return [
         # a clip without words has had one pair of slots in native transformers' prompt
-        decode_slots(clip if words else clip[:0], words, timestamp_segment_time, f"clip {i}", decoding, *limits)
+        decode_slots(clip if words else clip[:0], words, timestamp_segment_time, f"clip {i}", decoding, *limits, False)
         for i, (clip, words, *limits) in enumerate(zip(logits.split(counts), word_counts, durations, lengths))
     ]
 

@@ -301,6 +301,7 @@ class ForcedAlignmentPipeline(Pipeline):
             return_scores=True,
             decoding=decoding,
             durations=[len(item["audio"]) / self.processor.feature_extractor.sampling_rate for item in items],
+            probabilities=False,
         )
         for item, words in zip(items, aligned, strict=True):
             item["aligned"] = words
