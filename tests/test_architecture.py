@@ -19,7 +19,7 @@ PARTS = {
         *("modeling_qwen3_asr", "thinker_qwen3_asr", "text_model_qwen3_asr", "audio_encoder_qwen3_asr"),
         *("cache_argument", "packing", "block_attention", "recomputation", "loading"),
     ),
-    "audio": ("audio", "audio_streams"),
+    "audio": ("audio", "audio_sources", "audio_streams"),
     "alignment": ("alignment.",),
     "processing": (
         "feature_extraction_qwen3_asr",

@@ -242,6 +242,7 @@ def test_what_cannot_be_loaded_is_named(tmp_path, server):
         (np.zeros((2, 3, 4)), r"shape \(2, 3, 4\)"),
         (np.array(["a"]), "not numbers"),
         ([[1.0], [1.0, 2.0]], "no array"),
+        ((tone()[:1], 10**6), "the recording is empty"),
         ((tone(), 0), "sampling rate 0"),
         ((tone(), 16000.5), r"sampling rate 16000\.5"),
         ((tone(), float("inf")), "sampling rate inf"),

@@ -4,31 +4,27 @@ PyAV decodes and resamples, because it reads every container that FFmpeg reads (
 needs no system library.
 """
 
-import base64
-import binascii
-import io
 import numbers
 import os
-import re
-import shutil
-import tempfile
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from http.client import HTTPException
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import av
 import numpy as np
 
-_SPOOL_BYTES = 64 * 2**20  # of a download are kept in memory, more on disk
-_TIMEOUT_SECONDS = 60  # without an answer
-_SHORTEST_BASE64 = 60  # letters of the header of a WAV file; shorter ones are names of files that are not there
-_HIGHEST_RATE = 10**6  # hertz of samples in memory; what is above is a mistake
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://")
+from .audio_sources import opened
+
+# Limits, which may be set: `audio.MOST_SECONDS = 3600`.
+MOST_SECONDS = 24 * 3600  # of a recording; what is longer is a mistake, or made to fill up memory
+MOST_SECONDS_AT_ONCE = 4 * 3600  # of a file that is decoded into memory in one piece: 0.9 GB at 16 kHz
+# hertz; there is no speech below, and what is said in a byte there would take minutes to compute
+LOWEST_RATE, HIGHEST_RATE = 1000, 10**6
+MOST_CHANNELS = 64  # that FFmpeg's resampler takes
+# A recording is one file. Playlists (HLS, DASH, concat) would have FFmpeg open others, and ask servers.
+CONTAINER_OPTIONS = {"protocol_whitelist": "none"}
 
 
-def load_audio(source: Any, sampling_rate: int = 16000) -> np.ndarray:
+def load_audio(source: Any, sampling_rate: int = 16000, max_seconds: float | None = None) -> np.ndarray:
     """
     One recording as float32 samples of shape `(samples,)`, mixed down to one channel, at `sampling_rate` hertz.
 
@@ -47,12 +43,18 @@ def load_audio(source: Any, sampling_rate: int = 16000) -> np.ndarray:
     divided by the peak, as qwen-asr does; so are those of 64 bits, numpy's and torch's type for any whole numbers.
     Channels are averaged.
 
-    Raises `ValueError`, naming the source, where nothing can be decoded, or the recording is empty or not finite.
+    A file may last `max_seconds` (default: `MOST_SECONDS_AT_ONCE`; an `AudioStream` reads longer ones), and its rate
+    must be from 1 kHz to 1 MHz. `audio_sources` holds the limits of time and size of what is downloaded or comes
+    through a pipe.
+
+    Raises `ValueError`, naming the source, where nothing can be decoded, a limit is passed, or the recording is empty
+    or not finite.
     """
     source = unwrapped(source)
     if is_encoded(source):
         with opened(source) as (file, name):
-            parts = list(decoded_parts(file, name, sampling_rate))
+            most = MOST_SECONDS_AT_ONCE if max_seconds is None else max_seconds
+            parts = list(decoded_parts(file, name, sampling_rate, most))
         return checked(np.concatenate(parts) if parts else np.zeros(0, np.float32), name)
     rate: Any = sampling_rate
     if is_rated_pair(source):
@@ -153,91 +155,57 @@ def _from_mapping(row: dict) -> Any:
     )
 
 
-@contextmanager
-def opened(source: Any) -> Iterator[tuple[Any, str]]:
+def open_container(file: Any) -> av.container.InputContainer:
+    """An open file as PyAV's container: it opens no other file, and tags in whatever encoding do not stop it."""
+    return av.open(file, "r", options=CONTAINER_OPTIONS, metadata_errors="replace")
+
+
+def decoded_parts(file: Any, name: str, rate: int, max_seconds: float | None = None) -> Iterator[np.ndarray]:
     """
-    An encoded recording as a path or an open file that PyAV can read, and how to call it in a message. A download or
-    decoded base64 lives until the context is left.
+    The samples of an open file, part by part, one channel at `rate` hertz, as they come from the decoder.
+
+    Raises `ValueError`, with `name`, where nothing can be decoded, or it lasts longer than `max_seconds` (default:
+    `MOST_SECONDS`).
     """
-    if isinstance(source, io.TextIOBase):
-        raise ValueError(f"the file {getattr(source, 'name', '')!r} was opened as text; 'rb' opens it as bytes")
-    if hasattr(source, "read"):
-        yield source, f"the file {getattr(source, 'name', type(source).__name__)!r}"
-        return
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        yield io.BytesIO(source), f"the audio given as {len(source)} bytes"
-        return
-
-    text = os.fspath(source)
-    name = repr(text if len(text) <= 120 else text[:80] + "…")
-    if text.startswith("data:"):
-        yield io.BytesIO(_base64_bytes(text, name)), name
-    elif _URL.match(text):
-        with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as file:
-            try:
-                # copied first: containers such as m4a keep their index at the end, and not every server can seek
-                request = urllib.request.Request(text, headers={"User-Agent": "transformers-qwen3-asr"})
-                with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
-                    shutil.copyfileobj(response, file)
-            except (OSError, ValueError, HTTPException) as error:
-                raise ValueError(f"{name} cannot be read: {type(error).__name__}: {error}") from error
-            file.seek(0)
-            yield file, name
-    elif isinstance(source, os.PathLike) or _is(os.path.isfile, text):
-        yield text, name
-    elif _is(os.path.isdir, text):
-        raise ValueError(f"{name} is a folder")
-    else:
-        try:
-            if len(text) < _SHORTEST_BASE64:
-                raise ValueError
-            content = _base64_bytes(text, name)
-        except ValueError:
-            raise ValueError(f"{name} is no existing file, no URL and no base64") from None
-        yield io.BytesIO(content), name
-
-
-def _is(kind: Callable[[str], bool], text: str) -> bool:
+    max_seconds = MOST_SECONDS if max_seconds is None else max_seconds
+    left = int(max_seconds * rate)
     try:
-        return kind(text)
-    except (OSError, ValueError):  # base64 is longer than a file name may be
-        return False
-
-
-def _base64_bytes(text: str, name: str) -> bytes:
-    if text.startswith("data:"):
-        header, found, text = text.partition(",")
-        if not found or not header.endswith(";base64"):
-            raise ValueError(f"{name} is a data: URL without ';base64,'")
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ValueError(f"{name} is not valid base64: {error}") from error
-
-
-def decoded_parts(file: Any, name: str, rate: int) -> Iterator[np.ndarray]:
-    """
-    The samples of a path or an open file, part by part, one channel at `rate` hertz, as they come from the decoder.
-
-    Raises `ValueError`, with `name`, where nothing can be decoded.
-    """
-    try:
-        with av.open(file, "r") as container:
+        with open_container(file) as container:
             if not container.streams.audio:
                 raise ValueError("it holds no audio")
-            # no layout: FFmpeg's own mix-down is 3 dB louder for float formats than for integer ones
-            resampler = av.AudioResampler(format="fltp", rate=rate)
-            frames = 0
-            for frame in container.decode(container.streams.audio[0]):
-                frames += 1
-                for out in resampler.resample(frame):
-                    yield out.to_ndarray().mean(axis=0)
-            if frames:
-                for out in resampler.resample(None):
-                    yield out.to_ndarray().mean(axis=0)
+            for part in _resampled_frames(container.decode(container.streams.audio[0]), rate):
+                left -= len(part)
+                if left < 0:
+                    raise ValueError(f"it lasts longer than {max_seconds / 3600:g} hours")
+                yield part
     except (av.FFmpegError, OSError, ValueError) as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
-        raise ValueError(f"{name} cannot be decoded: {reason}") from error
+        if str(error).startswith(name):  # a pipe says so itself
+            raise
+        raise ValueError(f"{name} cannot be decoded: {error}") from error
+
+
+def _resampled_frames(frames: Iterator[av.AudioFrame], rate: int) -> Iterator[np.ndarray]:
+    # Packed: PyAV reads planes of more than eight channels where there are none. No layout: FFmpeg's own mix-down is
+    # 3 dB louder for float formats than for integer ones.
+    resampler = av.AudioResampler(format="flt", rate=rate)
+    frame = None
+    for frame in frames:
+        channels = frame.layout.nb_channels
+        if not 1 <= channels <= MOST_CHANNELS:
+            raise ValueError(f"it has {channels} channels; from 1 to {MOST_CHANNELS} can be read")
+        if not LOWEST_RATE <= frame.sample_rate <= HIGHEST_RATE:
+            raise ValueError(
+                f"its sampling rate is {frame.sample_rate} Hz; from {LOWEST_RATE} to {HIGHEST_RATE} are expected"
+            )
+        for out in resampler.resample(frame):
+            yield _mean_channel(out)
+    if frame is not None:
+        for out in resampler.resample(None):
+            yield _mean_channel(out)
+
+
+def _mean_channel(frame: av.AudioFrame) -> np.ndarray:
+    return frame.to_ndarray().reshape(-1, frame.layout.nb_channels).T.mean(axis=0)
 
 
 def _one_channel(samples: Any, name: str) -> np.ndarray:
@@ -267,16 +235,25 @@ def _one_channel(samples: Any, name: str) -> np.ndarray:
 
 def _resampled(samples: np.ndarray, rate: Any, wanted: int, name: str) -> np.ndarray:
     rate = rate.item() if hasattr(rate, "item") and getattr(rate, "ndim", 0) == 0 else rate  # numpy's and torch's
-    if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or not 1 <= rate <= _HIGHEST_RATE or rate % 1:
+    if (
+        isinstance(rate, bool)
+        or not isinstance(rate, numbers.Real)
+        or not LOWEST_RATE <= rate <= HIGHEST_RATE
+        or rate % 1
+    ):
         raise ValueError(
-            f"{name} come with the sampling rate {rate!r}; a whole number of hertz up to {_HIGHEST_RATE} is expected"
+            f"{name} come with the sampling rate {rate!r}; a whole number of hertz from {LOWEST_RATE} to "
+            f"{HIGHEST_RATE} is expected"
         )
+    if len(samples) > MOST_SECONDS * rate:
+        raise ValueError(f"{name} last longer than {MOST_SECONDS / 3600:g} hours")
     if int(rate) == wanted or len(samples) == 0:
         return samples
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None]), format="fltp", layout="mono")
     frame.sample_rate = int(rate)
     resampler = av.AudioResampler(format="fltp", layout="mono", rate=wanted)
-    return np.concatenate([out.to_ndarray()[0] for out in (*resampler.resample(frame), *resampler.resample(None))])
+    parts = [out.to_ndarray()[0] for out in (*resampler.resample(frame), *resampler.resample(None))]
+    return np.concatenate(parts) if parts else samples[:0]  # too short for a sample at the lower rate
 
 
 def checked(samples: np.ndarray, name: str) -> np.ndarray:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .audio import decoded_parts, divided, is_encoded, load_audio, opened, peak_of, unwrapped
+from .audio import decoded_parts, divided, is_encoded, load_audio, peak_of, unwrapped
+from .audio_sources import opened
 
 
 class NotReadTwice(ValueError):

@@ -1,7 +1,6 @@
 """Where the recording and the transcript of a label file are, and how long a recording is."""
 
 import codecs
-import io
 import os
 import re
 from collections import defaultdict
@@ -11,7 +10,8 @@ from typing import Any
 
 import av
 
-from ..audio import load_audio
+from ..audio import load_audio, open_container
+from ..audio_sources import opened
 
 #: Extensions by which a recording is recognised where a label file does not name it.
 AUDIO_SUFFIXES = frozenset(
@@ -48,9 +48,9 @@ def stated_duration(source: Any) -> tuple[float, float | None]:
             if source.get(key) is not None:
                 return stated_duration(source[key])
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _of_container(io.BytesIO(source), f"the audio given as {len(source)} bytes")
+        return _of_container(source)
     if isinstance(source, os.PathLike) or (isinstance(source, str) and is_path(source)):
-        return _of_container(os.fspath(source), repr(os.fspath(source)))
+        return _of_container(Path(source))
     return decoded_duration(source), None
 
 
@@ -59,9 +59,14 @@ def decoded_duration(source: Any, rate: int = 16000) -> float:
     return len(load_audio(source, rate)) / rate
 
 
-def _of_container(file: Any, name: str) -> tuple[float, float]:
+def _of_container(source: Any) -> tuple[float, float]:
+    with opened(source, "cannot be read") as (file, name):
+        return _of_file(file, name)
+
+
+def _of_file(file: Any, name: str) -> tuple[float, float]:
     try:
-        with av.open(file, "r") as container:
+        with open_container(file) as container:
             if not container.streams.audio:
                 raise ValueError("it holds no audio")
             stream = container.streams.audio[0]
@@ -74,8 +79,7 @@ def _of_container(file: Any, name: str) -> tuple[float, float]:
                 if packet.pts is not None
             ]
     except (av.FFmpegError, OSError, ValueError) as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
-        raise ValueError(f"{name} cannot be read: {reason}") from error
+        raise ValueError(f"{name} cannot be read: {error}") from error
     if not ends:
         raise ValueError(f"{name}: the recording is empty")
     return max(ends), _PADDING
