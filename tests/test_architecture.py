@@ -14,7 +14,7 @@ PACKAGE = "transformers_qwen3_asr"
 #: Part of the package -> its modules (a trailing dot stands for a subpackage).
 PARTS = {
     "tables": ("checkpoints", "chat_templates", "rope_validation"),
-    "configuration": ("configuration_qwen3_asr", "configuration_base"),
+    "configuration": ("configuration_qwen3_asr", "configuration_base", "configuration_checks"),
     "modeling": (
         *("modeling_qwen3_asr", "thinker_qwen3_asr", "text_model_qwen3_asr", "audio_encoder_qwen3_asr"),
         *("cache_argument", "packing", "block_attention", "recomputation", "loading"),

@@ -47,6 +47,19 @@ HF_THINKER_FIELDS = ("audio_config", "text_config", "audio_token_id", "initializ
 #: Fields of the -hf audio config that follow from others (a table of 13 positions, as many key heads as heads).
 HF_DERIVED_AUDIO_FIELDS = ("max_position_embeddings", "num_key_value_heads")
 
+#: What transformers' own classes take for a field that a -hf config leaves out; the published layout has others.
+HF_AUDIO_DEFAULTS: dict[str, Any] = {
+    "num_mel_bins": 128, "encoder_layers": 24, "encoder_attention_heads": 16, "encoder_ffn_dim": 4096, "d_model": 1024,
+    "n_window": 50, "output_dim": 3584, "n_window_infer": 800, "downsample_hidden_size": 480,
+}  # fmt: skip
+HF_TEXT_DEFAULTS: dict[str, Any] = {"max_position_embeddings": 32768, "rope_theta": 10000.0}
+#: The same where there is no `text_config` at all.
+HF_WHOLE_TEXT_DEFAULTS: dict[str, Any] = {
+    "hidden_size": 2048, "intermediate_size": 6144, "num_hidden_layers": 28, "num_attention_heads": 16,
+    "num_key_value_heads": 8, "head_dim": 128, "max_position_embeddings": 65536, "tie_word_embeddings": True,
+}  # fmt: skip
+HF_TOKEN_DEFAULTS = {"audio_token_id": 151676, "timestamp_token_id": 151705}
+
 #: Dimensions of the published models, by repository name: enough to make each of their tensors' shapes.
 PUBLISHED_MODELS: dict[str, dict[str, Any]] = {
     "Qwen/Qwen3-ForcedAligner-0.6B": {
@@ -137,17 +150,32 @@ def nest_hf_config(config: dict[str, Any]) -> dict[str, Any]:
     """
     config = dict(config)
     if config.pop("token_classification_bias", False):
-        raise ValueError("token_classification_bias=True is not supported: the published classifier has no bias")
+        raise ValueError(
+            "config: token_classification_bias=True is not supported: the published classifier has no bias"
+        )
     thinker = {key: config.pop(key) for key in HF_THINKER_FIELDS if key in config}
-    audio = thinker.get("audio_config")
-    if isinstance(audio, dict):
-        audio = {key: value for key, value in audio.items() if key not in HF_DERIVED_AUDIO_FIELDS}
-        thinker["audio_config"] = {**audio, "model_type": "qwen3_asr_audio_encoder"}
+    thinker.setdefault("audio_token_id", HF_TOKEN_DEFAULTS["audio_token_id"])
+    audio, text = thinker.get("audio_config"), thinker.get("text_config")
+    if audio is None or isinstance(audio, dict):
+        audio = {key: value for key, value in (audio or {}).items() if key not in HF_DERIVED_AUDIO_FIELDS}
+        thinker["audio_config"] = {"model_type": "qwen3_asr_audio_encoder", **HF_AUDIO_DEFAULTS, **audio}
+    if text is None or isinstance(text, dict):
+        text = dict(HF_WHOLE_TEXT_DEFAULTS if text is None else text)
+        rope = (text.get(key) for key in ("rope_parameters", "rope_scaling"))
+        told = any(isinstance(part, dict) and "rope_theta" in part for part in rope)
+        defaults = {key: value for key, value in HF_TEXT_DEFAULTS.items() if not (told and key == "rope_theta")}
+        thinker["text_config"] = {**defaults, **text}
     labels = config.pop("id2label", None)
     config.pop("label2id", None)
     architectures = config.pop("architectures", None) or []
     if "Qwen3ASRForTokenClassification" in architectures or (labels is not None and len(labels) > 2):
-        thinker["classify_num"] = config.pop("classify_num", None) or (len(labels) if labels else None)
+        count = config.pop("classify_num", None)
+        if not labels and count is None:
+            raise ValueError("config: id2label is missing or empty, and architectures says that this is an aligner")
+        if labels and count not in (None, len(labels)):
+            raise ValueError(f"config: classify_num is {count!r}, and id2label has {len(labels)} names")
+        thinker["classify_num"] = len(labels) if labels else count
+        config.setdefault("timestamp_token_id", HF_TOKEN_DEFAULTS["timestamp_token_id"])
     else:
         for key in ("timestamp_token_id", "timestamp_segment_time", "max_align_seconds"):
             config.pop(key, None)

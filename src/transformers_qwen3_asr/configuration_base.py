@@ -1,24 +1,23 @@
-"""What the family's configurations share: checks that name the field, and the generic v4 fields that are dropped."""
+"""What the family's configurations share: when fields are checked, and the generic v4 fields that are dropped."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, ClassVar
 
-from transformers.activations import ACT2FN
 from transformers.configuration_utils import PreTrainedConfig
 
-
-def require(holds: bool, message: str) -> None:
-    """Raise `ValueError(message)` unless `holds`."""
-    if not holds:
-        raise ValueError(message)
-
-
-def check_activation(name: Any, field: str) -> None:
-    """Raise `ValueError` naming `field` for an activation that transformers does not know."""
-    require(name in ACT2FN, f"{field} {name!r} is unknown to transformers; examples are 'gelu', 'relu' and 'silu'")
-
+from .configuration_checks import (
+    FILE_FIELDS,
+    GENERIC_FIELDS,
+    Kind,
+    check_fields,
+    check_model_type,
+    check_names,
+    require,
+    shown,
+    value_errors,
+)
 
 # Fields that every transformers v4 config wrote, with the value that means nothing. They stand in the published files
 # and are left out of ours.
@@ -49,13 +48,42 @@ def without_generic(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class FamilyConfig(PreTrainedConfig):
+class CheckedFields:
+    """A configuration whose fields are checked by a table: when it is made, and again when a model is made from it."""
+
+    #: what each field may hold
+    field_kinds: ClassVar[dict[str, Kind]] = {}
+    #: names of this part's kind of model in the files of the family and of transformers
+    known_model_types: ClassVar[tuple[str, ...]] = ()
+
+    def check_given(self, others: dict[str, Any]) -> None:
+        """Raise `ValueError` for a field, or another key of the file, that holds what it cannot."""
+        where = self.part_name
+        check_model_type(others.pop("model_type", None), (self.model_type, *self.known_model_types), where)
+        self.check_fields()
+        check_fields(others, FILE_FIELDS, where)
+        check_names(type(self), others.keys() - FILE_FIELDS.keys(), where)
+
+    def check_fields(self) -> None:
+        """Raise `ValueError` for a field that holds what it cannot."""
+        check_fields(vars(self), {**GENERIC_FIELDS, **self.field_kinds}, self.part_name)
+
+    @property
+    def part_name(self) -> str:
+        """How errors call this configuration."""
+        return self.base_config_key or "config"
+
+
+@value_errors
+class FamilyConfig(CheckedFields, PreTrainedConfig):
     """What the family's configs share: generic v4 fields are dropped, saved files hold every other field."""
 
     def __post_init__(self, **kwargs):
+        kwargs = without_generic(kwargs)
+        self.check_given(kwargs)
         # transformers fills in two label names where it finds none; classes here are times, counted by `classify_num`
         self.id2label = {}
-        super().__post_init__(**without_generic(kwargs))
+        super().__post_init__(**kwargs)
         self.id2label = self.label2id = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,9 +103,6 @@ class FamilyConfig(PreTrainedConfig):
         self.classify_num = value
 
 
-_NESTED_NOISE = ("model_type", "transformers_version")
-
-
 def as_config(value: Any, config_class: type[PreTrainedConfig], field: str) -> PreTrainedConfig:
     """A part's configuration out of one, out of its dictionary (left as it is), or the default for `None`."""
     if isinstance(value, config_class):
@@ -86,8 +111,8 @@ def as_config(value: Any, config_class: type[PreTrainedConfig], field: str) -> P
         return config_class()
     if isinstance(value, PreTrainedConfig):  # another class's config (a native one, say) with the same fields
         value = value.to_dict()
-    require(isinstance(value, dict), f"{field} must be a dictionary or a {config_class.__name__}, got {value!r}")
-    return config_class(**{k: v for k, v in copy.deepcopy(value).items() if k not in _NESTED_NOISE})
+    require(isinstance(value, dict), f"{field} must be a dictionary or a {config_class.__name__}, got {shown(value)}")
+    return config_class(**{key: item for key, item in copy.deepcopy(value).items() if key != "transformers_version"})
 
 
 def nested_implementation(value: str | dict | None) -> str | dict | None:

@@ -18,13 +18,18 @@ from transformers import Qwen3Config
 from transformers.configuration_utils import PreTrainedConfig
 
 from . import checkpoints
-from .configuration_base import (
-    FamilyConfig,
-    as_config,
-    check_activation,
-    nested_implementation,
+from .configuration_base import CheckedFields, FamilyConfig, as_config, nested_implementation, without_generic
+from .configuration_checks import (
+    AUDIO_FIELDS,
+    FILE_FIELDS,
+    GENERIC_FIELDS,
+    TEXT_FIELDS,
+    THINKER_FIELDS,
+    TOP_FIELDS,
+    check_agreement,
+    check_fields,
     require,
-    without_generic,
+    value_errors,
 )
 from .rope_validation import MROPE_KEYS, mrope_section, validate_rope_parameters
 
@@ -86,6 +91,8 @@ class Qwen3ASRAudioEncoderConfig(FamilyConfig):
         "num_attention_heads": "encoder_attention_heads",
         "intermediate_size": "encoder_ffn_dim",
     }
+    field_kinds = AUDIO_FIELDS
+    known_model_types = ("qwen3_asr_encoder",)
 
     num_mel_bins: int = 128
     encoder_layers: int = 32
@@ -106,19 +113,22 @@ class Qwen3ASRAudioEncoderConfig(FamilyConfig):
     downsample_hidden_size: int = 480
 
     def __post_init__(self, **kwargs):
-        # the published files say the number of layers twice; older writers of the family did not keep them together
-        kwargs.pop("num_hidden_layers", None)
+        check_fields(kwargs, FILE_FIELDS, self.part_name)
         kwargs.pop("tie_word_embeddings", None)  # a v4 generic: an encoder has no word embeddings
-        super().__post_init__(**kwargs)
+        for alias, field in self.attribute_map.items():
+            said = kwargs.get(alias)
+            # The published files say the number of layers twice, and qwen-asr, which wrote them, keeps to the first.
+            if said is None or (alias == "num_hidden_layers" and self.encoder_layers != type(self).encoder_layers):
+                continue
+            if getattr(self, field) == getattr(type(self), field):
+                setattr(self, field, said)
+            check_agreement(said, getattr(self, field), f"{self.part_name}: {alias}", field)
+        super().__post_init__(**{key: value for key, value in kwargs.items() if key not in self.attribute_map})
         self.check()
 
     def check(self) -> None:
-        for field in ("num_mel_bins", "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim", "d_model",
-                      "max_source_positions", "n_window", "output_dim", "n_window_infer", "conv_chunksize",
-                      "downsample_hidden_size"):  # fmt: skip
-            require(getattr(self, field) > 0, f"{field} must be positive, got {getattr(self, field)}")
-        for field in ("dropout", "attention_dropout", "activation_dropout"):
-            require(0 <= getattr(self, field) < 1, f"{field} must be in [0, 1), got {getattr(self, field)}")
+        """Raise `ValueError` naming the field for values that no encoder can be built from."""
+        self.check_fields()
         require(
             self.d_model % self.encoder_attention_heads == 0,
             f"encoder_attention_heads ({self.encoder_attention_heads}) must divide d_model ({self.d_model})",
@@ -133,8 +143,6 @@ class Qwen3ASRAudioEncoderConfig(FamilyConfig):
             f"a chunk of 2 * n_window ({2 * self.n_window}) frames has {self.positions_per_chunk} positions, above "
             f"max_source_positions ({self.max_source_positions})",
         )
-        require(not self.scale_embedding, "scale_embedding=True is not supported: no model of the family scales")
-        check_activation(self.activation_function, "activation_function")
 
     @property
     def positions_per_chunk(self) -> int:
@@ -150,8 +158,9 @@ class Qwen3ASRAudioEncoderConfig(FamilyConfig):
         return {**super().to_dict(), "num_hidden_layers": self.encoder_layers}
 
 
+@value_errors
 @strict
-class Qwen3ASRTextConfig(Qwen3Config):
+class Qwen3ASRTextConfig(CheckedFields, Qwen3Config):
     r"""
     Configuration of [`Qwen3ASRTextModel`], a Qwen3 decoder with full attention in every layer.
 
@@ -183,6 +192,8 @@ class Qwen3ASRTextConfig(Qwen3Config):
     base_config_key = "text_config"
     default_theta = 5_000_000.0
     ignore_keys_at_rope_validation = set(MROPE_KEYS)
+    field_kinds = TEXT_FIELDS
+    known_model_types = (checkpoints.PUBLISHED_TEXT_TYPE,)
 
     hidden_size: int = 4096
     head_dim: int | None = 128
@@ -192,15 +203,24 @@ class Qwen3ASRTextConfig(Qwen3Config):
         kwargs = without_generic(kwargs)
         kwargs.pop("type", None)
         if self.use_sliding_window or any(kind != "full_attention" for kind in self.layer_types or ()):
-            raise ValueError("use_sliding_window and sliding layer_types are not supported: the family attends fully")
+            raise ValueError(
+                "text_config: use_sliding_window and sliding layer_types are not supported: the family attends fully"
+            )
         self.layer_types = None  # follows num_hidden_layers
+        if self.num_key_value_heads is None:
+            self.num_key_value_heads = self.num_attention_heads
         if self.head_dim is None:
+            check_fields(
+                vars(self), {key: TEXT_FIELDS[key] for key in ("hidden_size", "num_attention_heads")}, self.part_name
+            )
             require(
                 self.hidden_size % self.num_attention_heads == 0,
                 f"num_attention_heads ({self.num_attention_heads}) must divide hidden_size ({self.hidden_size}) when "
                 "head_dim is not given",
             )
             self.head_dim = self.hidden_size // self.num_attention_heads
+        self.check_given(kwargs)  # before transformers makes a list as long as there are layers
+        self.id2label = {}
         self.rope_parameters = self._standard_rope(
             kwargs.pop("rope_scaling", None), kwargs.pop("rope_theta", None), self.rope_parameters
         )
@@ -211,8 +231,12 @@ class Qwen3ASRTextConfig(Qwen3Config):
     def _standard_rope(self, scaling: dict | None, theta: float | None, parameters: dict | None) -> dict[str, Any]:
         """One dictionary out of the old spellings (`type`, `rope_theta` beside `rope_scaling`) and the new one."""
         for name, value in (("rope_scaling", scaling), ("rope_parameters", parameters)):
-            require(value is None or isinstance(value, dict), f"{name} must be a dictionary, got {value!r}")
+            require(
+                value is None or isinstance(value, dict), f"text_config: {name} must be a dictionary, got {value!r}"
+            )
         rope = {**(parameters or {}), **(scaling or {})}
+        for key, value in (parameters or {}).items():
+            check_agreement(value, rope[key], f"text_config: rope_parameters' {key}", "rope_scaling's")
         old_type = rope.pop("type", None)
         rope.setdefault("rope_type", old_type or "default")
         if old_type is not None and old_type != rope["rope_type"]:
@@ -220,7 +244,10 @@ class Qwen3ASRTextConfig(Qwen3Config):
         if rope.get("rope_theta") is None:
             rope["rope_theta"] = self.default_theta if theta is None else theta
         elif theta is not None and theta != rope["rope_theta"]:
-            raise ValueError(f"rope_theta is given twice: {theta} and {rope['rope_theta']}")
+            raise ValueError(
+                f"text_config: rope_theta is given twice: {theta}, and {rope['rope_theta']} in rope_parameters or "
+                "rope_scaling"
+            )
         if rope["rope_type"] in ("yarn", "longrope") and rope.get("original_max_position_embeddings") is None:
             rope["original_max_position_embeddings"] = self.max_position_embeddings  # as transformers fills it in
         return {key: value for key, value in rope.items() if value is not None}
@@ -229,21 +256,26 @@ class Qwen3ASRTextConfig(Qwen3Config):
         parameters = getattr(self, "rope_parameters", None)
         if parameters:
             validate_rope_parameters(
-                parameters, head_dim=self.head_dim, max_position_embeddings=self.max_position_embeddings
+                parameters,
+                head_dim=self.head_dim,
+                max_position_embeddings=self.max_position_embeddings,
+                where="text_config: rope_scaling (rope_parameters)",
             )
 
     def check(self) -> None:
-        for field in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-                      "num_key_value_heads", "head_dim", "max_position_embeddings"):  # fmt: skip
-            require(getattr(self, field) > 0, f"{field} must be positive, got {getattr(self, field)}")
+        """Raise `ValueError` naming the field for values that no text model can be built from."""
+        self.check_fields()
         require(
             self.num_attention_heads % self.num_key_value_heads == 0,
             f"num_key_value_heads ({self.num_key_value_heads}) must divide num_attention_heads "
             f"({self.num_attention_heads})",
         )
         require(self.head_dim % 2 == 0, f"head_dim ({self.head_dim}) must be even for rotary embeddings")
-        require(0 <= self.attention_dropout < 1, f"attention_dropout must be in [0, 1), got {self.attention_dropout}")
-        check_activation(self.hidden_act, "hidden_act")
+        require(
+            self.pad_token_id is None or 0 <= self.pad_token_id < self.vocab_size,
+            f"text_config: pad_token_id ({self.pad_token_id}) is outside the vocabulary (vocab_size "
+            f"{self.vocab_size})",
+        )
         self.validate_rope()
 
     @property
@@ -290,6 +322,8 @@ class Qwen3ASRThinkerConfig(FamilyConfig):
     model_type = "qwen3_asr_thinker"
     base_config_key = "thinker_config"
     sub_configs = {"audio_config": Qwen3ASRAudioEncoderConfig, "text_config": Qwen3ASRTextConfig}
+    field_kinds = THINKER_FIELDS
+    known_model_types = (checkpoints.PUBLISHED_MODEL_TYPE, checkpoints.PUBLISHED_ALIGNER_THINKER_TYPE)
 
     audio_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
@@ -304,21 +338,24 @@ class Qwen3ASRThinkerConfig(FamilyConfig):
         self.audio_config = as_config(self.audio_config, Qwen3ASRAudioEncoderConfig, "audio_config")
         self.text_config = as_config(self.text_config, Qwen3ASRTextConfig, "text_config")
         super().__post_init__(**kwargs)
-        if self.classify_num is not None:
-            require(
-                isinstance(self.classify_num, int) and self.classify_num > 1,
-                f"classify_num must be an integer above 1, got {self.classify_num!r}",
-            )
         # the documented default widths (3584, 4096) do not fit each other, and a default config must exist; models
         # check again
         if not defaults:
             self.check()
 
     def check(self) -> None:
+        """Raise `ValueError` naming the field for values that no model can be built from; the parts check theirs."""
+        self.check_fields()
         require(
             self.audio_config.output_dim == self.text_config.hidden_size,
-            f"the audio encoder's output_dim ({self.audio_config.output_dim}) must be the text model's hidden_size "
-            f"({self.text_config.hidden_size})",
+            f"thinker_config: audio_config's output_dim ({self.audio_config.output_dim}) must be text_config's "
+            f"hidden_size ({self.text_config.hidden_size})",
+        )
+        vocabulary = self.text_config.vocab_size
+        require(
+            self.audio_token_id < vocabulary or self.audio_token_id == type(self).audio_token_id,
+            f"thinker_config: audio_token_id ({self.audio_token_id}) is outside the vocabulary (vocab_size "
+            f"{vocabulary})",
         )
 
     def get_text_config(self, decoder=None, encoder=None) -> Qwen3ASRTextConfig:
@@ -355,6 +392,7 @@ class Qwen3ASRConfig(FamilyConfig):
 
     model_type = checkpoints.PUBLISHED_MODEL_TYPE
     sub_configs = {"thinker_config": Qwen3ASRThinkerConfig}
+    field_kinds = TOP_FIELDS
 
     thinker_config: dict | PreTrainedConfig | None = None
     support_languages: list[str] | None = None
@@ -363,6 +401,13 @@ class Qwen3ASRConfig(FamilyConfig):
     max_align_seconds: int | float | None = None
 
     def __init__(self, **kwargs):
+        check_fields(kwargs, {**GENERIC_FIELDS, **FILE_FIELDS}, self.part_name)
+        for part in ("audio_config", "text_config"):
+            require(
+                kwargs.get(part) is None or "thinker_config" not in kwargs,
+                f"config: {part} stands beside thinker_config: it belongs inside (the published layout), or "
+                "thinker_config does not belong here (the -hf layout)",
+            )
         if checkpoints.is_hf_config(kwargs):
             kwargs = checkpoints.nest_hf_config(kwargs)
         for field in ("thinker_config", "support_languages", "timestamp_token_id", "timestamp_segment_time",
@@ -374,19 +419,24 @@ class Qwen3ASRConfig(FamilyConfig):
         self.__post_init__(**kwargs)
 
     def __post_init__(self, **kwargs):
-        kwargs = {key: value for key, value in kwargs.items() if key != "model_type"}
-        if kwargs.get("id2label") is not None:
-            kwargs.setdefault("classify_num", len(kwargs["id2label"]))
-        kwargs.pop("id2label", None)
+        labels = kwargs.pop("id2label", None)
         kwargs.pop("label2id", None)
-        classify_num = kwargs.pop("classify_num", None) or kwargs.pop("num_labels", None)
-        kwargs.pop("num_labels", None)
+        num_labels, classify_num = kwargs.pop("num_labels", None), kwargs.pop("classify_num", None)
+        if labels is not None:
+            check_agreement(classify_num, len(labels), "config: classify_num", "the number of names in id2label")
+            classify_num = len(labels)
         self.id2label = self.label2id = None
         thinker = self.thinker_config
         thinker_type = thinker.get("model_type") if isinstance(thinker, dict) else None
         self.thinker_config = as_config(thinker, Qwen3ASRThinkerConfig, "thinker_config")
         if thinker_type in (checkpoints.PUBLISHED_MODEL_TYPE, checkpoints.PUBLISHED_ALIGNER_THINKER_TYPE):
             self.thinker_config.model_type = thinker_type  # qwen-asr and vLLM choose the head by it
+        if classify_num is not None:
+            check_agreement(
+                self.thinker_config.classify_num, classify_num, "thinker_config: classify_num", "the whole config's"
+            )
+        if num_labels is not None:  # transformers' own argument, for another number of classes than the file's
+            classify_num = num_labels
         if classify_num is not None:
             self.thinker_config.classify_num = classify_num
         super().__post_init__(**kwargs)
@@ -395,22 +445,32 @@ class Qwen3ASRConfig(FamilyConfig):
         # pipeline() tries the classes named here when a load fails, and transformers has a class of the published
         # name: it would answer with random weights. Written to files, not kept in memory.
         self.architectures = self.thinker_config.architectures = None
-        if self.timestamp_segment_time is not None:
+        if thinker_type == checkpoints.PUBLISHED_ALIGNER_THINKER_TYPE:
             require(
-                self.timestamp_segment_time > 0,
-                f"timestamp_segment_time must be positive milliseconds, got {self.timestamp_segment_time}",
+                self.classify_num is not None,
+                "thinker_config: classify_num is missing, and model_type says that this is an aligner",
             )
-        if self.max_align_seconds is not None:
-            require(
-                isinstance(self.max_align_seconds, (int, float)) and 1 <= self.max_align_seconds < float("inf"),
-                f"max_align_seconds must be at least 1 (second), got {self.max_align_seconds!r}",
-            )
-        if self.timestamp_token_id is not None:
-            require(
-                0 <= self.timestamp_token_id < self.thinker_config.text_config.vocab_size,
-                f"timestamp_token_id ({self.timestamp_token_id}) is outside the vocabulary "
-                f"({self.thinker_config.text_config.vocab_size})",
-            )
+        self._check_slots()
+
+    def check(self) -> None:
+        """Raise `ValueError` naming the field for values that no model can be built from."""
+        self.check_fields()
+        self.thinker_config.check()
+        self._check_slots()
+
+    def _check_slots(self) -> None:
+        """The token of a slot is one of the text model's, and not the audio's."""
+        token, vocabulary = self.timestamp_token_id, self.thinker_config.text_config.vocab_size
+        if token is None:
+            return
+        require(
+            token < vocabulary,
+            f"config: timestamp_token_id ({token}) is outside the vocabulary (vocab_size {vocabulary})",
+        )
+        require(
+            token != self.audio_token_id,
+            f"config: timestamp_token_id ({token}) is also thinker_config's audio_token_id",
+        )
 
     def get_text_config(self, decoder=None, encoder=None) -> Qwen3ASRTextConfig:
         """The text model's configuration, reached through the thinker, whichever end is asked for: there is one."""

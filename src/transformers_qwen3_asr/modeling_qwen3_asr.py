@@ -25,6 +25,7 @@ class _Qwen3ASRWithHead(Qwen3ASRPreTrainedModel):
     """A thinker whose head this model calls."""
 
     def __init__(self, config: Qwen3ASRConfig, head_size: int):
+        config.check()
         super().__init__(config)
         self.thinker = Qwen3ASRThinkerModel(config, head_size=head_size)
         self.post_init()
@@ -153,6 +154,7 @@ class Qwen3ASRForTokenClassification(_Qwen3ASRWithHead):
     _replaceable_parameters = frozenset({"thinker.lm_head.weight"})
 
     def __init__(self, config: Qwen3ASRConfig):
+        config.check()
         missing = [
             name
             for name in ("classify_num", "timestamp_token_id", "timestamp_segment_time")

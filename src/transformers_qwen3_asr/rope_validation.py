@@ -7,7 +7,7 @@ KeyError, and goes on with numbers that nobody asked for. Here each of them is a
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Real
+from math import isfinite
 from typing import Any
 
 #: Keys of multimodal RoPE. For audio and text its three axes are equal, so they change nothing; they are kept.
@@ -31,8 +31,16 @@ ROPE_KEYS: dict[str, tuple[set[str], set[str]]] = {
 }
 
 
+#: Above any that is used, and far below where single precision ends.
+_MOST = 1e12
+
+
 def _number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value) and value <= _MOST
+
+
+def _count(value: Any, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _factors(value: Any, half_dim: int) -> bool:
@@ -48,7 +56,7 @@ def validate_rope_parameters(
     whose length is not half the head dimension, and values of a wrong kind.
     """
     rope_type = parameters.get("rope_type")
-    if rope_type not in ROPE_KEYS:
+    if not isinstance(rope_type, str) or rope_type not in ROPE_KEYS:
         raise ValueError(f"{where}: rope_type {rope_type!r} is unknown; it is one of {', '.join(ROPE_KEYS)}")
     required, optional = ROPE_KEYS[rope_type]
 
@@ -62,18 +70,25 @@ def validate_rope_parameters(
     half_dim = head_dim // 2
     original = parameters.get("original_max_position_embeddings")
     checks: dict[str, tuple[Callable[[Any], bool], str]] = {
-        "rope_theta": (lambda v: _number(v) and v > 0, "a number above 0"),
+        "rope_theta": (lambda v: _number(v) and v >= 1, "a number from 1 to 1e12"),
         "factor": (lambda v: _number(v) and v >= 1, "a number of at least 1"),
-        "original_max_position_embeddings": (lambda v: isinstance(v, int) and v > 0, "a positive integer"),
+        "original_max_position_embeddings": (_count, "a positive integer"),
         "attention_factor": (lambda v: _number(v) and v > 0, "a number above 0"),
         "beta_fast": (lambda v: _number(v) and v > 0, "a number above 0"),
         "beta_slow": (lambda v: _number(v) and v > 0, "a number above 0"),
+        "mscale": (lambda v: _number(v) and v > 0, "a number above 0"),
+        "mscale_all_dim": (lambda v: _number(v) and v >= 0, "a number of at least 0"),
+        **dict.fromkeys(
+            ("truncate", "interleaved", "mrope_interleaved"), (lambda v: isinstance(v, bool), "true or false")
+        ),
         "low_freq_factor": (lambda v: _number(v) and v > 0, "a number above 0"),
         "high_freq_factor": (lambda v: _number(v) and v > 0, "a number above 0"),
         "short_factor": (lambda v: _factors(v, half_dim), f"{half_dim} positive numbers (half of head_dim)"),
         "long_factor": (lambda v: _factors(v, half_dim), f"{half_dim} positive numbers (half of head_dim)"),
         "mrope_section": (
-            lambda v: isinstance(v, (list, tuple)) and len(v) == 3 and sum(v) == half_dim,
+            lambda v: (
+                isinstance(v, (list, tuple)) and len(v) == 3 and all(_count(n, 0) for n in v) and sum(v) == half_dim
+            ),
             f"three counts that add up to {half_dim} (half of head_dim)",
         ),
     }

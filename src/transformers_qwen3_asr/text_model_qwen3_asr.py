@@ -197,6 +197,7 @@ class Qwen3ASRTextModel(StrictCheckpointMixin, Qwen3Model):
             position_ids=packing.on("positions", inputs_embeds.device)[None],
             use_cache=False,
             packing=packing,
+            return_dict=True,
         )
         return outputs.last_hidden_state[0]
 
