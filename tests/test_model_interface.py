@@ -119,6 +119,8 @@ def test_outputs_are_tuples_where_the_config_says_so():
         features = inputs["input_features"], inputs["input_features_mask"]
         assert isinstance(model.get_audio_features(*features), tuple)
         assert model.get_audio_features(*features, return_dict=True).pooler_output.shape[-1] == 32
+        model.config.output_hidden_states = True
+        assert len(model.get_audio_features(*features, return_dict=True).hidden_states) == 3
 
 
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])

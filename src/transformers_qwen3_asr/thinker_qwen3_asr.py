@@ -167,6 +167,11 @@ class Qwen3ASRThinkerModel(Qwen3ASRPreTrainedModel):
             `(positions of all clips, d_model)` what it was projected from.
         """
         mask = one_mask(input_features_mask, feature_attention_mask)
+        for name in ("output_hidden_states", "output_attentions"):
+            if kwargs.get(name) is None and getattr(
+                self.config, name
+            ):  # the whole model's config speaks for its parts
+                kwargs[name] = True
         outputs = self.audio_tower(input_features, mask, return_dict=True, **kwargs)
         valid = self._heard(outputs.last_hidden_state, mask)
         return BaseModelOutputWithPooling(

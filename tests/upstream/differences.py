@@ -63,14 +63,14 @@ DIFFERENCES: tuple[Difference, ...] = (
         "an encoder of sound has no embedding of tokens; its first convolution stands in for it, as in transformers",
     ),
     Difference(
-        "test_inputs_embeds",
+        "test_bc_cache_name_forward",
         COMPOSITE,
-        "it leaves the audio beside embeddings that already hold it; refused, since nothing says where it goes",
+        "the cache's older name is taken without a warning: it is the one of the oldest transformers supported",
+        ">=5.24",
     ),
     # to be mended
     Difference("test_from_and_save_pretrained*", ("ConfigTest", "ThinkerConfigTest"), "defaults are not read back"),
     Difference("test_to_json_file", ("ConfigTest", "ThinkerConfigTest"), "defaults are not read back"),
-    Difference("test_get_audio_features_*", COMPOSITE, "get_audio_features returns a tensor"),
     Difference("test_load_save_without_tied_weights", HEADED, "tie_word_embeddings cannot be set"),
     Difference("test_resize_embeddings_untied", HEADED, "tie_word_embeddings cannot be set"),
     Difference("test_resize_embeddings_untied_no_reinit_on_post_init", HEADED, "tie_word_embeddings cannot be set"),
@@ -78,14 +78,12 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "test_tied_weights_are_sharded_together", ("RecogniserModelTest",), "no tensor-parallel plan", ">=5.23"
     ),
-    Difference("test_attn_implementation_composite_models", ("ThinkerModelTest",), "flat names are not understood"),
     Difference(
         "test_eager_matches_sdpa_inference_24_fp32_pad_left_output_attentions",
         ("EncoderModelTest",),
         "output_attentions without the eager implementation is an error",
     ),
     Difference("test_model_outputs_equivalence", ("EncoderModelTest",), "output_attentions needs eager attention"),
-    Difference("test_retain_grad_hidden_states_attentions", ("EncoderModelTest",), "hidden_states[0] has no gradient"),
     Difference("test_apply_chat_template_audio_*", PROCESSORS, "arrays of numpy are refused"),
     Difference("test_apply_chat_template_assistant_mask", PROCESSORS, "unmet in 5.17", "<5.18"),
     Difference("test_overlapping_text_image_kwargs_handling_2_audio", PROCESSORS, "padding in text_kwargs and flat"),
