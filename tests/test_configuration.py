@@ -79,6 +79,64 @@ def test_documented_defaults(config_class, defaults):
     assert {name: getattr(config, name) for name in defaults} == defaults
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        Qwen3ASRConfig(),
+        Qwen3ASRThinkerConfig(),
+        Qwen3ASRAudioEncoderConfig(),
+        Qwen3ASRTextConfig(),
+        tiny_config(),
+        tiny_config(classes=None),
+        tiny_config().thinker_config,
+        tiny_config().thinker_config.text_config,
+    ],
+    ids=lambda config: type(config).__name__,
+)
+def test_a_config_comes_back_from_its_dictionary_and_its_file(config, tmp_path):
+    config_class = type(config)
+    assert config_class.from_dict(config.to_dict()) == config
+    config.save_pretrained(tmp_path)
+    again = config_class.from_pretrained(tmp_path)
+    assert again == config
+    assert again.to_dict() == config.to_dict()
+    again.initializer_range = 0.5
+    assert again != config
+    assert config != config.to_dict()
+
+
+def test_default_widths_are_no_model():
+    """They do not fit each other, so a default config exists, but no other that does not fit."""
+    with pytest.raises(ValueError, match=r"output_dim \(3584\) must be text_config's hidden_size \(4096\)"):
+        Qwen3ASRThinkerConfig().check()
+    with pytest.raises(ValueError, match=r"output_dim \(3584\) must be text_config's hidden_size \(32\)"):
+        Qwen3ASRThinkerConfig(text_config={"hidden_size": 32})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "place"),
+    [
+        ("tie_word_embeddings", False, lambda config: config.thinker_config.text_config),
+        ("initializer_range", 0.5, lambda config: config.thinker_config),
+        ("audio_token_id", 7, lambda config: config.thinker_config),
+    ],
+)
+def test_what_the_top_config_shows_can_be_set_there(field, value, place, tmp_path):
+    config = tiny_config(classes=None)
+    assert getattr(config, field) == getattr(place(config), field) != value
+    setattr(config, field, value)
+    assert getattr(config, field) == getattr(place(config), field) == value
+    config.save_pretrained(tmp_path)
+    assert field not in json.loads((tmp_path / "config.json").read_text())
+    again = Qwen3ASRConfig.from_pretrained(tmp_path)
+    assert getattr(again, field) == getattr(place(again), field) == value
+
+    at_once = tiny_config(classes=None, **{field: value})
+    assert getattr(at_once, field) == getattr(place(at_once), field) == value
+    loaded = Qwen3ASRConfig.from_pretrained(tmp_path, **{field: getattr(tiny_config(classes=None), field)})
+    assert getattr(loaded, field) != value
+
+
 def test_sub_configs_and_text_config():
     config = Qwen3ASRConfig()
     assert config.sub_configs == {"thinker_config": Qwen3ASRThinkerConfig}

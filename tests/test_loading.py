@@ -11,10 +11,13 @@ from transformers import (
     AutoModel,
     AutoModelForTokenClassification,
     AutoTokenizer,
+    GenerationConfig,
     Trainer,
     TrainingArguments,
     pipeline,
 )
+from transformers.models.qwen3_asr import configuration_qwen3_asr as native_configuration
+from transformers.models.qwen3_asr import modeling_qwen3_asr as native
 
 from transformers_qwen3_asr import (
     Qwen3ASRForConditionalGeneration,
@@ -124,6 +127,82 @@ def test_trainer_saves_the_published_layout(tmp_path):
     Trainer(model=again, args=arguments).save_model()
     assert published_names(tmp_path / "b") == names
     assert torch.equal(logits(Qwen3ASRForTokenClassification.from_pretrained(tmp_path / "b")), logits(model))
+
+
+def published_generation_config(folder):
+    """generation_config.json of the published ASR models, but for the ids."""
+    content = {"_from_model_config": True, "eos_token_id": [97, 98], "pad_token_id": 97, "do_sample": False}
+    (folder / "generation_config.json").write_text(json.dumps({**content, "temperature": 0.000001}))
+
+
+def test_the_published_temperature_is_saved_again(tmp_path):
+    """It stands beside do_sample=False, which transformers refuses to write once anything has changed."""
+    make(tmp_path, aligner=False)
+    published_generation_config(tmp_path)
+    model = Qwen3ASRForConditionalGeneration.from_pretrained(tmp_path)
+    model.generation_config.pad_token_id = 95
+    model.save_pretrained(tmp_path / "b")
+    assert type(model.generation_config) is GenerationConfig
+    saved = json.loads((tmp_path / "b" / "generation_config.json").read_text())
+    assert (saved["temperature"], saved["do_sample"], saved["pad_token_id"]) == (0.000001, False, 95)
+
+    model.generation_config.top_p = 0.5  # everything else is held to transformers' rules
+    with pytest.raises(ValueError, match="top_p"):
+        model.save_pretrained(tmp_path / "c")
+
+
+def test_training_saves_the_published_temperature(tmp_path):
+    make(tmp_path, aligner=False)
+    published_generation_config(tmp_path)
+    model = Qwen3ASRForConditionalGeneration.from_pretrained(tmp_path)
+    model.generation_config.max_new_tokens = 5
+    inputs = tiny_inputs(model.config, (120,), (2,))
+    row = {name: value[0] for name, value in inputs.items()} | {"labels": inputs["input_ids"][0]}
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path / "b"),
+        report_to="none",
+        use_cpu=True,
+        max_steps=1,
+        save_steps=1,
+        save_strategy="steps",
+    )
+    Trainer(model=model, args=arguments, train_dataset=[row, row]).train()
+    again = GenerationConfig.from_pretrained(tmp_path / "b" / "checkpoint-1")
+    assert (again.temperature, again.do_sample, again.max_new_tokens) == (0.000001, False, 5)
+
+
+@pytest.mark.parametrize("text", [None, True, False])
+@pytest.mark.parametrize("top", [None, True, False])
+def test_a_native_asr_folder_stays_tied_or_untied(tmp_path, top, text):
+    """The -hf classes tie by the field at the top alone, and a tied folder holds no head."""
+    numbers = tiny_config(classes=None).thinker_config
+    audio = {key: getattr(numbers.audio_config, key) for key in (
+        "d_model", "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim", "output_dim", "num_mel_bins",
+        "downsample_hidden_size", "n_window_infer")}  # fmt: skip
+    words = {key: getattr(numbers.text_config, key) for key in (
+        "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+        "head_dim", "vocab_size")}  # fmt: skip
+    if text is not None:
+        words["tie_word_embeddings"] = text
+    config = native_configuration.Qwen3ASRConfig(
+        audio_config=audio,
+        text_config={**words, "model_type": "qwen3"},
+        audio_token_id=AUDIO,
+        pad_token_id=0,
+        **({} if top is None else {"tie_word_embeddings": top}),
+    )
+    theirs = native.Qwen3ASRForConditionalGeneration(config)
+    theirs.save_pretrained(tmp_path)
+    tied = top is not False
+    assert ("lm_head.weight" in load_file(tmp_path / "model.safetensors")) is not tied
+
+    model = Qwen3ASRForConditionalGeneration.from_pretrained(tmp_path)
+    assert (model.get_output_embeddings().weight is model.get_input_embeddings().weight) is tied
+    assert model.config.tie_word_embeddings is tied
+    assert torch.equal(model.get_output_embeddings().weight, theirs.lm_head.weight)
+    model.save_pretrained(tmp_path / "b")
+    again = Qwen3ASRForConditionalGeneration.from_pretrained(tmp_path / "b")
+    assert (again.get_output_embeddings().weight is again.get_input_embeddings().weight) is tied
 
 
 def test_an_offloaded_hf_checkpoint_is_saved_as_published(tmp_path):

@@ -179,8 +179,9 @@ def nest_hf_config(config: dict[str, Any]) -> dict[str, Any]:
     else:
         for key in ("timestamp_token_id", "timestamp_segment_time", "max_align_seconds"):
             config.pop(key, None)
-    # generation defaults and the tie stand in generation_config.json and in the text config of the published layout
-    for key in ("eos_token_id", "pad_token_id", "tie_word_embeddings"):
+    # generation defaults stand in generation_config.json of the published layout. The tie stays: the -hf classes heed
+    # the field at the top alone, whatever their text config says. An aligner ties nothing.
+    for key in ("eos_token_id", "pad_token_id", *(("tie_word_embeddings",) if "classify_num" in thinker else ())):
         config.pop(key, None)
     config["thinker_config"] = thinker
     return config

@@ -48,6 +48,16 @@ def without_generic(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def same_settings(config: PreTrainedConfig, other: Any) -> bool:
+    """Whether two configs are of one class and hold the same; `==` of every config here. transformers' own also
+    compares how they came about: the version that wrote a file, or a spelling of the same rotary embedding."""
+    if type(config) is not type(other):
+        return NotImplemented
+    aside = ("transformers_version", "_name_or_path")
+    mine, theirs = ({k: v for k, v in one.to_dict().items() if k not in aside} for one in (config, other))
+    return mine == theirs
+
+
 class CheckedFields:
     """A configuration whose fields are checked by a table: when it is made, and again when a model is made from it."""
 

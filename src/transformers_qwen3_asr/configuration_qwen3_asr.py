@@ -18,7 +18,14 @@ from transformers import Qwen3Config
 from transformers.configuration_utils import PreTrainedConfig
 
 from . import checkpoints
-from .configuration_base import CheckedFields, FamilyConfig, as_config, nested_implementation, without_generic
+from .configuration_base import (
+    CheckedFields,
+    FamilyConfig,
+    as_config,
+    nested_implementation,
+    same_settings,
+    without_generic,
+)
 from .configuration_checks import (
     AUDIO_FIELDS,
     FILE_FIELDS,
@@ -84,6 +91,7 @@ class Qwen3ASRAudioEncoderConfig(FamilyConfig):
     """
 
     model_type = "qwen3_asr_audio_encoder"
+    __eq__ = same_settings
     base_config_key = "audio_config"
     attribute_map = {
         "num_hidden_layers": "encoder_layers",
@@ -189,6 +197,7 @@ class Qwen3ASRTextConfig(CheckedFields, Qwen3Config):
     """
 
     model_type = "qwen3_asr_text"
+    __eq__ = same_settings
     base_config_key = "text_config"
     default_theta = 5_000_000.0
     ignore_keys_at_rope_validation = set(MROPE_KEYS)
@@ -320,6 +329,7 @@ class Qwen3ASRThinkerConfig(FamilyConfig):
     """
 
     model_type = "qwen3_asr_thinker"
+    __eq__ = same_settings
     base_config_key = "thinker_config"
     sub_configs = {"audio_config": Qwen3ASRAudioEncoderConfig, "text_config": Qwen3ASRTextConfig}
     field_kinds = THINKER_FIELDS
@@ -334,13 +344,13 @@ class Qwen3ASRThinkerConfig(FamilyConfig):
     classify_num: int | None = None
 
     def __post_init__(self, **kwargs):
-        defaults = self.audio_config is None or self.text_config is None
         self.audio_config = as_config(self.audio_config, Qwen3ASRAudioEncoderConfig, "audio_config")
         self.text_config = as_config(self.text_config, Qwen3ASRTextConfig, "text_config")
         super().__post_init__(**kwargs)
-        # the documented default widths (3584, 4096) do not fit each other, and a default config must exist; models
-        # check again
-        if not defaults:
+        # the documented default widths (3584, 4096) do not fit each other, and a default config must exist and be read
+        # back; models check again
+        widths = self.audio_config.output_dim, self.text_config.hidden_size
+        if widths != (Qwen3ASRAudioEncoderConfig.output_dim, Qwen3ASRTextConfig.hidden_size):
             self.check()
 
     def check(self) -> None:
@@ -391,6 +401,7 @@ class Qwen3ASRConfig(FamilyConfig):
     """
 
     model_type = checkpoints.PUBLISHED_MODEL_TYPE
+    __eq__ = same_settings
     sub_configs = {"thinker_config": Qwen3ASRThinkerConfig}
     field_kinds = TOP_FIELDS
 
@@ -511,18 +522,30 @@ class Qwen3ASRConfig(FamilyConfig):
 
     @property
     def audio_token_id(self) -> int:
-        """The token that audio takes the place of."""
+        """The token that audio takes the place of; the thinker's."""
         return self.thinker_config.audio_token_id
+
+    @audio_token_id.setter
+    def audio_token_id(self, value: int) -> None:
+        self.thinker_config.audio_token_id = value
 
     @property
     def initializer_range(self) -> float:
-        """Standard deviation of a new head's weights."""
+        """Standard deviation of a new head's weights; the thinker's."""
         return self.thinker_config.initializer_range
+
+    @initializer_range.setter
+    def initializer_range(self, value: float) -> None:
+        self.thinker_config.initializer_range = value
 
     @property
     def tie_word_embeddings(self) -> bool:
-        """Whether a generation head shares the embedding's weights."""
+        """Whether a generation head shares the embedding's weights; the text model's."""
         return self.thinker_config.text_config.tie_word_embeddings
+
+    @tie_word_embeddings.setter
+    def tie_word_embeddings(self, value: bool) -> None:
+        self.thinker_config.text_config.tie_word_embeddings = value
 
     def to_dict(self) -> dict[str, Any]:
         output = super().to_dict()

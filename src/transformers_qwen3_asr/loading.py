@@ -7,7 +7,12 @@ tensors.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from transformers import GenerationConfig
 
 from . import checkpoints
 
@@ -42,6 +47,38 @@ def check_loading(info: dict[str, Any], source: str, replaceable: frozenset[str]
         problems.append(f"errors: {_names([str(message) for message in info['error_msgs']])}")
     if problems:
         raise ValueError(f"The checkpoint {source!r} does not fill the model. Tensors {'; '.join(problems)}.")
+
+
+class _PublishedGenerationConfig(GenerationConfig):
+    """A generation config that may hold a temperature beside `do_sample=False`, as the published ASR models' does.
+
+    transformers reads such a file and refuses to write it once anything in it has changed. The temperature does
+    nothing here, but it is what makes vLLM, which knows no `do_sample`, take the most probable token.
+    """
+
+    def validate(self, *args, **kwargs) -> None:
+        temperature = self.temperature
+        if not self.do_sample:
+            self.temperature = None
+        try:
+            super().validate(*args, **kwargs)
+        finally:
+            self.temperature = temperature
+
+
+@contextmanager
+def _savable_generation_config(model: Any) -> Iterator[None]:
+    """While it lasts, `model.generation_config`, where there is one, can be saved with its temperature."""
+    config = getattr(model, "generation_config", None)
+    if not isinstance(config, GenerationConfig):
+        yield
+        return
+    model.generation_config = copy.copy(config)
+    model.generation_config.__class__ = _PublishedGenerationConfig
+    try:
+        yield
+    finally:
+        model.generation_config = config
 
 
 class StrictCheckpointMixin:
@@ -94,6 +131,7 @@ class StrictCheckpointMixin:
         """
         if kwargs.pop("save_original_format", False):
             raise ValueError("save_original_format=True is not supported: the published layout is always written")
-        result = super().save_pretrained(save_directory, *args, save_original_format=False, **kwargs)
+        with _savable_generation_config(self):
+            result = super().save_pretrained(save_directory, *args, save_original_format=False, **kwargs)
         self.config.architectures = None  # set by the call above; see Qwen3ASRConfig for why it is not kept
         return result

@@ -57,6 +57,7 @@ class Qwen3ASRForConditionalGeneration(_Qwen3ASRWithHead, GenerationMixin):
     """Speech recognition: writes the transcript of the audio in the prompt, token by token."""
 
     _tied_weights_keys = {"thinker.lm_head.weight": "thinker.model.embed_tokens.weight"}
+    _tp_plan = {"thinker.lm_head": "colwise_gather_output"}
 
     def __init__(self, config: Qwen3ASRConfig):
         super().__init__(config, config.thinker_config.text_config.vocab_size)

@@ -11,7 +11,7 @@ import transformers_qwen3_asr as ours
 
 class _Common(ModelTesterMixin):
     builder: type[testers.ModelTester]
-    # features of all clips one behind the other, as of transformers' own class of the family: no dimension is the batch
+    # features of all clips one behind the other, as of transformers' own class: no dimension is the batch
     skip_test_audio_features_output_shape = True
 
     def setUp(self):
