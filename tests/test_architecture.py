@@ -14,6 +14,7 @@ PACKAGE = "transformers_qwen3_asr"
 #: Part of the package -> its modules (a trailing dot stands for a subpackage).
 PARTS = {
     "tables": ("checkpoints", "chat_templates", "rope_validation"),
+    "files": ("whole_files",),
     "configuration": ("configuration_qwen3_asr", "configuration_base", "configuration_checks"),
     "modeling": (
         *("modeling_qwen3_asr", "thinker_qwen3_asr", "text_model_qwen3_asr", "audio_encoder_qwen3_asr"),
@@ -41,16 +42,20 @@ PARTS = {
 #: Part -> the other parts that it may import. Nothing flows back.
 MAY_IMPORT = {
     "tables": set(),
+    "files": set(),
     "configuration": {"tables"},
     "modeling": {"tables", "configuration"},
     "audio": set(),
-    "alignment": set(),
-    "processing": {"tables", "configuration", "audio", "alignment"},
-    "pipelines": {"tables", "configuration", "modeling", "audio", "alignment", "processing"},
-    "label_files": {"audio", "alignment"},
-    "training": {"tables", "configuration", "modeling", "audio", "alignment", "processing", "label_files"},
+    "alignment": {"files"},
+    "processing": {"tables", "files", "configuration", "audio", "alignment"},
+    "pipelines": {"tables", "files", "configuration", "modeling", "audio", "alignment", "processing"},
+    "label_files": {"files", "audio", "alignment"},
+    "training": {
+        *("tables", "files", "configuration", "modeling", "audio", "alignment"),
+        *("processing", "label_files"),
+    },
     "evaluation": {
-        *("tables", "configuration", "modeling", "audio", "alignment", "processing"),
+        *("tables", "files", "configuration", "modeling", "audio", "alignment", "processing"),
         *("label_files", "training", "pipelines"),
     },
     "registration": {"tables", "configuration", "modeling", "processing", "pipelines"},
@@ -196,7 +201,7 @@ def test_word_splitters_are_imported_late():
 
 def test_commands_import_the_heavy_things_inside():
     """A verb's module brings transformers, torch and the models only when it runs."""
-    light = {"tables", "alignment", "cli"}
+    light = {"tables", "files", "alignment", "cli"}
     for module, path in MODULES.items():
         if part_of(module) != "cli":
             continue

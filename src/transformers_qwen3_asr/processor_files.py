@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .whole_files import write_whole
+
 CHAT_TEMPLATE_FILE = "chat_template.json"
 FEATURE_EXTRACTOR_FILE = "preprocessor_config.json"
 PROCESSOR_FILE = "processor_config.json"
@@ -11,7 +13,7 @@ DEFAULT_SEGMENT_TIME = 80
 
 
 def write_json(path: Path, content: dict[str, Any], end: str = "\n", **kwargs) -> None:
-    path.write_text(json.dumps(content, ensure_ascii=False, **kwargs) + end, encoding="utf-8")
+    write_whole(path, json.dumps(content, ensure_ascii=False, **kwargs) + end)
 
 
 def save_feature_extractor(feature_extractor, processor_class: str, folder: Path) -> None:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..whole_files import write_whole
 from .results import AlignmentResult, Cue, line_cues, word_cues
 
 CUES = {"words": word_cues, "lines": line_cues}
@@ -37,9 +38,7 @@ def write_alignment(result: AlignmentResult, path: str | Path, cues: str = "word
     if suffix == ".json" and cues != "words":
         raise ValueError(f"{path}: cues={cues!r} is for subtitles; a JSON file holds the words")
     content = _json(result) if suffix == ".json" else _subtitles(CUES[cues](result), suffix)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content, encoding="utf-8")
-    return path
+    return write_whole(path, content)
 
 
 def _json(result: AlignmentResult) -> str:

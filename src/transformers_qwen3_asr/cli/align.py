@@ -1,9 +1,10 @@
 """`qwen3-asr align`: recordings and their texts in, words with times out."""
 
 import argparse
+import errno
 import os
-import re
 import sys
+import unicodedata
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,7 +12,19 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .common import DECODINGS, DEFAULT_MODEL, DTYPES, InputError, complain, load_aligner, one_line, positive
+from ..checkpoints import resolve_model
+from .common import (
+    DECODINGS,
+    DEFAULT_MODEL,
+    DTYPES,
+    InputError,
+    complain,
+    ended_in_order,
+    load_aligner,
+    one_line,
+    positive,
+)
+from .files import check_folder, check_outputs, is_url
 
 EPILOG = """\
 texts:   one --text or --text-file for each recording, in the same order. Without any, the text of
@@ -19,6 +32,7 @@ texts:   one --text or --text-file for each recording, in the same order. Withou
 length:  a recording may last hours; it is read as it is needed.
 output:  FILE.json, .srt, .vtt or .ass for one recording; otherwise a folder, which gets one file a
          recording, named after it, in the --format. Without --output the words go to standard output.
+         A file is written whole or not at all, and never over a recording, a text or the model.
 errors:  a recording that cannot be aligned does not stop the others; what failed is named in one
          line at the end, and the exit status is 2.
 """
@@ -88,7 +102,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         jobs = plan(arguments, failures)
         if jobs:
-            align(jobs, arguments, failures)
+            with ended_in_order():
+                align(jobs, arguments, failures)
     except InputError as error:
         return complain("align", str(error))
     if failures:
@@ -110,18 +125,35 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
         option = "--text" if arguments.text else "--text-file"
         raise InputError(f"{len(arguments.audio)} recordings but {len(texts)} {option}")
     outputs = _outputs(arguments)
+    if arguments.text:
+        files = [None] * len(texts)
+    else:
+        files = [Path(audio).with_suffix(".txt") for audio in arguments.audio] if texts is None else map(Path, texts)
+    files = list(files)
+    check_outputs(
+        [("--output", output) for output in outputs if output is not None],
+        [
+            *(("recording", audio) for audio in arguments.audio),
+            *(("text", file) for file in files),
+            ("--model", resolve_model(arguments.model)),
+        ],
+    )
     jobs = []
-    for index, (audio, output) in enumerate(zip(arguments.audio, outputs, strict=True)):
-        if not _is_url(audio) and not Path(audio).is_file():
+    for index, (audio, file, output) in enumerate(zip(arguments.audio, files, outputs, strict=True)):
+        if not is_url(audio) and not Path(audio).is_file():
             failures.append((audio, "no such file"))
             continue
-        if arguments.text:
-            text = arguments.text[index]
-            if _has_bytes(text):
+        if output is not None and output.is_dir():
+            failures.append((audio, f"{output} cannot be written ({os.strerror(errno.EISDIR)})"))
+            continue
+        if file is None:
+            try:
+                # the bytes that were typed, whatever the locale takes them for
+                text = os.fsencode(arguments.text[index]).decode("utf-8")
+            except UnicodeError:
                 failures.append((audio, "its --text is not UTF-8"))
                 continue
         else:
-            file = Path(texts[index]) if texts else Path(audio).with_suffix(".txt")
             try:
                 text = file.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
             except OSError as error:
@@ -160,7 +192,7 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
     def as_row(job: Job) -> dict:
         return {"audio": job.audio, "text": job.text, "language": arguments.language}
 
-    outcomes = align_each(pipe, jobs, as_row, arguments.batch_size, (ValueError, OSError, ImportError))
+    outcomes = align_each(pipe, jobs, as_row, arguments.batch_size)
     # a bar where a person looks on; a log file gets the results and the errors only
     with closing(outcomes), tqdm(total=len(jobs), unit="recording", file=sys.stderr, disable=None) as bar:
         for outcome in outcomes:
@@ -200,12 +232,19 @@ def _hand_out(job: Job, result: dict, arguments: argparse.Namespace, failures: l
     from ..alignment.writers import write_alignment
 
     if job.output is None or arguments.show:
-        _print_words(job.audio if len(arguments.audio) > 1 else None, result)
+        try:
+            _print_words(job.audio if len(arguments.audio) > 1 else None, result)
+        except BrokenPipeError:
+            raise  # who read has gone: the command ends
+        except OSError as error:
+            raise InputError(f"standard output cannot be written ({error.strerror})") from error
     if job.output is not None:
         try:
             write_alignment(result, job.output, arguments.cues or "words")
         except OSError as error:
             failures.append((job.audio, f"{job.output} cannot be written ({error.strerror})"))
+        except ValueError as error:
+            failures.append((job.audio, one_line(error)))
 
 
 def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
@@ -221,9 +260,9 @@ def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
     is_folder = output.is_dir() or not output.suffix or arguments.output.endswith(("/", os.sep))
     if is_folder:
         suffix = "." + (arguments.format or "json")
-        names = [Path(urlsplit(audio).path if _is_url(audio) else audio).stem for audio in arguments.audio]
-        folded = Counter(name.casefold() for name in names)  # one file on systems that take A for a
-        doubles = sorted(name for name in names if folded[name.casefold()] > 1)
+        names = [_stem(audio) for audio in arguments.audio]
+        folded = Counter(map(_folded, names))
+        doubles = sorted(name for name in names if folded[_folded(name)] > 1)
         if doubles:
             raise InputError(f"several recordings would be written to {output / (doubles[0] + suffix)}")
         outputs: list[Path | None] = [output / (name + suffix) for name in names]
@@ -239,7 +278,7 @@ def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
         if arguments.format and arguments.format != suffix[1:]:
             raise InputError(f"--format {arguments.format} disagrees with --output {output}")
         outputs = [output]
-    _check_folder(output if is_folder else output.parent)
+    check_folder("--output", output if is_folder else output.parent)
     if suffix == ".json" and arguments.cues:
         raise InputError("--cues is for subtitles, and the output is JSON")
     if arguments.cues and arguments.unit != "word":
@@ -247,12 +286,15 @@ def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
     return outputs
 
 
-def _check_folder(folder: Path) -> None:
-    """InputError where files cannot be made in a folder, which need not be there yet."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        reason = "cannot be written" if there.is_dir() else "is no folder"
-        raise InputError(f"--output: {there} {reason}")
+def _stem(audio: str) -> str:
+    """What the result of a recording is called; a URL may have nothing but a server."""
+    url = urlsplit(audio) if is_url(audio) else None
+    return Path(url.path if url else audio).stem or (url.hostname if url else "") or "recording"
+
+
+def _folded(name: str) -> str:
+    """The same for names that are one file where A is taken for a, or é for e and an accent."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _print_words(name: str | None, result: dict) -> None:
@@ -266,12 +308,3 @@ def _print_words(name: str | None, result: dict) -> None:
     if lines:
         tqdm.write("\n".join(lines), file=sys.stdout)  # not across the bar, where both are on a terminal
     sys.stdout.flush()
-
-
-def _is_url(audio: str) -> bool:
-    return re.match(r"(https?|ftp|file)://", audio, re.IGNORECASE) is not None
-
-
-def _has_bytes(text: str) -> bool:
-    """Whether an argument held bytes that are no UTF-8."""
-    return any("\ud800" <= character <= "\udfff" for character in text)

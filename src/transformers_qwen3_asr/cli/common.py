@@ -1,8 +1,13 @@
 """What the verbs share: one-line errors, number arguments, and loading an aligner. Heavy imports are inside."""
 
 import argparse
+import codecs
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 DEFAULT_MODEL = "Qwen/Qwen3-ForcedAligner-0.6B"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -21,9 +26,59 @@ def positive(value: str) -> int:
     return number
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: Exception | str) -> str:
     """An error's text on one line, or its type's name where it has none."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def readable_streams() -> None:
+    """
+    Lets standard output and error take any text: no word and no file's name ends a command.
+
+    A locale that says ASCII (LC_ALL=C) says nothing, and output is UTF-8 then, as files are. What a stream cannot hold
+    becomes an escape. Bytes of a name that the locale could not decode are shown as the UTF-8 that they mostly are.
+    """
+    codecs.register_error(_READABLE, _readable)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            ascii_only = codecs.lookup(stream.encoding).name == "ascii"
+            stream.reconfigure(encoding="utf-8" if ascii_only else stream.encoding, errors=_READABLE)
+
+
+_READABLE = "transformers_qwen3_asr.readable"
+
+
+def _readable(error: UnicodeError) -> tuple[bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    with suppress(UnicodeEncodeError):
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return text.encode(error.encoding, "backslashreplace"), error.end
+
+
+class Terminated(KeyboardInterrupt):
+    """Another process asked this one to end."""
+
+
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """
+    While it lasts, SIGTERM is raised as `Terminated`, so that files and threads are closed. Not for what starts worker
+    processes, which would take it over and are ended by that signal.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield  # signals are another's
+        return
+
+    def terminate(number, frame):
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def complain(verb: str, message: str) -> int:

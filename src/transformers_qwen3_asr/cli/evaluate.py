@@ -1,12 +1,17 @@
 """`qwen3-asr evaluate`: how far a model's times, or times made before, are from the labelled ones."""
 
 import argparse
+import errno
 import json
+import os
 import sys
 import warnings
 from pathlib import Path
 
-from .common import DECODINGS, DTYPES, InputError, complain, load_aligner, one_line, positive
+from ..checkpoints import resolve_model
+from ..whole_files import write_whole
+from .common import DECODINGS, DTYPES, InputError, complain, ended_in_order, load_aligner, one_line, positive
+from .files import check_folder, check_outputs
 
 _SHOWN = 10  # of the rows that are left out
 EPILOG = """\
@@ -71,7 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluates, prints the table, writes what was asked for. Returns 0, or 2 after one line on stderr."""
     try:
         _check(arguments)
-        evaluation = _evaluate(arguments)
+        with ended_in_order():
+            evaluation = _evaluate(arguments)
         print(evaluation.table(), flush=True)
         _tell_left_out(evaluation.left_out, arguments.json)
         _write(evaluation, arguments)
@@ -98,14 +104,22 @@ def _check(arguments: argparse.Namespace) -> None:
             check_plot(arguments.plot)
         except ValueError as error:
             raise InputError(f"--plot: {error}") from error
-    for option in ("json", "plot"):
-        if path := getattr(arguments, option):
-            try:
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-                if Path(path).is_dir():
-                    raise IsADirectoryError(None, "Is a directory")
-            except OSError as error:
-                raise InputError(f"--{option} {path} cannot be written ({error.strerror})") from error
+    for option, path in _outputs(arguments):
+        check_folder(f"{option} {path} cannot be written", Path(path).parent)
+        if Path(path).is_dir():
+            raise InputError(f"{option} {path} cannot be written ({os.strerror(errno.EISDIR)})")
+    models = [(f"--{name.replace('_', '-')}", getattr(arguments, name)) for name in ("model", "asr_model")]
+    read = [
+        *(("--data", path) for path in arguments.data),
+        ("--audio", arguments.audio),
+        ("--predictions", arguments.predictions),
+        *((option, resolve_model(name)) for option, name in models if name),
+    ]
+    check_outputs(_outputs(arguments), read)
+
+
+def _outputs(arguments: argparse.Namespace) -> list[tuple[str, str]]:
+    return [(f"--{name}", path) for name in ("json", "plot") if (path := getattr(arguments, name))]
 
 
 def _evaluate(arguments: argparse.Namespace):
@@ -113,6 +127,8 @@ def _evaluate(arguments: argparse.Namespace):
     from ..evaluation import evaluate_aligner, evaluate_by_transcription, evaluate_predictions, read_predictions
 
     rows = _read_rows(arguments)
+    recordings = [row["audio"] for row in rows]
+    check_outputs(_outputs(arguments), [("recording", audio) for audio in recordings if isinstance(audio, str)])
     common = {"on_bad_row": arguments.on_bad_row}
     batches = {"batch_size": arguments.batch_size or 8, "progress": True}
     predictions = read_predictions(arguments.predictions) if arguments.predictions else None
@@ -181,8 +197,7 @@ def _write(evaluation, arguments: argparse.Namespace) -> None:
         source = {name: getattr(arguments, name) for name in ("model", "predictions", "asr_model", "data")}
         content = {**{name: value for name, value in source.items() if value}, **evaluation.to_dict()}
         try:
-            text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
-            Path(arguments.json).write_text(text, encoding="utf-8")
+            write_whole(arguments.json, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
         except OSError as error:
             raise InputError(f"--json {arguments.json} cannot be written ({error.strerror})") from error
     if arguments.plot:

@@ -1,12 +1,15 @@
 """Entry point of the command `qwen3-asr`. Verbs import what is heavy only when they run."""
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from . import align, evaluate, merge, train
+from .common import Terminated, complain, readable_streams
 
 VERBS = (align, train, merge, evaluate)
 
@@ -20,7 +23,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="qwen3-asr", description="Speech and its text: alignment with Qwen3-ASR models.")
-    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="verb")
     for verb in VERBS:
         verb.add_parser(verbs)
     return parser
@@ -34,12 +37,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after the program's name; the process's own if None.
 
     Returns:
-        The exit status: 0, or 2 after bad input, which one line on stderr then names.
+        The exit status: 0, or 2 after bad input, which one line on stderr then names; 130 when interrupted, 143 when
+        terminated, 141 when nobody reads the standard output any more. What was finished by then stays.
     """
+    readable_streams()
     arguments = build_parser().parse_args(argv)
     with warnings.catch_warnings():
         warnings.showwarning = _note
-        return arguments.run(arguments)
+        try:
+            return arguments.run(arguments)
+        except KeyboardInterrupt as end:
+            terminated = isinstance(end, Terminated)
+            complain(arguments.verb, f"{'terminated' if terminated else 'interrupted'}; what was finished stays")
+            return 143 if terminated else 130
+        except BrokenPipeError:
+            # or Python complains once more when it flushes at its end
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
 
 
 def _note(message, category, filename, lineno, file=None, line=None) -> None:

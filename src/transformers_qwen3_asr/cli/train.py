@@ -101,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if not sys.stderr.isatty():
         logging.disable_progress_bar()
-    options = {name: value for name, value in vars(arguments).items() if name != "run"}
+    options = {name: value for name, value in vars(arguments).items() if name not in ("run", "verb")}
     try:
         record = fine_tune(FineTuningSettings(**options), say=lambda line: print(line, flush=True))
     except (ValueError, ImportError, OSError) as error:

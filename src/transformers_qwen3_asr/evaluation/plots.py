@@ -1,9 +1,12 @@
 """The distribution of alignment errors as a picture, with matplotlib (the extra `plot`)."""
 
+import io
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+
+from ..whole_files import write_whole
 
 _SHOWN_MILLISECONDS = 250  # either side of the right time; what lies beyond is counted in the outermost bars
 _BAR_MILLISECONDS = 10
@@ -40,9 +43,9 @@ def plot_errors(evaluation, path) -> None:
     """
     check_plot(path)
     figure = error_figure(evaluation)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    picture = io.BytesIO()
+    figure.savefig(picture, format=Path(path).suffix.lower().lstrip("."))
+    write_whole(path, picture.getvalue())
 
 
 def error_figure(evaluation):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..whole_files import write_whole
 from .checking import entries_of
 from .recordings import is_path, read_lines
 from .rows import Draft, join_texts, shown
@@ -60,7 +61,8 @@ def write_json_lines(rows: Iterable[Mapping[str, Any]], path: str | os.PathLike)
     Writes rows as JSON lines, which `read_labels` reads again, and returns the path.
 
     A recording below the file's folder is written relative to it, so that the folder can be moved; another one with
-    its absolute path. Keys without a value are left out, missing folders are made, an existing file is replaced.
+    its absolute path. Keys without a value are left out, missing folders are made, an existing file is replaced
+    whole or not at all.
 
     Raises:
         ValueError: a row's recording is no path (samples, bytes, a decoder) or a value is no JSON; the row is named,
@@ -77,9 +79,7 @@ def write_json_lines(rows: Iterable[Mapping[str, Any]], path: str | os.PathLike)
             lines.append(json.dumps(stored, ensure_ascii=False, allow_nan=False, default=_plain) + "\n")
         except (TypeError, ValueError) as error:
             raise ValueError(f"{name} cannot be written as JSON: {error}") from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(lines), encoding="utf-8")
-    return path
+    return write_whole(path, "".join(lines))
 
 
 def _stored_audio(audio: Any, folder: Path, name: str) -> str:

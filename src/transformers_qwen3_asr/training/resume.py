@@ -8,7 +8,6 @@ into place, and while every file has the size that is noted there.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -17,20 +16,15 @@ from typing import Any
 from accelerate import PartialState
 from transformers import TrainerCallback
 
+from ..whole_files import write_whole
+
 MARKER = "complete.json"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """`content` as a JSON file that is there whole or not at all, whenever the process ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        json.dump(content, file, ensure_ascii=False, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    write_whole(path, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
 
 
 def checkpoints(folder: str | Path) -> dict[int, Path]:
