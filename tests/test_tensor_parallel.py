@@ -1,6 +1,7 @@
 """Two processes share the text model's layers, as transformers' plan for Qwen3 says, and compute what one does."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -27,11 +28,17 @@ aligner, asr, results = sys.argv[1:]
 found = {}
 for folder, auto in ((aligner, AutoModelForTokenClassification), (asr, AutoModelForSpeechSeq2Seq)):
     model = auto.from_pretrained(folder, distributed_config=DistributedConfig(tp_size=2, tp_plan="auto"))
-    output = model(**torch.load(f"{folder}/inputs.pt"))
+    inputs = torch.load(f"{folder}/inputs.pt")
+    output = model(**inputs)
     output.loss.backward()
     weight = model.get_submodule("thinker.model.layers.1.self_attn.q_proj").weight
     sharded = tuple(weight.to_local().shape)
-    found[folder] = {"logits": output.logits.detach(), "gradient": weight.grad.full_tensor(), "sharded": sharded}
+    gradients = {
+        name: p.grad.full_tensor() if hasattr(p.grad, "full_tensor") else p.grad
+        for name, p in model.named_parameters()
+    }
+    packed = model(**inputs, use_cache=False).logits.detach()
+    found[folder] = {"logits": output.logits.detach(), "packed": packed, "gradients": gradients, "sharded": sharded}
 if dist.get_rank() == 0:
     torch.save(found, results)
 dist.destroy_process_group()
@@ -54,9 +61,8 @@ def test_two_processes_compute_what_one_does(tmp_path):
         torch.save(inputs, f"{folder}/inputs.pt")
         output = model(**inputs)
         output.loss.backward()
-        gradient = model.thinker.model.layers[1].self_attn.q_proj.weight.grad
         folders.append(folder)
-        expected[folder] = output.logits, gradient
+        expected[folder] = output.logits, {name: p.grad for name, p in model.named_parameters()}
 
     script, results = tmp_path / "process.py", tmp_path / "results.pt"
     script.write_text(PROCESS)
@@ -77,11 +83,22 @@ def test_two_processes_compute_what_one_does(tmp_path):
     assert run.returncode == 0, run.stderr[-3000:]
 
     for folder, found in torch.load(results).items():
-        logits, gradient = expected[folder]
+        logits, gradients = expected[folder]
         assert found["sharded"] == (32, 32)  # half of 4 heads of 16
         mask = torch.load(f"{folder}/inputs.pt")["attention_mask"].bool()
-        torch.testing.assert_close(found["logits"][mask], logits[mask], atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(found["gradient"], gradient, atol=1e-5, rtol=1e-3)
+        for way in ("logits", "packed"):
+            torch.testing.assert_close(found[way][mask], logits[mask], atol=1e-4, rtol=1e-4)
+        assert found["gradients"].keys() == gradients.keys()
+        for name, gradient in gradients.items():
+            assert torch.allclose(found["gradients"][name], gradient, atol=1e-4, rtol=1e-3), name
+
+
+@pytest.mark.parametrize("model_class", [Qwen3ASRForConditionalGeneration, Qwen3ASRForTokenClassification])
+def test_the_plan_names_what_is_there(model_class):
+    model = model_class(tiny_config(classes=50 if model_class is Qwen3ASRForTokenClassification else None))
+    for pattern in model.tp_plan:
+        whole = re.compile(re.escape(pattern).replace(r"\*", r"\d+") + "$")
+        assert any(whole.match(name) for name, _ in model.named_modules()), f"{pattern} is no module"
 
 
 def test_the_plan_covers_both_ends_of_a_tied_head():
