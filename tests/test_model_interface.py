@@ -7,7 +7,11 @@ import torch
 from tiny import AUDIO, PAD, slots, tiny_config, tiny_inputs, widen
 from torch import nn
 
-from transformers_qwen3_asr import Qwen3ASRForConditionalGeneration, Qwen3ASRForTokenClassification
+from transformers_qwen3_asr import (
+    Qwen3ASRForConditionalGeneration,
+    Qwen3ASRForTokenClassification,
+    Qwen3ASRThinkerModel,
+)
 
 HEAD = "thinker.lm_head.weight"
 
@@ -73,6 +77,15 @@ def test_the_classifier_has_one_name_unless_duplicates_are_asked_for():
     assert dict(model.named_modules(remove_duplicate=False))["score"] is model.thinker.lm_head
     model.score = head = nn.Linear(32, 7, bias=False)
     assert model.thinker.lm_head is head and "score" not in model._modules
+
+
+@torch.no_grad()
+def test_a_thinker_by_itself_is_saved_and_loaded(tmp_path):
+    model = widen(Qwen3ASRThinkerModel(tiny_config(classes=None).thinker_config))
+    model.save_pretrained(tmp_path)
+    inputs = tiny_inputs(tiny_config())
+    loaded = Qwen3ASRThinkerModel.from_pretrained(tmp_path)
+    assert torch.equal(loaded(**inputs).last_hidden_state, model(**inputs).last_hidden_state)
 
 
 PARTS = {"audio_config": "eager", "text_config": "sdpa"}

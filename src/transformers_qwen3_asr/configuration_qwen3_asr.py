@@ -404,6 +404,7 @@ class Qwen3ASRConfig(FamilyConfig):
     __eq__ = same_settings
     sub_configs = {"thinker_config": Qwen3ASRThinkerConfig}
     field_kinds = TOP_FIELDS
+    known_model_types = (Qwen3ASRThinkerConfig.model_type,)  # a thinker saved by itself is read as a model's
 
     thinker_config: dict | PreTrainedConfig | None = None
     support_languages: list[str] | None = None
