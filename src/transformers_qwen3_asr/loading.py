@@ -8,8 +8,9 @@ tensors.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 from transformers import GenerationConfig
@@ -88,6 +89,8 @@ class StrictCheckpointMixin:
     _replaceable_parameters: frozenset[str] = frozenset()
     #: whether the caller said by `device_map` where the model goes; pipelines then leave it there
     placed_by_device_map: bool = False
+    #: where a repository's files were looked for, for what else is to be loaded from it
+    loaded_with: Mapping[str, Any] = MappingProxyType({})
 
     @classmethod
     def from_pretrained(
@@ -120,6 +123,7 @@ class StrictCheckpointMixin:
         )
         replaceable = cls._replaceable_parameters if ignore_mismatched_sizes else frozenset()
         check_loading(info, str(pretrained_model_name_or_path), replaceable)
+        model.loaded_with = {name: kwargs[name] for name in ("revision", "cache_dir", "subfolder") if kwargs.get(name)}
         model.placed_by_device_map = kwargs.get("device_map") is not None
         return (model, info) if output_loading_info else model
 

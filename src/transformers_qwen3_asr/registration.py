@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForTokenClassification
 from transformers.models.auto import feature_extraction_auto, modeling_auto, processing_auto
 from transformers.models.auto.auto_factory import _LazyAutoMapping
 from transformers.pipelines import PIPELINE_REGISTRY
+from transformers.pipelines.token_classification import TokenClassificationPipeline
 
 from .configuration_qwen3_asr import (
     Qwen3ASRAudioEncoderConfig,
@@ -28,6 +29,7 @@ from .modeling_qwen3_asr import (
     Qwen3ASRThinkerModel,
 )
 from .pipelines.forced_alignment import ForcedAlignmentPipeline
+from .pipelines.token_classification import TokenClassificationOrAlignment
 from .processing_qwen3_asr import Qwen3ASRProcessor
 
 logger = logging.getLogger(__name__)
@@ -92,6 +94,11 @@ def _register_pipeline() -> None:
             pt_model=AutoModelForTokenClassification,
             type="multimodal",
         )
+    # one task, two pipelines: what the model is decides. Whoever has put another in its place keeps it.
+    task = PIPELINE_REGISTRY.supported_tasks["token-classification"]
+    own = TokenClassificationPipeline
+    if task["impl"] in (own, f"{own.__module__}.{own.__name__}"):
+        task["impl"] = TokenClassificationOrAlignment
 
 
 def register() -> None:

@@ -338,10 +338,15 @@ class ForcedAlignmentPipeline(Pipeline):
         return result if on_error == "raise" else {**result, "error": None}
 
 
+def unwrapped(model: Any) -> Any:
+    """The model itself, out of what torch.compile or peft wrapped around it."""
+    inner = getattr(model, "_orig_mod", model)
+    return inner.get_base_model() if hasattr(inner, "get_base_model") else inner
+
+
 def _check_parts(model: Any, processor: Any) -> None:
     """`ValueError` unless these are an aligner, perhaps wrapped, and its processor."""
-    inner = getattr(model, "_orig_mod", model)  # torch.compile's wrapper
-    inner = inner.get_base_model() if hasattr(inner, "get_base_model") else inner  # peft's
+    inner = unwrapped(model)
     if not isinstance(inner, Qwen3ASRForTokenClassification):
         raise ValueError(
             f"forced alignment needs a {Qwen3ASRForTokenClassification.__module__}."
