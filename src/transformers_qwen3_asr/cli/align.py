@@ -21,6 +21,7 @@ from .common import (
     complain,
     ended_in_order,
     load_aligner,
+    note,
     one_line,
     positive,
 )
@@ -120,6 +121,8 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
     Appends (recording, reason) to `failures` for each recording that is missing or has no readable text.
     Raises InputError where the call itself makes no sense.
     """
+    from ..alignment.writers import SUBTITLE_SUFFIXES
+
     texts = arguments.text or arguments.text_file
     if texts is not None and len(texts) != len(arguments.audio):
         option = "--text" if arguments.text else "--text-file"
@@ -163,6 +166,9 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
             except UnicodeDecodeError:
                 failures.append((audio, f"its text {file} is not UTF-8"))
                 continue
+        if output is not None and output.suffix.lower() in SUBTITLE_SUFFIXES and "\0" in text:
+            failures.append((audio, "its text holds NUL, which subtitles cannot have"))
+            continue
         # from the left nothing is taken off, because offsets count from there
         jobs.append(Job(audio, text.rstrip(), output))
     return jobs
@@ -212,13 +218,13 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
                 _hand_out(job, result, arguments, failures)
             bar.update()
     if wordless:
-        print(f"qwen3-asr align: note: there are no words in the text of {', '.join(wordless)}", file=sys.stderr)
+        note("align", f"there are no words in the text of {', '.join(wordless)}")
     if foreign:
-        print(f"qwen3-asr align: note: the text may not be what is said in {', '.join(foreign)}", file=sys.stderr)
+        note("align", f"the text may not be what is said in {', '.join(foreign)}")
     if odd:
-        print(f"qwen3-asr align: note: some words may not be what is said in {', '.join(odd)}", file=sys.stderr)
+        note("align", f"some words may not be what is said in {', '.join(odd)}")
     if more:
-        print(f"qwen3-asr align: note: something is heard that the text lacks in {', '.join(more)}", file=sys.stderr)
+        note("align", f"something is heard that the text lacks in {', '.join(more)}")
 
 
 def _stretches(passages: list[dict], told: int = 3) -> str:
@@ -301,7 +307,7 @@ def _print_words(name: str | None, result: dict) -> None:
     """A line a chunk: start and end in seconds, score, text. With a name, a line "# name" before them."""
     from tqdm import tqdm
 
-    lines = [] if name is None else [f"# {name}"]
+    lines = [] if name is None else [f"# {one_line(name)}"]
     for chunk in result["chunks"]:
         start, end = chunk["timestamp"]
         lines.append(f"{start:9.3f} {end:9.3f}  {chunk['score']:5.3f}  {' '.join(chunk['text'].split())}")

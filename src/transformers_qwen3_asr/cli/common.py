@@ -31,6 +31,11 @@ def one_line(error: Exception | str) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def note(verb: str, message: str) -> None:
+    """Says something on stderr that is no error, in one line."""
+    print(f"qwen3-asr {verb}: note: {one_line(message)}", file=sys.stderr)
+
+
 def readable_streams() -> None:
     """
     Lets standard output and error take any text: no word and no file's name ends a command.
@@ -83,7 +88,7 @@ def ended_in_order() -> Iterator[None]:
 
 def complain(verb: str, message: str) -> int:
     """Says on stderr what was wrong, in the one line that a failing verb ends with. Returns the exit status 2."""
-    print(f"qwen3-asr {verb}: error: {message}", file=sys.stderr)
+    print(f"qwen3-asr {verb}: error: {one_line(message)}", file=sys.stderr)
     return 2
 
 

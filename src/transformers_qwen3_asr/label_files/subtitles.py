@@ -12,6 +12,7 @@ from .rows import Draft, Entry, join_texts
 _STAMP = re.compile(r"<((?:\d+:)?\d{1,2}:\d{1,2}\.\d{1,3})>")
 _TAG = re.compile(r"</?(?:c|b|i|u|s|v|lang|ruby|rt|font)(?:[.\s][^<>]*)?>", re.IGNORECASE)
 _ASS_TAG = re.compile(r"\{\\[^{}]*\}")
+_BROKEN = re.compile(r"\d\s*-->|-->\s*\d")
 _UNDERLINED = re.compile(r"<u>(.*?)</u>", re.IGNORECASE | re.DOTALL)
 
 
@@ -42,7 +43,7 @@ def read_srt(path: Path) -> Iterator[Draft]:
         for number, event in enumerate(events, 1)
     ]
     for cue in cues:
-        if "-->" in cue.text:  # pysubs2 adds a cue that it cannot read to the text of the one before
+        if _BROKEN.search(cue.text):  # pysubs2 adds a cue that it cannot read to the text of the one before
             raise ValueError(f"{path}: the cue behind {cue.place} cannot be read: {cue.text!r:.120}")
     yield _draft(path, cues)
 
