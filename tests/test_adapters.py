@@ -136,6 +136,29 @@ def test_a_folder_without_an_adapter_is_named(tmp_path):
         load_adapter(base(), tmp_path)
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_merge_that_fails_leaves_no_folder_that_looks_like_a_model(goldens, tmp_path, capsys, monkeypatch, there):
+    output = tmp_path / "merged"
+    if there:
+        output.mkdir()
+
+    def half(model, processor, folder, dtype):
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        if fail:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("transformers_qwen3_asr.training.adapters.merge_adapter", lambda model, adapter: model)
+    monkeypatch.setattr("transformers_qwen3_asr.training.result.save_model", half)
+    call = ["merge", "--model", str(goldens / "aligner"), "--adapter", str(tmp_path), "--output", str(output)]
+    fail = True
+    assert main(call) == 2 and "No space left on device" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.rglob("*")] == (["merged"] if there else [])
+    fail = False
+    assert main(call) == 0
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["config.json", "merged"]
+
+
 def test_merge_on_the_command_line_refuses_in_one_line(tmp_path, capsys):
     goldens = Path(__file__).parent / "goldens" / "aligner"
     trained(base(), tmp_path / "adapter")

@@ -121,6 +121,8 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
     Appends (recording, reason) to `failures` for each recording that is missing or has no readable text.
     Raises InputError where the call itself makes no sense.
     """
+    from ..alignment.languages import aligner_language
+    from ..alignment.words import split_words
     from ..alignment.writers import SUBTITLE_SUFFIXES
 
     texts = arguments.text or arguments.text_file
@@ -171,6 +173,11 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
             continue
         # from the left nothing is taken off, because offsets count from there
         jobs.append(Job(audio, text.rstrip(), output))
+    try:
+        split_words("", aligner_language(arguments.language))
+    except (ImportError, ValueError) as error:  # no such language, or its word splitter is missing
+        failures.extend((job.audio, one_line(error)) for job in jobs)
+        return []
     return jobs
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
 from .common import InputError, complain, one_line
@@ -47,4 +48,12 @@ def merge(name: str, adapter: str, output: Path) -> None:
     model = merge_adapter(model, adapter)
     if model.config.timestamp_segment_time is not None:
         processor.timestamp_segment_time = model.config.timestamp_segment_time
-    save_model(model, processor, output, stored_dtype(name))
+    # beside it first: a folder of that name is a whole model
+    output = output.resolve()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", suffix=".part", dir=output.parent) as folder:
+        part = Path(folder) / output.name
+        save_model(model, processor, part, stored_dtype(name))
+        if output.is_dir():
+            output.rmdir()  # it is empty
+        part.replace(output)

@@ -12,6 +12,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoProcessor, PrinterCallback, TrainingArguments, set_seed
+from transformers.integrations import get_reporting_integration_callbacks
 
 from ..checkpoints import resolve_model
 from ..configuration_qwen3_asr import Qwen3ASRConfig
@@ -42,11 +43,12 @@ def fine_tune(settings: FineTuningSettings, say: Callable[[str], None] = print) 
     Raises:
         ValueError: settings that make no sense together, labels or recordings that are wrong (the rows are named), a
             model that is not of the family, a folder with another run in it; [`NonFiniteLoss`], which names the rows.
-        ImportError: LoRA without PEFT.
+        ImportError: LoRA without PEFT, `report_to` without its package.
     """
     settings.check()
     if settings.lora is not None:
         import_peft()
+    _check_reporting(settings.report_to)
     record = run_record.read_record(settings.output)
     _check_folder(settings, record)
     config = _config(settings)
@@ -239,6 +241,18 @@ def _checkpointing(wanted: bool) -> dict[str, Any]:
     names = ("activation_checkpointing", "gradient_checkpointing")
     name = next(name for name in names if name in TrainingArguments.__dataclass_fields__)
     return {name: True, f"{name}_kwargs": {"use_reentrant": False}}
+
+
+def _check_reporting(name: str) -> None:
+    """What `Trainer` does when rows are read and the model is loaded: refuse a `report_to` that it does not know
+    (`ValueError`) or whose package is missing (`ImportError`)."""
+    try:
+        for callback in get_reporting_integration_callbacks(name):
+            callback()
+    except ValueError as error:
+        raise ValueError(f"--report-to {name}: {error}") from error
+    except (ImportError, RuntimeError) as error:
+        raise ImportError(f"--report-to {name} needs a package (pip install {name}): {error}") from error
 
 
 def _metrics(config: Qwen3ASRConfig) -> dict[str, Any]:
