@@ -34,7 +34,7 @@ class TokenClassificationOrAlignment(TokenClassificationPipeline):
 
 def _processor_of(model: Any) -> Any:
     """The processor of the folder or repository that the model was loaded from."""
-    name = model.config._name_or_path
+    name = model.config.name_or_path
     if not name:
         raise ValueError("the aligner was not loaded from a folder, so its processor must be given: processor=")
     return AutoProcessor.from_pretrained(name, **unwrapped(model).loaded_with)

@@ -50,7 +50,7 @@ def base_description(model: PreTrainedModel) -> dict[str, Any]:
         at = torch.linspace(0, len(flat) - 1, min(len(flat), _SAMPLED), device=flat.device).long()
         values = flat[at].to("cpu", torch.bfloat16).view(torch.int16).tolist()
         digest.update(f"{name} {tuple(parameter.shape)} {values}\n".encode())
-    description: dict[str, Any] = {"fingerprint": digest.hexdigest(), "name": model.config._name_or_path}
+    description: dict[str, Any] = {"fingerprint": digest.hexdigest(), "name": model.config.name_or_path}
     if is_aligner(model):
         description["classify_num"] = model.config.classify_num
         description["timestamp_segment_time"] = model.config.timestamp_segment_time
