@@ -135,7 +135,11 @@ def published_generation_config(folder):
     (folder / "generation_config.json").write_text(json.dumps({**content, "temperature": 0.000001}))
 
 
-def test_the_published_temperature_is_saved_again(tmp_path):
+def generated(model):
+    return model.generate(input_ids=torch.tensor([[5, 6, 7]]), max_new_tokens=4)
+
+
+def test_the_published_temperature_is_saved_as_one_that_vllm_takes_for_none(tmp_path):
     """It stands beside do_sample=False, which transformers refuses to write once anything has changed."""
     make(tmp_path, aligner=False)
     published_generation_config(tmp_path)
@@ -143,8 +147,11 @@ def test_the_published_temperature_is_saved_again(tmp_path):
     model.generation_config.pad_token_id = 95
     model.save_pretrained(tmp_path / "b")
     assert type(model.generation_config) is GenerationConfig
+    assert model.generation_config.temperature == 1e-6  # vLLM would make it 0.01, and sample
     saved = json.loads((tmp_path / "b" / "generation_config.json").read_text())
-    assert (saved["temperature"], saved["do_sample"], saved["pad_token_id"]) == (0.000001, False, 95)
+    assert (saved["temperature"], saved["do_sample"], saved["pad_token_id"]) == (0.0, False, 95)
+    again = Qwen3ASRForConditionalGeneration.from_pretrained(tmp_path / "b")
+    assert torch.equal(generated(again), generated(model))
 
     model.generation_config.top_p = 0.5  # everything else is held to transformers' rules
     with pytest.raises(ValueError, match="top_p"):
@@ -168,7 +175,19 @@ def test_training_saves_the_published_temperature(tmp_path):
     )
     Trainer(model=model, args=arguments, train_dataset=[row, row]).train()
     again = GenerationConfig.from_pretrained(tmp_path / "b" / "checkpoint-1")
-    assert (again.temperature, again.do_sample, again.max_new_tokens) == (0.000001, False, 5)
+    assert (again.temperature, again.do_sample, again.max_new_tokens) == (0.0, False, 5)
+
+
+@pytest.mark.parametrize("sampling", [False, True])
+def test_a_saved_recogniser_is_greedy_in_vllm_unless_it_samples(tmp_path, sampling):
+    """Without a temperature vLLM, which knows no do_sample, samples at 1.0."""
+    make(tmp_path, aligner=False)
+    model = Qwen3ASRForConditionalGeneration.from_pretrained(tmp_path)
+    if sampling:
+        model.generation_config.update(do_sample=True, temperature=0.7)
+    model.save_pretrained(tmp_path / "b")
+    saved = json.loads((tmp_path / "b" / "generation_config.json").read_text())
+    assert saved["temperature"] == (0.7 if sampling else 0.0)
 
 
 @pytest.mark.parametrize("text", [None, True, False])

@@ -54,7 +54,7 @@ class _PublishedGenerationConfig(GenerationConfig):
     """A generation config that may hold a temperature beside `do_sample=False`, as the published ASR models' does.
 
     transformers reads such a file and refuses to write it once anything in it has changed. The temperature does
-    nothing here, but it is what makes vLLM, which knows no `do_sample`, take the most probable token.
+    nothing here, but vLLM, which knows no `do_sample`, goes by it alone.
     """
 
     def validate(self, *args, **kwargs) -> None:
@@ -69,13 +69,19 @@ class _PublishedGenerationConfig(GenerationConfig):
 
 @contextmanager
 def _savable_generation_config(model: Any) -> Iterator[None]:
-    """While it lasts, `model.generation_config`, where there is one, can be saved with its temperature."""
+    """
+    While it lasts, `model.generation_config`, where there is one, can be saved, and says 0 for the temperature where
+    it does not sample: vLLM takes the most probable token then. It makes 0.01 of the published 1e-6, and samples at
+    1.0 where there is no temperature.
+    """
     config = getattr(model, "generation_config", None)
     if not isinstance(config, GenerationConfig):
         yield
         return
     model.generation_config = copy.copy(config)
     model.generation_config.__class__ = _PublishedGenerationConfig
+    if not config.do_sample:
+        model.generation_config.temperature = 0.0
     try:
         yield
     finally:
