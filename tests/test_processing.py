@@ -217,6 +217,35 @@ def test_aligner_inputs_equal_transformers_own(aligner, goldens):
         )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"transcript": ["a", ["b", "?!"]]}, r"transcript 1: word 1 \('\?!'\) holds no letter"),
+        ({"transcript": ["a", None]}, "transcript 1 is of type NoneType"),
+        ({"transcript": ["a", 3]}, "transcript 1 is of type int"),
+        ({"transcript": ["a", " -- "]}, "transcript 1 .* holds no words"),
+        ({"transcript": ["a", "b"], "language": ["English", 7]}, "recording 1: language must be"),
+    ],
+)
+def test_the_aligners_errors_name_the_item(aligner, arguments, message):
+    for prepare in (aligner.prepare_forced_aligner_inputs, aligner.prepare_vllm_inputs):
+        with pytest.raises(ValueError, match=message):
+            prepare(CLIPS, **arguments)
+
+
+def test_other_errors_name_the_item(aligner, asr):
+    with pytest.raises(ValueError, match="word list 1: there are 1 slot marks for 2 words"):
+        aligner.tokenize_slots([["a"], ["b", "c"]], [3, 3], slots=[None, [True]])
+    with pytest.raises(ValueError, match="recording 1: language 'Klingon' is not known"):
+        asr.apply_transcription_request(CLIPS, language=["English", "Klingon"])
+    good = {"role": "user", "content": [{"type": "audio", "audio": CLIPS[0]}]}
+    bad = {"role": "user", "content": [{"type": "audio"}]}
+    with pytest.raises(ValueError, match="message 1: an audio block needs one of"):
+        asr.apply_chat_template([good, bad], tokenize=True)
+    with pytest.raises(ValueError, match="conversation 1: message 0: an audio block needs one of"):
+        asr.apply_chat_template([[good], [bad]], tokenize=True)
+
+
 def test_add_timestamp_token(goldens, tmp_path):
     processor = Qwen3ASRProcessor.from_pretrained(goldens / "asr")
     assert processor.timestamp_token_id is None

@@ -44,7 +44,9 @@ def test_the_commands_of_a_page_are_understood(page):
         build_parser().parse_args(arguments)  # exits where it does not understand
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/fine-tuning.md", "recipes/adapt_german/README.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/fine-tuning.md", "docs/vllm.md", "recipes/adapt_german/README.md"]
+)
 def test_the_files_that_a_page_links_to_exist(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):

@@ -2,7 +2,7 @@
 
 import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from .alignment.languages import ALIGNER_LANGUAGES, aligner_language
 from .alignment.pace import letters
 from .alignment.words import split_words, word_texts
 from .audio import audio_list
-from .processor_arguments import for_each, sorted_kwargs, transcripts_for
+from .processor_arguments import for_each, named, sorted_kwargs, transcripts_for
 
 TIMESTAMP_TOKEN = "<timestamp>"
 
@@ -74,11 +74,7 @@ class ForcedAlignmentProcessing:
 
         Raises `ValueError` where the tokenizer does not know `<timestamp>`, or for lists of different lengths.
         """
-        if self.timestamp_token_id is None:
-            raise ValueError(
-                f"the tokenizer does not know {TIMESTAMP_TOKEN}: this is an ASR checkpoint's processor. For a new "
-                "aligner, call add_timestamp_token() and give the model its id"
-            )
+        self._check_timestamp_token()
         if padding_side not in ("left", "right"):
             raise ValueError(f"padding_side must be 'left' or 'right', not {padding_side!r}")
         if slots is None:
@@ -87,8 +83,10 @@ class ForcedAlignmentProcessing:
             if len(values) != len(word_lists):
                 raise ValueError(f"{len(word_lists)} word lists do not fit {len(values)} {what}")
         rows = []
-        for words, count, marks in zip(word_lists, audio_token_counts, slots):
-            ids = self.tokenizer(self.slot_prompt(words, marks), add_special_tokens=False)["input_ids"]
+        for i, (words, count, marks) in enumerate(zip(word_lists, audio_token_counts, slots)):
+            with named(f"word list {i}"):
+                prompt = self.slot_prompt(words, marks)
+            ids = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]
             at = ids.index(self.audio_token_id)
             # expanded here: thousands of equal tokens need no tokenizer
             rows.append([*ids[:at], *[self.audio_token_id] * int(count), *ids[at + 1 :]])
@@ -100,6 +98,13 @@ class ForcedAlignmentProcessing:
             input_ids[i, place] = torch.tensor(row)
             attention_mask[i, place] = 1
         return {"input_ids": input_ids, "attention_mask": attention_mask}
+
+    def _check_timestamp_token(self) -> None:
+        if self.timestamp_token_id is None:
+            raise ValueError(
+                f"the tokenizer does not know {TIMESTAMP_TOKEN}: this is an ASR checkpoint's processor. For a new "
+                "aligner, call add_timestamp_token() and give the model its id"
+            )
 
     def prepare_forced_aligner_inputs(
         self, audio, transcript, language=None, korean_dictionary=None, support_languages=None, **kwargs
@@ -126,17 +131,7 @@ class ForcedAlignmentProcessing:
         numbers that do not fit; `ImportError` where a language's word splitter is not installed.
         """
         sources = audio_list(audio)
-        transcripts = transcripts_for(transcript, audio, len(sources))
-        languages = self._aligner_languages(
-            for_each(language, len(sources), "language", broadcast=True), support_languages
-        )
-        word_lists = [
-            word_texts(split_words(text, name, korean_dictionary)) for text, name in zip(transcripts, languages)
-        ]
-        for i, words in enumerate(word_lists):
-            if not words:
-                raise ValueError(f"transcript {i} ({transcripts[i]!r}) holds no words to align")
-
+        word_lists = self._word_lists(transcript, audio, len(sources), language, korean_dictionary, support_languages)
         for flag in ("return_dict", "tokenize"):  # transformers' method hands these on; they are always so
             if not kwargs.pop(flag, True):
                 raise ValueError(f"{flag}=False is not supported: inputs and words are returned")
@@ -155,15 +150,35 @@ class ForcedAlignmentProcessing:
         counts = features.pop("num_audio_tokens")
         return BatchFeature({**self.tokenize_slots(word_lists, counts, padding_side), **features}), word_lists
 
+    def _word_lists(
+        self, transcript, audio, count: int, language, korean_dictionary, support_languages
+    ) -> list[list[str]]:
+        """The words of the transcript of each of `count` recordings, none of them without words."""
+        transcripts = transcripts_for(transcript, audio, count)
+        languages = self._aligner_languages(for_each(language, count, "language", broadcast=True), support_languages)
+        word_lists = []
+        for i, (text, name) in enumerate(zip(transcripts, languages)):
+            if not isinstance(text, Iterable):
+                raise ValueError(f"transcript {i} is of type {type(text).__name__}; a text or its words are expected")
+            with named(f"transcript {i}"):
+                words = word_texts(split_words(text, name, korean_dictionary))
+            if not words:
+                raise ValueError(f"transcript {i} ({text!r}) holds no words to align")
+            word_lists.append(words)
+        return word_lists
+
     def _aligner_languages(self, languages: list[str | None], trained: Sequence[str] | None) -> list[str | None]:
         trained = list(ALIGNER_LANGUAGES.values()) if trained is None else trained
-        names = [aligner_language(language) for language in languages]
+        names = []
+        for i, language in enumerate(languages):
+            with named(f"recording {i}"):
+                names.append(aligner_language(language))
         others = sorted({name for name in names if name is not None and name not in trained})
         if others:
             warnings.warn(
                 f"the aligner was not trained on {', '.join(others)}, so times may be off; it was trained on "
                 f"{', '.join(trained)}",
-                stacklevel=3,
+                stacklevel=4,
             )
         return names
 

@@ -14,13 +14,14 @@ from .audio import audio_list, is_unrated, load_audio, load_audios
 from .configuration_qwen3_asr import audio_token_lengths
 from .feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
 from .processing_alignment import TIMESTAMP_TOKEN, ForcedAlignmentProcessing
-from .processor_arguments import for_each, sorted_kwargs
+from .processing_serving import ServingProcessing
+from .processor_arguments import for_each, named, sorted_kwargs
 from .transcription import parse_transcription
 
 _AUDIO_BLOCK_KEYS = ("audio", "audio_url", "url", "path", "base64", "bytes")
 
 
-class Qwen3ASRProcessor(ForcedAlignmentProcessing, native.Qwen3ASRProcessor):
+class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwen3ASRProcessor):
     r"""
     Feature extractor and tokenizer of a Qwen3-ASR model or aligner.
 
@@ -141,11 +142,16 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, native.Qwen3ASRProcessor):
     def _with_recordings(self, conversation):
         """A copy of a conversation, or of several, whose audio blocks hold samples."""
         if isinstance(conversation, (list, tuple)):
-            return [self._with_recordings(part) for part in conversation]
+            several = any(isinstance(part, (list, tuple)) for part in conversation)
+            return [self._named_recordings(part, several, i) for i, part in enumerate(conversation)]
         message = dict(conversation)
         if isinstance(message.get("content"), (list, tuple)):
             message["content"] = [self._with_recording(block) for block in message["content"]]
         return message
+
+    def _named_recordings(self, part, several: bool, i: int):
+        with named(f"{'conversation' if several else 'message'} {i}"):
+            return self._with_recordings(part)
 
     def _with_recording(self, block):
         if not isinstance(block, dict) or not (block.get("type") == "audio" or {"audio", "audio_url"} & set(block)):
@@ -184,7 +190,10 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, native.Qwen3ASRProcessor):
         Raises `ValueError` for an unknown language or lists of other lengths than `audio`.
         """
         sources = audio_list(audio)
-        languages = [language_name(name) for name in for_each(language, len(sources), "language")]
+        languages = []
+        for i, name in enumerate(for_each(language, len(sources), "language")):
+            with named(f"recording {i}"):
+                languages.append(language_name(name))
         systems = for_each(prompt, len(sources), "prompt")
         if self._resolve_template(chat_template) == chat_templates.HF_ALIGNER:
             raise ValueError("this is an aligner's processor: its chat template holds no transcription request")

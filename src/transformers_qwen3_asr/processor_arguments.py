@@ -1,5 +1,7 @@
 """Arguments of the processor's methods, sorted out and matched with the recordings they are for."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from transformers.processing_utils import ProcessingKwargs, TextKwargs
@@ -38,6 +40,15 @@ def sorted_kwargs(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     if audio.pop("load_audio_backend", None) not in (None, "auto"):
         raise ValueError("load_audio_backend cannot be chosen: recordings are decoded by PyAV")
     return text, audio, kwargs
+
+
+@contextmanager
+def named(item: str) -> Iterator[None]:
+    """Puts the item's name before the message of a `ValueError` that is raised within."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{item}: {error}") from error
 
 
 def for_each(value: Any, count: int, name: str, broadcast: bool = False) -> list:

@@ -137,9 +137,9 @@ def posterior_medians(
 
     Raises `ValueError` where there are not as many columns as words need, one more than there are words.
     """
-    for rows in log_probabilities:
+    for number, rows in enumerate(log_probabilities):
         if rows.shape[1] <= len(rows) // 2:
-            raise ValueError(f"{len(rows) // 2} words do not fit into {rows.shape[1]} classes")
+            raise ValueError(f"stretch {number}: {len(rows) // 2} words do not fit into {rows.shape[1]} classes")
     # those that are about as wide, together: a step takes as long for many as for one, as long as they are small
     groups: dict[tuple[int, int], list[int]] = {}
     sizes: Counter[int] = Counter()
