@@ -13,12 +13,12 @@ PACKAGE = "transformers_qwen3_asr"
 
 #: Part of the package -> its modules (a trailing dot stands for a subpackage).
 PARTS = {
-    "tables": ("checkpoints", "chat_templates", "rope_validation"),
+    "tables": ("checkpoints", "chat_templates", "rope_validation", "json_files"),
     "files": ("whole_files",),
     "configuration": ("configuration_qwen3_asr", "configuration_base", "configuration_checks"),
     "modeling": (
         *("modeling_qwen3_asr", "thinker_qwen3_asr", "text_model_qwen3_asr", "audio_encoder_qwen3_asr"),
-        *("cache_argument", "packing", "block_attention", "recomputation", "loading"),
+        *("cache_argument", "packing", "block_attention", "recomputation", "loading", "checkpoint_files"),
     ),
     "audio": ("audio", "audio_sources", "audio_streams"),
     "alignment": ("alignment.",),

@@ -157,8 +157,7 @@ def nest_hf_config(config: dict[str, Any]) -> dict[str, Any]:
     thinker.setdefault("audio_token_id", HF_TOKEN_DEFAULTS["audio_token_id"])
     audio, text = thinker.get("audio_config"), thinker.get("text_config")
     if audio is None or isinstance(audio, dict):
-        audio = {key: value for key, value in (audio or {}).items() if key not in HF_DERIVED_AUDIO_FIELDS}
-        thinker["audio_config"] = {"model_type": "qwen3_asr_audio_encoder", **HF_AUDIO_DEFAULTS, **audio}
+        thinker["audio_config"] = {"model_type": "qwen3_asr_audio_encoder", **HF_AUDIO_DEFAULTS, **(audio or {})}
     if text is None or isinstance(text, dict):
         text = dict(HF_WHOLE_TEXT_DEFAULTS if text is None else text)
         rope = (text.get(key) for key in ("rope_parameters", "rope_scaling"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any, ClassVar
 
 from transformers.configuration_utils import PreTrainedConfig
@@ -18,6 +19,7 @@ from .configuration_checks import (
     shown,
     value_errors,
 )
+from .json_files import read_json
 
 # Fields that every transformers v4 config wrote, with the value that means nothing. They stand in the published files
 # and are left out of ours.
@@ -65,6 +67,16 @@ class CheckedFields:
     field_kinds: ClassVar[dict[str, Kind]] = {}
     #: names of this part's kind of model in the files of the family and of transformers
     known_model_types: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
+        """See [`~transformers.PreTrainedConfig.get_config_dict`]; a file that is no JSON object is a `ValueError`."""
+        path = Path(pretrained_model_name_or_path)
+        if path.is_dir():
+            path = path / kwargs.get("subfolder", "") / "config.json"
+        if path.is_file() or path.is_symlink():
+            read_json(path)
+        return super().get_config_dict(pretrained_model_name_or_path, **kwargs)
 
     def check_given(self, others: dict[str, Any]) -> None:
         """Raise `ValueError` for a field, or another key of the file, that holds what it cannot."""

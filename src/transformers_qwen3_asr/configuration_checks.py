@@ -127,6 +127,19 @@ TOP_FIELDS: dict[str, Kind] = {
     "timestamp_segment_time": _POSITIVE | None,
     "max_align_seconds": _number(1, 1e9) | None,
 }
+#: Settings of the feature extractor, in preprocessor_config.json.
+EXTRACTOR_FIELDS: dict[str, Kind] = {
+    "feature_size": _whole(1, 2**12),
+    "sampling_rate": _whole(1, 2**20),
+    "hop_length": _whole(1, 2**16),
+    "chunk_length": _number(1, 1e6),
+    "n_fft": _whole(2, 2**16),
+    "padding_value": _number(-1, 1),
+    "dither": _number(0, 1),
+    "return_attention_mask": _FLAG,
+    "n_window": _whole(1, 2**20),
+    "min_length": _whole(0, 2**31 - 1),
+}
 #: Fields that stand in files only: older spellings, and what follows from other fields.
 FILE_FIELDS: dict[str, Kind] = {
     "audio_end_token_id": _TOKEN | None,

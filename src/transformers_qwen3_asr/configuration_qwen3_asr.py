@@ -122,7 +122,9 @@ class Qwen3ASRAudioEncoderConfig(FamilyConfig):
 
     def __post_init__(self, **kwargs):
         check_fields(kwargs, FILE_FIELDS, self.part_name)
-        kwargs.pop("tie_word_embeddings", None)  # a v4 generic: an encoder has no word embeddings
+        # a v4 generic (an encoder has no word embeddings), and what follows from other fields
+        for key in ("tie_word_embeddings", *checkpoints.HF_DERIVED_AUDIO_FIELDS):
+            kwargs.pop(key, None)
         for alias, field in self.attribute_map.items():
             said = kwargs.get(alias)
             # The published files say the number of layers twice, and qwen-asr, which wrote them, keeps to the first.

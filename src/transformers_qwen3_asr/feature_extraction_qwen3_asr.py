@@ -1,11 +1,15 @@
 """Log-mel features of Qwen3-ASR: Whisper's, computed clip by clip."""
 
 import numbers
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from transformers import BatchFeature, WhisperFeatureExtractor
+
+from . import processor_files
+from .configuration_checks import EXTRACTOR_FIELDS, check_fields
 
 # What the published preprocessor_config.json leaves unsaid: keys are written only where they differ, so that our files
 # equal the published ones and WhisperFeatureExtractor (qwen-asr, AutoFeatureExtractor) reads them.
@@ -56,6 +60,12 @@ class Qwen3ASRFeatureExtractor(WhisperFeatureExtractor):
         min_length=8000,
         **kwargs,
     ):
+        given = {
+            "feature_size": feature_size, "sampling_rate": sampling_rate, "hop_length": hop_length,
+            "chunk_length": chunk_length, "n_fft": n_fft, "padding_value": padding_value, "dither": dither,
+            "return_attention_mask": return_attention_mask, "n_window": n_window, "min_length": min_length,
+        }  # fmt: skip
+        check_fields(given, EXTRACTOR_FIELDS, "feature extractor")
         super().__init__(
             feature_size=feature_size,
             sampling_rate=sampling_rate,
@@ -67,11 +77,17 @@ class Qwen3ASRFeatureExtractor(WhisperFeatureExtractor):
             return_attention_mask=return_attention_mask,
             **kwargs,
         )
-        for name, value, least in (("n_window", n_window, 1), ("min_length", min_length, 0)):
-            if not isinstance(value, numbers.Integral) or value < least:
-                raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
-        self.n_window = int(n_window)
-        self.min_length = int(min_length)
+        self.n_window = n_window
+        self.min_length = min_length
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
+        """See [`~transformers.FeatureExtractionMixin.from_pretrained`]; a spoiled file is a `ValueError` naming it."""
+        folder = Path(pretrained_model_name_or_path) / (kwargs.get("subfolder") or "")
+        files = (processor_files.FEATURE_EXTRACTOR_FILE, processor_files.PROCESSOR_FILE)
+        processor_files.check_folder(folder, files)
+        with processor_files.naming(folder, *files):
+            return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
 
     def log_mel(self, samples: torch.Tensor) -> torch.Tensor:
         """

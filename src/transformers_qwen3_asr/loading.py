@@ -8,14 +8,24 @@ tensors.
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from transformers import GenerationConfig
 
 from . import checkpoints
+from .checkpoint_files import (
+    GENERATION_CONFIG,
+    check_folder,
+    check_generation_config,
+    check_tensors,
+    check_weights,
+    merged_pickles,
+)
 
 _SHOWN = 8
 
@@ -116,22 +126,57 @@ class StrictCheckpointMixin:
                 checkpoint's config has them.
 
         Raises:
-            ValueError: a tensor is missing, left over or of another shape; each is named.
+            ValueError: a tensor is missing, left over or of another shape, and is named; or a file is spoiled, and is
+                named (also an `OSError`).
         """
+        folder = None
+        if isinstance(pretrained_model_name_or_path, (str, Path)):
+            folder = Path(pretrained_model_name_or_path) / (kwargs.get("subfolder") or "")
+            if (folder / GENERATION_CONFIG).is_file():  # transformers takes its defaults for one that it cannot read
+                check_generation_config(folder / GENERATION_CONFIG)
         # Mismatches are collected first, so that the error can name them (transformers' own only points at its log).
-        model, info = super().from_pretrained(
-            pretrained_model_name_or_path,
-            *model_args,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            key_mapping={**checkpoints.HF_KEY_MAPPING, **(key_mapping or {})},
-            **kwargs,
-        )
+        try:
+            model, info = super().from_pretrained(
+                pretrained_model_name_or_path,
+                *model_args,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                key_mapping={**checkpoints.HF_KEY_MAPPING, **(key_mapping or {})},
+                **kwargs,
+            )
+        except Exception as error:
+            # what the libraries below raise for a spoiled file mostly does not say which
+            named = isinstance(error, ValueError) and not isinstance(error, (json.JSONDecodeError, UnicodeDecodeError))
+            if not named and folder is not None:
+                check_folder(folder)
+            raise
         replaceable = cls._replaceable_parameters if ignore_mismatched_sizes else frozenset()
         check_loading(info, str(pretrained_model_name_or_path), replaceable)
         model.loaded_with = {name: kwargs[name] for name in ("revision", "cache_dir", "subfolder") if kwargs.get(name)}
         model.placed_by_device_map = kwargs.get("device_map") is not None
         return (model, info) if output_loading_info else model
+
+    @classmethod
+    def _load_pretrained_model(cls, model, state_dict, checkpoint_files, load_config, *args, **kwargs):
+        """What `from_pretrained` calls with the files that it has found: the place where they can be looked at."""
+        files = list(checkpoint_files or ()) if state_dict is None else []
+        quantized = load_config.hf_quantizer is not None
+        if files and files[0].endswith(".safetensors"):
+            index = (load_config.sharded_metadata or {}).get("weight_map")
+            check_tensors(files, index, quantized)
+        elif files and not files[0].endswith(".gguf"):
+            state_dict = merged_pickles(files, load_config.weights_only, quantized)
+        info, offloaded = super()._load_pretrained_model(
+            model, state_dict, checkpoint_files, load_config, *args, **kwargs
+        )
+        # before transformers makes new weights of the shapes that a wrong config asks for
+        mismatched = [entry for entry in info.mismatched_keys if entry[0] not in cls._replaceable_parameters]
+        if mismatched:
+            found = {"missing_keys": (), "unexpected_keys": (), "mismatched_keys": mismatched}
+            check_loading(found, str(load_config.pretrained_model_name_or_path))
+        if files:
+            check_weights(model, files[0] if len(files) == 1 else str(Path(files[0]).parent))
+        return info, offloaded
 
     def save_pretrained(self, save_directory, *args, **kwargs):
         """Write the published layout, whatever was loaded; see [`~transformers.PreTrainedModel.save_pretrained`].

@@ -231,6 +231,18 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
     # files
 
     @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
+        """
+        See [`~transformers.ProcessorMixin.from_pretrained`].
+
+        Raises `ValueError` naming the file for a local folder that holds a spoiled one (also an `OSError`).
+        """
+        folder = Path(pretrained_model_name_or_path) / (kwargs.get("subfolder") or "")
+        processor_files.check_folder(folder)
+        with processor_files.naming(folder, *processor_files.READ_FILES):
+            return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+
+    @classmethod
     def _get_arguments_from_pretrained(cls, pretrained_model_name_or_path, processor_dict=None, **kwargs):
         # Published files name WhisperFeatureExtractor, -hf ones transformers' own Qwen3ASRFeatureExtractor; both hold
         # the settings of ours. The processor's own arguments are not for its parts, nor are the model's, which

@@ -1,15 +1,74 @@
 """A processor's files in the published layout, such that qwen-asr (transformers 4.57) reads the same from them."""
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .json_files import CheckpointFileError, check_is_file, read_json
 from .whole_files import write_whole
 
 CHAT_TEMPLATE_FILE = "chat_template.json"
 FEATURE_EXTRACTOR_FILE = "preprocessor_config.json"
 PROCESSOR_FILE = "processor_config.json"
 DEFAULT_SEGMENT_TIME = 80
+VOCABULARY_FILES = ("vocab.json", "merges.txt")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", *VOCABULARY_FILES)
+#: Every file that a processor is read from; the time of a class stands in the model's config.json.
+READ_FILES = (PROCESSOR_FILE, FEATURE_EXTRACTOR_FILE, *TOKENIZER_FILES, CHAT_TEMPLATE_FILE, "config.json")
+
+
+@contextmanager
+def naming(folder: str | Path, *files: str):
+    """What goes wrong inside is a `CheckpointFileError` naming those of `files` that lie in a local `folder`."""
+    try:
+        yield
+    except CheckpointFileError:
+        raise
+    except Exception as error:  # tokenizers raises plain exceptions
+        found = [name for name in files if (Path(folder) / name).is_file()]
+        if not found or isinstance(error, (ImportError, MemoryError)):
+            raise
+        raise CheckpointFileError(f"{folder}: {', '.join(found)} cannot be used: {error}") from error
+
+
+def check_folder(folder: str | Path, files: tuple[str, ...] = READ_FILES) -> None:
+    """Raise `CheckpointFileError` naming the first of `files` in a local `folder` that holds what it should not."""
+    folder = Path(folder)
+    there = [folder / name for name in files if (folder / name).exists() or (folder / name).is_symlink()]
+    for path in there:
+        if path.suffix == ".json" and path.name not in ("tokenizer.json", *VOCABULARY_FILES):
+            content = read_json(path)
+            if path.name == CHAT_TEMPLATE_FILE and not isinstance(content.get("chat_template"), (str, dict)):
+                raise CheckpointFileError(f"{path}: chat_template must be a text")
+        else:
+            check_is_file(path)
+    if folder / "tokenizer.json" not in there and any(folder / name in there for name in VOCABULARY_FILES):
+        _check_vocabulary(*(folder / name for name in VOCABULARY_FILES))
+
+
+def _check_vocabulary(vocabulary: Path, merges: Path) -> None:
+    """Both files are whole: every token of two and more symbols comes from a merge, and every merge gives a token."""
+    tokens = read_json(vocabulary)
+    ids = list(tokens.values())
+    if not ids or not all(type(index) is int and index >= 0 for index in ids) or len(set(ids)) < len(ids):
+        raise CheckpointFileError(f"{vocabulary} must give every token an id of its own")
+    check_is_file(merges)
+    try:
+        lines = merges.read_text(encoding="utf-8").split("\n")
+    except (OSError, ValueError) as error:
+        raise CheckpointFileError(f"{merges} cannot be read: {error}") from error
+    made = set()
+    for number, line in enumerate(lines, 1):
+        if not line or (number == 1 and line.startswith("#version")):
+            continue
+        pair = line.split(" ")
+        if len(pair) != 2 or "".join(pair) not in tokens:
+            raise CheckpointFileError(f"{merges}: line {number} is no merge into a token of {vocabulary.name}")
+        made.add("".join(pair))
+    for token in tokens:
+        if len(token) > 1 and token not in made:
+            raise CheckpointFileError(f"{merges} is not whole: nothing in it gives {token!r} of {vocabulary.name}")
 
 
 def write_json(path: Path, content: dict[str, Any], end: str = "\n", **kwargs) -> None:

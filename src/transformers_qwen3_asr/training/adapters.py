@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
+from ..checkpoint_files import check_folder, check_weights
+from ..json_files import read_json
 from .resume import write_json
 
 BASE_FILE = "base_model.json"
@@ -94,17 +95,18 @@ def load_adapter(model: PreTrainedModel, folder: str | Path):
             trained with other bins, its classifier gets them first.
         folder: what `save_pretrained` of a model from [`add_lora`] wrote, with or without `base_model.json`.
 
-    Raises `ValueError` where the folder holds no adapter, or one that was made for another base model.
+    Raises `ValueError` where the folder holds no adapter, a spoiled file, or an adapter made for another base model.
     """
     peft = import_peft()
     folder = Path(folder)
     if not (folder / "adapter_config.json").is_file():
         raise ValueError(f"{folder} holds no adapter: there is no adapter_config.json")
+    check_folder(folder)
     own = base_description(model)
     if (folder / BASE_FILE).is_file():
-        made_for = json.loads((folder / BASE_FILE).read_text(encoding="utf-8"))
-        if made_for["fingerprint"] != own["fingerprint"]:
-            raise ValueError(_other_base(folder, made_for["name"], own["name"]))
+        made_for = read_json(folder / BASE_FILE)
+        if made_for.get("fingerprint") != own["fingerprint"]:
+            raise ValueError(_other_base(folder, made_for.get("name"), own["name"]))
         bins = {key: made_for[key] for key in ("timestamp_segment_time", "classify_num") if key in made_for}
         if any(own[key] != value for key, value in bins.items()):
             from .bins import change_bins
@@ -114,10 +116,13 @@ def load_adapter(model: PreTrainedModel, folder: str | Path):
         adapted = peft.PeftModel.from_pretrained(model, folder)
     except (RuntimeError, ValueError) as error:  # other shapes, or no such layers
         raise ValueError(_other_base(folder, None, own["name"])) from error
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / 'adapter_config.json'} is no configuration that PEFT knows: {error}") from error
     wanted = set(peft.get_peft_model_state_dict(adapted))
     found = set(_saved_names(folder))
     if wanted != found:  # PEFT leaves what is missing at its start, and what is left over out
         raise ValueError(_other_base(folder, None, own["name"]))
+    check_weights(adapted, str(folder), zeros=True)  # adapters begin with zeros
     return adapted
 
 
