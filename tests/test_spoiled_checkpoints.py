@@ -12,7 +12,7 @@ import subject_checkpoints as fuzz
 import torch
 from safetensors.torch import load_file, save_file
 from tiny import tiny_config, widen
-from transformers import AutoFeatureExtractor, AutoModelForTokenClassification, AutoProcessor
+from transformers import AutoFeatureExtractor, AutoModelForTokenClassification, AutoProcessor, PreTrainedModel
 
 from transformers_qwen3_asr import (
     Qwen3ASRConfig,
@@ -39,6 +39,20 @@ def tensors_changed(folder, change):
     tensors = load_file(folder / WEIGHTS)
     change(tensors)
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def test_transformers_still_calls_what_looks_at_the_files(folder, monkeypatch):
+    """`from_pretrained` hands the files that it has found to this method of the class, which is transformers' own."""
+    assert hasattr(PreTrainedModel, "_load_pretrained_model")
+    seen, real = [], Qwen3ASRForTokenClassification._load_pretrained_model
+
+    def spy(model, state_dict, checkpoint_files, *args, **kwargs):
+        seen.extend(checkpoint_files)
+        return real(model, state_dict, checkpoint_files, *args, **kwargs)
+
+    monkeypatch.setattr(Qwen3ASRForTokenClassification, "_load_pretrained_model", spy)
+    Qwen3ASRForTokenClassification.from_pretrained(folder)
+    assert seen == [str(folder / WEIGHTS)]
 
 
 SPOILT = [fuzz.truncated, fuzz.empty, fuzz.garbage, fuzz.a_folder, fuzz.a_link_to_nothing, fuzz.overlapping,

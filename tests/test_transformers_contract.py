@@ -137,6 +137,8 @@ IMPORTS = {
     "transformers.modeling_outputs.CausalLMOutputWithPast": "the ASR models' output",
     "transformers.modeling_outputs.TokenClassifierOutput": "the aligners' output",
     "transformers.modeling_utils.ALL_ATTENTION_FUNCTIONS": "attention by its name in a config",
+    "transformers.modeling_utils.load_state_dict": "reads pickled weights, to look at them before they are used",
+    "transformers.integrations.get_reporting_integration_callbacks": "asks whether --report-to has its package",
     "transformers.utils.can_return_tuple": "return_dict of forward passes",
     "transformers.utils.generic.is_flash_attention_requested": "asks whether windows go to a flash kernel",
     "transformers.utils.logging.disable_progress_bar": "quiet loading in the commands",
