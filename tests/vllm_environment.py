@@ -1,10 +1,11 @@
-"""Lets torchvision be imported beside a torch without CUDA, in the environment whose interpreter runs this.
+"""Lets vLLM be imported beside a torch without CUDA, in the environment whose interpreter runs this.
 
     .venv-vllm/bin/python tests/vllm_environment.py
 
-vLLM imports torchvision for its picture models. The torchvision of the package index is built for CUDA: beside a CPU
-build of torch its operators do not load, and then the import fails on the names of two of them. Nothing that works
-with audio calls them, so their names alone are declared. Does nothing where torchvision imports as it is.
+vLLM requires torchvision, torchaudio and torchcodec. Those of the package index are built for CUDA, and beside a CPU
+build of torch their libraries do not load. torchaudio and torchcodec are then removed: vLLM reads audio without them.
+torchvision is imported for picture models, which fails on the names of two operators; nothing that
+works with audio calls them, so their names alone are declared. What imports as it is stays as it is.
 """
 
 import importlib.util
@@ -25,14 +26,17 @@ def imports(name: str) -> bool:
 
 
 def main() -> None:
-    if imports("torchvision"):
-        return
-    # not find_spec("torchvision.extension"): that imports the package
-    folder = Path(importlib.util.find_spec("torchvision").origin).parent
-    with open(folder / "extension.py", "a", encoding="utf-8") as file:
-        file.write(DECLARED)
+    broken = [name for name in ("torchaudio", "torchcodec") if importlib.util.find_spec(name) and not imports(name)]
+    if broken:
+        subprocess.run([sys.executable, "-m", "pip", "uninstall", "--quiet", "--yes", *broken], check=True)
     if not imports("torchvision"):
-        raise SystemExit(f"{folder} still cannot be imported")
+        # not find_spec("torchvision.extension"): that imports the package
+        folder = Path(importlib.util.find_spec("torchvision").origin).parent
+        with open(folder / "extension.py", "a", encoding="utf-8") as file:
+            file.write(DECLARED)
+    for name in ("torchvision", "vllm.model_executor.models.qwen3_asr_forced_aligner"):
+        if not imports(name):
+            raise SystemExit(f"{name} cannot be imported in {sys.prefix}")
 
 
 if __name__ == "__main__":
