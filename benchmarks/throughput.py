@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from throughput_int8 import INT8, InInt8, in_int8
 from throughput_levers import LEVERS, without, worth
 from throughput_measuring import Device, Split, arithmetic
 from throughput_models import TOKEN_IDS, Pair, make_pair, waveform, words
@@ -267,7 +268,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--case", action="append", help="one of the cases; may be repeated; default: all of the device"
     )
-    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
+    parser.add_argument(
+        "--dtype",
+        choices=("bfloat16", "float32", "int8"),
+        default="bfloat16",
+        help="default: bfloat16; int8 compares ours in int8 with ours in float32, on a CPU",
+    )
     parser.add_argument("--repeats", type=int, help="repetitions that are timed; default: 3, or 10 on a GPU")
     parser.add_argument("--threads", type=int, help="CPU threads; default: PyTorch's")
     parser.add_argument("--cpu-time", action="store_true", help="count processor seconds: for a machine that is busy")
@@ -290,10 +296,12 @@ def main(arguments: list[str] | None = None) -> None:
     if options.cpu_time and (options.device != "cpu" or torch.get_num_threads() > 1):
         parser.error("--cpu-time needs --device cpu --threads 1: threads that wait count as busy")
     device = Device(torch.device(options.device), options.cpu_time)
-    dtype = getattr(torch, options.dtype)
+    if options.dtype == "int8" and options.device != "cpu":
+        parser.error("--dtype int8 is for a CPU")
+    dtype = torch.float32 if options.dtype == "int8" else getattr(torch, options.dtype)
     repeats = options.repeats or (10 if device.cuda else 3)
 
-    rate = device.matmul_rate(dtype)
+    rate = device.matmul_rate(dtype, options.tiny)
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformers"))
     print(
         f"{device}; {versions}; {options.dtype}, {options.attn}; a matrix product runs at {rate / 1e12:.2f} TFLOP/s\n"
@@ -306,8 +314,15 @@ def main(arguments: list[str] | None = None) -> None:
         threads = torch.get_num_threads()
         other = QwenASR(options.qwen_asr_python, pair.ours, pair.processor, threads, options.cpu_time)
     checks, tables = [], {}
+    quantised = in_int8(pair.ours) if options.dtype == "int8" else None
     for name, case in cases.items():
         if options.case and name not in options.case:
+            continue
+        if quantised is not None:
+            if not case.slots and not case.training:
+                both = InInt8(Aligning(pair, case, device), quantised)
+                checks.append(both.check())
+                tables.setdefault(INT8, []).extend(both.rows(repeats))
             continue
         kind, header = (
             (Repair, REPAIRING) if case.slots else (Training, TRAINING) if case.training else (Aligning, ALIGNING)

@@ -60,11 +60,24 @@ class Device:
         peak = _kilobytes("VmHWM")
         return peak * 1024 / GIB, (peak - before) * 1024 / GIB
 
-    def matmul_rate(self, dtype: torch.dtype) -> float:
-        """Multiplications and additions a second of a large matrix product, the best of several."""
-        size = 8192 if self.cuda else 2048
-        a, b = (torch.randn(size, size, device=self.device).to(dtype) for _ in range(2))
-        best = min(self.timed(lambda: a @ b)[0] for _ in range(8))
+    def matmul_rate(self, dtype: torch.dtype, tiny: bool = False) -> float:
+        """
+        Multiplications and additions a second of a large matrix product, the best of several; with `tiny` of a small
+        one. Sizes double while the next product takes less than a second: without instructions for a dtype the
+        largest would take minutes.
+        """
+        size, largest = 64, 64 if tiny else 8192 if self.cuda else 2048
+        while True:
+            a, b = (torch.randn(size, size, device=self.device).to(dtype) for _ in range(2))
+            best = self.timed(lambda a=a, b=b: a @ b)[0]
+            if size < largest:
+                best = min(best, self.timed(lambda a=a, b=b: a @ b)[0])  # the first may wait for the library
+            if size >= largest or 8 * best > 1:
+                break
+            size *= 2
+        for _ in range(7):
+            if best < 1:
+                best = min(best, self.timed(lambda: a @ b)[0])
         return 2 * size**3 / best
 
     def __str__(self) -> str:

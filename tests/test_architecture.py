@@ -19,6 +19,7 @@ PARTS = {
     "modeling": (
         *("modeling_qwen3_asr", "thinker_qwen3_asr", "text_model_qwen3_asr", "audio_encoder_qwen3_asr"),
         *("cache_argument", "packing", "block_attention", "recomputation", "loading", "checkpoint_files"),
+        *("dtypes", "int8"),
     ),
     "audio": ("audio", "audio_sources", "audio_streams"),
     "alignment": ("alignment.",),

@@ -33,6 +33,41 @@ def test_throughput_prints_every_case(throughput, capsys, dtype):
         assert f"- {name}: " in printed  # what was checked before timing
 
 
+def test_int8_beside_float32(throughput, capsys):
+    throughput.main(["--device", "cpu", "--tiny", "--repeats", "1", "--dtype", "int8"])
+    printed = capsys.readouterr().out
+    rows = [line for line in printed.splitlines() if line.startswith("| ") and not line.startswith("| case")]
+    assert len(rows) == 6  # two cases, and their layers alone
+    assert "int8's logits" in printed
+
+
+def test_int8_of_another_model_is_noticed(throughput):
+    models, int8 = importlib.import_module("throughput_models"), importlib.import_module("throughput_int8")
+    device = importlib.import_module("throughput_measuring").Device(torch.device("cpu"))
+    pair = models.make_pair(device.device, torch.float32, tiny=True)
+    quantised = int8.in_int8(pair.ours)
+    quantised.thinker.model.layers[0].mlp.down_proj.scale.mul_(3)
+    with pytest.raises(SystemExit, match="apart"):
+        int8.InInt8(throughput.Aligning(pair, throughput.TINY_CASES["mixed"], device), quantised).check()
+
+
+def test_a_large_product_is_not_waited_for(throughput, monkeypatch):
+    """Where products are slow, as bfloat16's without instructions, they stay small; with --tiny they always do."""
+    device = importlib.import_module("throughput_measuring").Device(torch.device("cpu"))
+    sizes = []
+
+    def timed(call):
+        sizes.append(len(call()))
+        return sizes[-1] ** 3 / 1e9, None  # a billion a second
+
+    monkeypatch.setattr(device, "timed", timed)
+    assert device.matmul_rate(torch.float32) == pytest.approx(2e9)
+    assert max(sizes) <= 1024
+    sizes.clear()
+    device.matmul_rate(torch.float32, tiny=True)
+    assert set(sizes) == {64}
+
+
 def test_levers_can_be_taken_away(throughput, capsys):
     """Each one's place in the package is still there, and without it the same comes out."""
     before = [getattr(place, name) for settings in throughput.LEVERS.values() for place, name, _ in settings]

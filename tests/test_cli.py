@@ -273,7 +273,7 @@ def test_calls_that_make_no_sense(folder, fails):
     assert "b.txt is no folder" in fails(a, "--output", folder / "b.txt" / "more" / "out" / "")
     assert "AUDIO" in fails()
     assert "--batch-size" in fails(a, "--batch-size", "0")
-    assert "--dtype" in fails(a, "--dtype", "int8")
+    assert "--dtype" in fails(a, "--dtype", "int4")
     assert not (folder / "out").exists()
 
 

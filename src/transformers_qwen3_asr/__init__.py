@@ -10,6 +10,7 @@ from .configuration_qwen3_asr import (
     Qwen3ASRThinkerConfig,
 )
 from .feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
+from .int8 import Int8Config
 from .modeling_qwen3_asr import (
     Qwen3ASRAudioEncoder,
     Qwen3ASRForConditionalGeneration,
@@ -31,6 +32,7 @@ register()
 
 __all__ = [
     "ForcedAlignmentPipeline",
+    "Int8Config",
     "Qwen3ASRAudioEncoder",
     "Qwen3ASRAudioEncoderConfig",
     "Qwen3ASRConfig",

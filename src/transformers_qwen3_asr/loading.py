@@ -11,10 +11,12 @@ import copy
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import torch
 from transformers import GenerationConfig
 
 from . import checkpoints
@@ -26,8 +28,21 @@ from .checkpoint_files import (
     check_weights,
     merged_pickles,
 )
+from .dtypes import floating_dtype, is_int8
+from .int8 import Int8Config, has_int8
 
 _SHOWN = 8
+_FOR_PIPELINE: ContextVar[bool] = ContextVar("_FOR_PIPELINE", default=False)
+
+
+@contextmanager
+def for_pipeline():
+    """Inside, models are loaded for a pipeline, which knows dtypes that transformers does not: see [`dtypes`]."""
+    token = _FOR_PIPELINE.set(True)
+    try:
+        yield
+    finally:
+        _FOR_PIPELINE.reset(token)
 
 
 def _names(names: list[str]) -> str:
@@ -107,6 +122,8 @@ class StrictCheckpointMixin:
     placed_by_device_map: bool = False
     #: where a repository's files were looked for, for what else is to be loaded from it
     loaded_with: Mapping[str, Any] = MappingProxyType({})
+    #: whether a pipeline loaded the model and nobody said in which dtype; the pipeline then chooses
+    dtype_is_open: bool = False
 
     @classmethod
     def from_pretrained(
@@ -127,13 +144,21 @@ class StrictCheckpointMixin:
 
         Raises:
             ValueError: a tensor is missing, left over or of another shape, and is named; or a file is spoiled, and is
-                named (also an `OSError`).
+                named (also an `OSError`); or `dtype` is of whole numbers, to which weights would be cast.
         """
         folder = None
         if isinstance(pretrained_model_name_or_path, (str, Path)):
             folder = Path(pretrained_model_name_or_path) / (kwargs.get("subfolder") or "")
             if (folder / GENERATION_CONFIG).is_file():  # transformers takes its defaults for one that it cannot read
                 check_generation_config(folder / GENERATION_CONFIG)
+        by_pipeline = _FOR_PIPELINE.get()
+        dtype = kwargs.get("dtype", kwargs.get("torch_dtype"))
+        if is_int8(dtype):
+            raise ValueError("dtype='int8' would cast the weights to noise: give quantization_config=Int8Config()")
+        if not isinstance(dtype, dict):
+            floating_dtype(dtype)
+        if isinstance(kwargs.get("quantization_config"), Int8Config) and dtype in (None, "auto"):
+            kwargs["dtype"] = torch.float32  # for the other layers: bfloat16 is slow where int8 is wanted
         # Mismatches are collected first, so that the error can name them (transformers' own only points at its log).
         try:
             model, info = super().from_pretrained(
@@ -153,6 +178,7 @@ class StrictCheckpointMixin:
         replaceable = cls._replaceable_parameters if ignore_mismatched_sizes else frozenset()
         check_loading(info, str(pretrained_model_name_or_path), replaceable)
         model.loaded_with = {name: kwargs[name] for name in ("revision", "cache_dir", "subfolder") if kwargs.get(name)}
+        model.dtype_is_open = by_pipeline and dtype in (None, "auto") and not has_int8(model)
         model.placed_by_device_map = kwargs.get("device_map") is not None
         return (model, info) if output_loading_info else model
 

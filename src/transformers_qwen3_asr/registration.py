@@ -13,6 +13,7 @@ from transformers.models.auto import feature_extraction_auto, modeling_auto, pro
 from transformers.models.auto.auto_factory import _LazyAutoMapping
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.token_classification import TokenClassificationPipeline
+from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AUTO_QUANTIZER_MAPPING
 
 from .configuration_qwen3_asr import (
     Qwen3ASRAudioEncoderConfig,
@@ -20,7 +21,10 @@ from .configuration_qwen3_asr import (
     Qwen3ASRTextConfig,
     Qwen3ASRThinkerConfig,
 )
+from .dtypes import is_int8, loading_options
 from .feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
+from .int8 import QUANT_METHOD, Int8Config, Int8Quantizer
+from .loading import for_pipeline
 from .modeling_qwen3_asr import (
     Qwen3ASRAudioEncoder,
     Qwen3ASRForConditionalGeneration,
@@ -49,6 +53,20 @@ PARTS = {
     Qwen3ASRTextConfig: Qwen3ASRTextModel,
     Qwen3ASRThinkerConfig: Qwen3ASRThinkerModel,
 }
+
+
+class AlignerForPipelines(AutoModelForTokenClassification):
+    """`AutoModelForTokenClassification`, by which pipelines load models that are given by name."""
+
+    @classmethod
+    def from_pretrained(cls, name, *args, **kwargs):
+        if is_int8(kwargs.get("dtype")):
+            known = ("cache_dir", "local_files_only", "revision", "token", "trust_remote_code")
+            config = AutoConfig.from_pretrained(name, **{key: kwargs[key] for key in known if key in kwargs})
+            if isinstance(config, Qwen3ASRConfig):
+                kwargs.update(loading_options("int8"))
+        with for_pipeline():
+            return super().from_pretrained(name, *args, **kwargs)
 
 
 def model_mappings() -> dict[str, _LazyAutoMapping]:
@@ -86,12 +104,15 @@ def _register_processing() -> None:
 
 
 def _register_pipeline() -> None:
+    # by way of a task that transformers has, too; other models' pipelines are given what they were
+    task = PIPELINE_REGISTRY.supported_tasks["token-classification"]
+    task["pt"] = tuple(AlignerForPipelines if c is AutoModelForTokenClassification else c for c in task["pt"])
     known = PIPELINE_REGISTRY.supported_tasks.get(FORCED_ALIGNMENT_TASK)
     if known is None or known["impl"] is not ForcedAlignmentPipeline:
         PIPELINE_REGISTRY.register_pipeline(
             FORCED_ALIGNMENT_TASK,
             pipeline_class=ForcedAlignmentPipeline,
-            pt_model=AutoModelForTokenClassification,
+            pt_model=AlignerForPipelines,
             type="multimodal",
         )
     # one task, two pipelines: what the model is decides. Whoever has put another in its place keeps it.
@@ -101,8 +122,15 @@ def _register_pipeline() -> None:
         task["impl"] = TokenClassificationOrAlignment
 
 
+def _register_int8() -> None:
+    # transformers' own decorators refuse to register twice
+    AUTO_QUANTIZATION_CONFIG_MAPPING[QUANT_METHOD] = Int8Config
+    AUTO_QUANTIZER_MAPPING[QUANT_METHOD] = Int8Quantizer
+
+
 def register() -> None:
     """Make transformers' Auto classes and `pipeline()` answer with this package's classes; harmless when repeated."""
     _register_models()
     _register_processing()
     _register_pipeline()
+    _register_int8()

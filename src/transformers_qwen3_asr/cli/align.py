@@ -16,6 +16,7 @@ from ..checkpoints import resolve_model
 from .common import (
     DECODINGS,
     DEFAULT_MODEL,
+    DTYPE_HELP,
     DTYPES,
     InputError,
     complain,
@@ -92,7 +93,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
         help="longer recordings are aligned in windows of so many seconds (default: what the model's config says)",
     )
     parser.add_argument("--device", help="such as cpu or cuda:0 (default: a GPU if there is one)")
-    parser.add_argument("--dtype", choices=DTYPES, default="auto")
+    parser.add_argument("--dtype", choices=DTYPES, default="auto", help=DTYPE_HELP)
     parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="recordings at once (default: 1)")
     parser.set_defaults(run=run)
 

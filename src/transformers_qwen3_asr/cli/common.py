@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 DEFAULT_MODEL = "Qwen/Qwen3-ForcedAligner-0.6B"
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+DTYPES = ("auto", "float32", "bfloat16", "float16", "int8")
+DTYPE_HELP = "auto (default: what is fastest there without loss), float32, bfloat16, float16, or int8 on a CPU"
 DECODINGS = ("joint", "argmax")  # alignment.decoding's, which is heavy; the first is its default
 
 
@@ -94,7 +95,8 @@ def complain(verb: str, message: str) -> int:
 
 def load_aligner(name: str, dtype: str = "auto", device: str | None = None, **parameters):
     """
-    The forced-alignment pipeline of `--model`, in `--dtype` and on `--device`; `parameters` are its defaults.
+    The forced-alignment pipeline of `--model`, in `--dtype` and on `--device`; `parameters` are its defaults. "auto"
+    is the checkpoint's dtype, or float32 where the device does not multiply that.
 
     Raises `InputError`, naming the option, for a checkpoint or a device that cannot be had.
     """
@@ -103,6 +105,7 @@ def load_aligner(name: str, dtype: str = "auto", device: str | None = None, **pa
     from transformers.utils import logging
 
     from ..checkpoints import resolve_model
+    from ..dtypes import loading_options, settle_dtype
 
     if not sys.stderr.isatty():
         logging.disable_progress_bar()
@@ -111,12 +114,15 @@ def load_aligner(name: str, dtype: str = "auto", device: str | None = None, **pa
         raise InputError(f"--model {name} holds adapters: join them with their model by qwen3-asr merge")
     try:
         # loaded here, since pipeline() answers a refused checkpoint with pages of tracebacks
-        model = AutoModelForTokenClassification.from_pretrained(folder, dtype=dtype)
+        model = AutoModelForTokenClassification.from_pretrained(folder, **loading_options(dtype))
         processor = AutoProcessor.from_pretrained(folder)
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"--model {name}: {one_line(error)}") from error
     try:
-        return pipeline("forced-alignment", model=model, processor=processor, device=device, **parameters)
+        pipe = pipeline("forced-alignment", model=model, processor=processor, device=device, **parameters)
     # torch answers an unknown device with RuntimeError, a missing CUDA with AssertionError
     except (ValueError, RuntimeError, AssertionError) as error:
         raise InputError(f"--device {device}: {one_line(error)}") from error
+    if dtype == "auto":
+        settle_dtype(pipe.model, pipe.device)
+    return pipe

@@ -10,7 +10,17 @@ from pathlib import Path
 
 from ..checkpoints import resolve_model
 from ..whole_files import write_whole
-from .common import DECODINGS, DTYPES, InputError, complain, ended_in_order, load_aligner, one_line, positive
+from .common import (
+    DECODINGS,
+    DTYPE_HELP,
+    DTYPES,
+    InputError,
+    complain,
+    ended_in_order,
+    load_aligner,
+    one_line,
+    positive,
+)
 from .files import check_folder, check_outputs
 
 _SHOWN = 10  # of the rows that are left out
@@ -68,7 +78,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--batch-size", type=positive, metavar="N", help="recordings at once (default: 8)")
     parser.add_argument("--device", help="such as cpu or cuda:0 (default: a GPU if there is one)")
-    parser.add_argument("--dtype", choices=DTYPES, help="of the models (default: auto, the checkpoint's)")
+    parser.add_argument("--dtype", choices=DTYPES, help=f"of the models: {DTYPE_HELP}")
     parser.set_defaults(run=run)
 
 
@@ -172,7 +182,8 @@ def _load_transcriber(arguments: argparse.Namespace, pipe):
     if pipe is not None:
         device = pipe.device
     else:
-        device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        on_gpu = torch.cuda.is_available() and arguments.dtype != "int8"
+        device = arguments.device or ("cuda" if on_gpu else "cpu")
     try:
         return load_transcriber(arguments.asr_model, arguments.dtype or "auto", device)
     except (OSError, ValueError) as error:

@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModelForSpeechSeq2Seq, AutoProcessor, p
 from ..alignment.languages import language_name
 from ..checkpoints import resolve_model
 from ..configuration_qwen3_asr import Qwen3ASRConfig
+from ..dtypes import check_asked, is_int8, loading_options, settle_dtype
 from ..transcription import parse_transcription
 from .transcribing import SAMPLING_RATE
 
@@ -69,18 +70,26 @@ def load_transcriber(name: str, dtype: str = "auto", device: Any = None) -> Qwen
     A recogniser by folder or hub name: a Qwen3-ASR checkpoint of either layout, or any other that transformers'
     "automatic-speech-recognition" pipeline takes.
 
+    `dtype` "auto" is the checkpoint's, or float32 where the device does not multiply that (of another model, what
+    transformers makes of it); "int8" means int8 linear layers, for CPUs.
+
     Raises `ValueError` for an aligner, and what transformers raises (`OSError`, `ValueError`) for a checkpoint that
     cannot be loaded.
     """
     folder = resolve_model(name)
     config = AutoConfig.from_pretrained(folder)
+    if is_int8(dtype) and not isinstance(config, Qwen3ASRConfig):
+        raise ValueError(f"{name} is not of this package, which int8 is for: use another dtype")
     if not isinstance(config, Qwen3ASRConfig):
         return PipelineTranscriber(pipeline("automatic-speech-recognition", model=folder, dtype=dtype, device=device))
     if config.thinker_config.classify_num is not None:
         raise ValueError(f"{name} is an aligner, and cannot transcribe")
-    model = AutoModelForSpeechSeq2Seq.from_pretrained(folder, dtype=dtype)
+    model = AutoModelForSpeechSeq2Seq.from_pretrained(folder, **loading_options(dtype))
+    check_asked(model, dtype, device)
     if device is not None:
         model = model.to(device)
+    if dtype == "auto":
+        settle_dtype(model, model.device)
     return Qwen3ASRTranscriber(model, AutoProcessor.from_pretrained(folder))
 
 

@@ -16,6 +16,8 @@ from ..alignment.results import AlignmentResult
 from ..alignment.segments import check_choices
 from ..alignment.untranscribed import Levels
 from ..alignment.words import split_words, word_texts
+from ..dtypes import check_asked, floating_dtype, is_int8, settle_dtype
+from ..int8 import has_int8
 from ..modeling_qwen3_asr import Qwen3ASRForTokenClassification
 from .batching import ahead, pass_seconds, passes, reads_ahead
 from .long_recordings import align_recordings, open_long, window_limit
@@ -62,6 +64,10 @@ class ForcedAlignmentPipeline(Pipeline):
     given at once (see `pipelines.batching`). While a batch computes on a GPU, a thread reads the rows of the next one,
     unless there are `num_workers`, which do so.
 
+    A model given by its name computes in its checkpoint's dtype where the device multiplies that, and else in float32;
+    `dtype` says otherwise, and "int8" means int8 linear layers, for CPUs (`transformers_qwen3_asr.Int8Config`). A
+    model given as an object keeps its dtype unless another is asked for.
+
     A recording may be of any length. One that is longer than `max_align_seconds` (a keyword; if not given, what the
     model's config says: `Qwen3ASRConfig.align_seconds`) is decoded as it is needed and aligned window by window (see
     `alignment.long_audio`); `batch_size` then counts windows. `progress=True` draws a bar for each such recording on
@@ -86,11 +92,18 @@ class ForcedAlignmentPipeline(Pipeline):
 
     def __init__(self, model, *args, processor=None, device=None, local_files_only: bool | None = None, **kwargs):
         # local_files_only has been heeded by pipeline(), which passes it on nonetheless
+        asked = kwargs.pop("dtype", kwargs.pop("torch_dtype", None))
         _check_parts(model, processor)  # first, so that a model that is refused is not moved to a GPU
+        check_asked(model, asked, device)
+        device = "cpu" if device is None and has_int8(model) else device
         if device is None and getattr(model, "placed_by_device_map", False) and not _is_spread(model):
             # a map of one device leaves no trace that transformers' own constructor looks for: it would take the GPU
             device = model.device
         super().__init__(model, *args, processor=processor, device=device, **kwargs)
+        if not is_int8(asked) and (dtype := floating_dtype(asked)) not in (None, self.model.dtype):
+            self.model.to(dtype)
+        elif getattr(self.model, "dtype_is_open", False):
+            settle_dtype(self.model, self.device)
         # a model fresh from training would drop activations
         self.model.eval()
 
