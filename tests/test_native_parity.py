@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))  # conversion/ is a tool beside the package, not i
 from conversion.convert import to_hf  # noqa: E402
 
 GOLDENS = ROOT / "tests" / "goldens"
-CHUNK = 100  # mel frames; the native encoder wants whole chunks and pads every clip to them
+CHUNK = 100  # mel frames; the native encoder wants whole chunks, which the processor makes
 
 
 def cases_of(kind):
@@ -57,15 +57,6 @@ def asr(tmp_path_factory):
     return Pair("asr", tmp_path_factory.mktemp("asr") / "hf")
 
 
-def whole_chunks(inputs):
-    """The same inputs with the mel axis padded as the native encoder demands."""
-    missing = -inputs["input_features"].shape[-1] % CHUNK
-    padded = dict(inputs)
-    padded["input_features"] = torch.nn.functional.pad(inputs["input_features"], (0, missing))
-    padded["input_features_mask"] = torch.nn.functional.pad(inputs["input_features_mask"], (0, missing))
-    return padded
-
-
 def align_inputs(processor, cases):
     return processor.prepare_forced_aligner_inputs(
         audio=[load_clip(case["clip"]) for case in cases],
@@ -78,7 +69,7 @@ def align_inputs(processor, cases):
 @pytest.mark.parametrize("case", cases_of("aligner"), ids=lambda case: case["clip"])
 def test_aligner_logits(aligner, case):
     inputs, _ = align_inputs(aligner.processor, [case])
-    expected = aligner.native(**whole_chunks(inputs)).logits
+    expected = aligner.native(**inputs).logits
     torch.testing.assert_close(aligner.ours(**inputs).logits, expected, atol=1e-4, rtol=0)
 
 
@@ -87,7 +78,7 @@ def test_aligner_logits_in_a_batch(aligner):
     """Rows of other lengths, padded: compared where there are tokens."""
     inputs, _ = align_inputs(aligner.processor, cases_of("aligner"))
     tokens = inputs["attention_mask"].bool()
-    expected = aligner.native(**whole_chunks(inputs)).logits[tokens]
+    expected = aligner.native(**inputs).logits[tokens]
     torch.testing.assert_close(aligner.ours(**inputs).logits[tokens], expected, atol=1e-4, rtol=0)
 
 
@@ -97,10 +88,9 @@ def test_asr_logits_and_generation(asr):
         inputs = asr.processor.apply_transcription_request(
             audio=load_clip(case["clip"]), language=case["language"], prompt=case["context"] or None
         )
-        for_native = whole_chunks(inputs)
-        torch.testing.assert_close(asr.ours(**inputs).logits, asr.native(**for_native).logits, atol=1e-4, rtol=0)
+        torch.testing.assert_close(asr.ours(**inputs).logits, asr.native(**inputs).logits, atol=1e-4, rtol=0)
         options = {"max_new_tokens": 12, "do_sample": False}
-        assert torch.equal(asr.ours.generate(**inputs, **options), asr.native.generate(**for_native, **options))
+        assert torch.equal(asr.ours.generate(**inputs, **options), asr.native.generate(**inputs, **options))
 
 
 @torch.no_grad()
@@ -110,7 +100,7 @@ def test_audio_features_are_where_the_native_class_puts_them(asr):
         model.get_audio_features(
             *(given[name] for name in ("input_features", "input_features_mask")), output_hidden_states=True
         )
-        for model, given in ((asr.ours, inputs), (asr.native, whole_chunks(inputs)))
+        for model, given in ((asr.ours, inputs), (asr.native, inputs))
     )
     for name in ("last_hidden_state", "pooler_output"):
         torch.testing.assert_close(found[name], expected[name], atol=1e-4, rtol=0)

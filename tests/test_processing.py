@@ -108,12 +108,12 @@ def test_rate_of_samples(aligner):
     expected, _ = aligner.prepare_forced_aligner_inputs((CLIPS[0], 8000), "a")
     inputs, _ = aligner.prepare_forced_aligner_inputs(CLIPS[0], "a", sampling_rate=8000)
     assert torch.equal(inputs["input_features"], expected["input_features"])
-    assert inputs["input_features"].shape[-1] == 250
+    assert inputs["input_features_mask"].sum() == 250
     inputs, _ = aligner.prepare_forced_aligner_inputs(CLIPS[0], "a", audio_kwargs={"sampling_rate": 8000})
-    assert inputs["input_features"].shape[-1] == 250
+    assert inputs["input_features_mask"].sum() == 250
     # what says its rate keeps it
     inputs, _ = aligner.prepare_forced_aligner_inputs([(CLIPS[0], 16000)], "a", sampling_rate=8000)
-    assert inputs["input_features"].shape[-1] == 125
+    assert inputs["input_features_mask"].sum() == 125
 
 
 def test_n_window_counts_tokens(aligner):
@@ -422,7 +422,55 @@ def test_padding_of_a_call(asr):
     assert right["attention_mask"][0].tolist() == left["attention_mask"][0].flip(0).tolist()
     long = asr(text=prompts, audio=[CLIPS[0], CLIPS[0]], padding="max_length", max_length=200)
     assert long["input_ids"].shape[1] == 200
-    assert long["input_features"].shape[-1] == 125  # a length in tokens is not one in samples
+    assert long["input_features_mask"].sum(-1).tolist() == [125, 125]  # a length in tokens is not one in samples
+
+
+@pytest.mark.parametrize(
+    ("flat", "part", "named"),
+    [
+        (
+            {"padding": "max_length"},
+            {"text_kwargs": {"padding": False}},
+            "padding .*'max_length'.* text_kwargs as False",
+        ),
+        ({"padding": True}, {"text_kwargs": {"padding": True}}, "padding"),
+        ({"n_window": 50}, {"audio_kwargs": {"n_window": 25}}, "n_window .* audio_kwargs"),
+    ],
+)
+def test_an_argument_that_is_given_twice_is_refused(asr, aligner, flat, part, named):
+    with pytest.raises(ValueError, match=named):
+        asr(text="<|audio_pad|> one", audio=CLIPS[0], **flat, **part)
+    with pytest.raises(ValueError, match=named):
+        aligner.prepare_forced_aligner_inputs(CLIPS[0], "one", **flat, **part)
+
+
+def test_padding_in_text_kwargs(asr):
+    prompts = ["<|audio_pad|> one", "<|audio_pad|> two three four"]
+    options = {"padding": "max_length", "max_length": 200}
+    nested = asr(text=prompts, audio=[CLIPS[0], CLIPS[0]], text_kwargs=options)
+    flat = asr(text=prompts, audio=[CLIPS[0], CLIPS[0]], **options)
+    assert nested.keys() == flat.keys()
+    assert all(torch.equal(value, flat[name]) for name, value in nested.items())
+    assert nested["input_ids"].shape[1] == 200
+
+
+@pytest.mark.parametrize("clips", [CLIPS[:1], CLIPS[:2], [CLIPS[0][:16000]]])
+def test_features_come_in_whole_chunks(asr, aligner, clips):
+    """As transformers' own encoder takes them. What is filled in is zero and masked; the extractor's frames stay."""
+    expected = asr.feature_extractor(clips, sampling_rate=16000)
+    frames = expected["input_features"].shape[-1]
+    for inputs in (
+        asr(text=["<|audio_pad|>"] * len(clips), audio=clips),
+        asr.apply_transcription_request(clips),
+        aligner.prepare_forced_aligner_inputs(clips, ["one"] * len(clips))[0],
+    ):
+        assert inputs["input_features"].shape[-1] == -(-frames // 100) * 100
+        assert inputs["input_features_mask"].shape == inputs["input_features"][:, 0].shape
+        for name in ("input_features", "input_features_mask"):
+            assert torch.equal(inputs[name][..., :frames], expected[name])
+            assert not inputs[name][..., frames:].any()
+    odd = asr(text=["<|audio_pad|>"] * len(clips), audio=clips, n_window=30)
+    assert odd["input_features"].shape[-1] % 60 == 0
 
 
 # files

@@ -79,7 +79,8 @@ def test_aligner(aligner, wav, attention):
     assert word_lists == [sample["words"]]
     assert torch.equal(inputs["input_ids"][0], expected["input_ids"])
     assert inputs["input_features_mask"].sum() == expected["feature_attention_mask"].sum()
-    torch.testing.assert_close(inputs["input_features"][0], expected["input_features"], atol=1e-4, rtol=0)
+    features = inputs["input_features"][0][:, inputs["input_features_mask"][0].bool()]  # ours fill up whole chunks
+    torch.testing.assert_close(features, expected["input_features"], atol=1e-4, rtol=0)
 
     audio = model.get_audio_features(inputs["input_features"], inputs["input_features_mask"]).pooler_output
     torch.testing.assert_close(audio, expected["audio_features"], atol=1e-3, rtol=0)

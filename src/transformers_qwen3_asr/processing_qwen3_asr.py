@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import AutoTokenizer, BatchFeature
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.models.qwen3_asr import processing_qwen3_asr as native
@@ -27,7 +28,7 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
 
     Code written for transformers' own processor of this name runs unchanged; what differs is said at each method.
     Model inputs are `input_ids`, `attention_mask` `(batch, length)`, `input_features` `(batch, mel, frames)` and
-    `input_features_mask` `(batch, frames)`.
+    `input_features_mask` `(batch, frames)`; frames are filled up to whole chunks of the encoder (`2 * n_window`).
 
     Args:
         feature_extractor ([`Qwen3ASRFeatureExtractor`]): log-mel features; settings of another are taken over.
@@ -122,8 +123,12 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
         if not return_attention_mask:
             raise ValueError("return_attention_mask=False is not supported: audio tokens are counted by the mask")
         features = self.feature_extractor(audio, return_attention_mask=True, **kwargs)
-        frames = features["input_features_mask"].sum(-1)
-        counts = audio_token_lengths(frames, n_window or self.feature_extractor.n_window)
+        n_window = n_window or self.feature_extractor.n_window
+        counts = audio_token_lengths(features["input_features_mask"].sum(-1), n_window)
+        # transformers' own encoder takes whole chunks of frames only; what is filled in is masked, for ours as well
+        missing = -features["input_features_mask"].shape[-1] % (2 * n_window)
+        for name in ("input_features", "input_features_mask"):
+            features[name] = torch.nn.functional.pad(features[name], (0, missing))
         features["num_audio_tokens"] = counts.cpu().numpy()
         return features, [self.replace_audio_token(features, i) for i in range(len(audio))]
 

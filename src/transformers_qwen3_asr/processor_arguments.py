@@ -17,20 +17,20 @@ def sorted_kwargs(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     """
     Keyword arguments of a call as the tokenizer's, the extractor's and the rest.
 
-    Raises `TypeError` for one that transformers' processors do not know (they ignore it), `ValueError` for a loading
-    backend: PyAV decodes everything.
+    Raises `TypeError` for one that transformers' processors do not know (they ignore it), `ValueError` for one that is
+    given twice, by itself and in `text_kwargs` or `audio_kwargs`, and for a loading backend: PyAV decodes everything.
     """
     kwargs = dict(kwargs)
     text = dict(kwargs.pop("text_kwargs", None) or {})
     audio = dict(kwargs.pop("audio_kwargs", None) or {})
     for key, value in (kwargs.pop("common_kwargs", None) or {}).items():
         kwargs.setdefault(key, value)
-    for key in _EXTRACTOR_KEYS:
-        if key in kwargs:
-            audio[key] = kwargs.pop(key)
-    for key in _TOKENIZER_KEYS:
-        if key in kwargs:
-            text[key] = kwargs.pop(key)
+    for name, part, keys in (("audio_kwargs", audio, _EXTRACTOR_KEYS), ("text_kwargs", text, _TOKENIZER_KEYS)):
+        for key in keys:
+            if key in kwargs and key in part:
+                raise ValueError(f"{key} is given twice, as {kwargs[key]!r} and in {name} as {part[key]!r}")
+            if key in kwargs:
+                part[key] = kwargs.pop(key)
     for key in ("images", "videos"):
         if kwargs.pop(key, None) is not None:
             raise TypeError(f"{key} were given to a processor of audio")

@@ -80,13 +80,38 @@ DIFFERENCES: tuple[Difference, ...] = (
         "output_attentions without the eager implementation is an error",
     ),
     Difference("test_model_outputs_equivalence", ("EncoderModelTest",), "output_attentions needs eager attention"),
-    Difference("test_apply_chat_template_audio_*", PROCESSORS, "arrays of numpy are refused"),
-    Difference("test_apply_chat_template_assistant_mask", PROCESSORS, "unmet in 5.17", "<5.18"),
-    Difference("test_overlapping_text_image_kwargs_handling_2_audio", PROCESSORS, "padding in text_kwargs and flat"),
-    Difference("test_processor_from_and_save_pretrained*", PROCESSORS, "AutoFeatureExtractor gives another"),
-    Difference("test_processor_from_pretrained_vs_from_components", PROCESSORS, "AutoFeatureExtractor gives another"),
-    Difference("test_replacement_offsets", PROCESSORS, "a base class of ours is not transformers'", ">=5.23"),
-    Difference("test_subprocessor_defaults_3_audio", PROCESSORS, "AutoFeatureExtractor gives another"),
+    Difference(
+        "test_apply_chat_template_audio_*",
+        PROCESSORS,
+        "arrays of numpy are refused, as by transformers' own processor, and so are arguments for videos",
+    ),
+    Difference(
+        "test_apply_chat_template_assistant_mask",
+        PROCESSORS,
+        "refused with 5.17, which would mark other tokens: it does not count what an audio token is expanded to",
+        "<5.18",
+    ),
+    Difference(
+        "test_processor_from_and_save_pretrained*",
+        PROCESSORS,
+        "the published preprocessor_config.json names Whisper's extractor, and AutoFeatureExtractor heeds that name",
+    ),
+    Difference(
+        "test_processor_from_pretrained_vs_from_components",
+        PROCESSORS,
+        "the milliseconds of a class are the processor's own argument, which the test does not hand on",
+    ),
+    Difference(
+        "test_replacement_offsets",
+        PROCESSORS,
+        "it looks for a method of transformers' base class in the class above ours, which is a mixin of ours",
+        ">=5.23",
+    ),
+    Difference(
+        "test_subprocessor_defaults_3_audio",
+        PROCESSORS,
+        "it compares with AutoFeatureExtractor's, which is Whisper's and fills up to 30 seconds",
+    ),
 )
 
 
