@@ -183,10 +183,14 @@ class Qwen3ASRForTokenClassification(_Qwen3ASRWithHead):
             super().__setattr__(name, value)
 
     def named_modules(self, memo=None, prefix: str = "", remove_duplicate: bool = True):
-        """As [`torch.nn.Module.named_modules`]; among duplicates, where they are asked for, is the name `score`."""
+        """
+        As [`torch.nn.Module.named_modules`]; where duplicates are asked for, as PEFT does, the name `score` is there.
+        """
         yield from super().named_modules(memo, prefix, remove_duplicate)
         if not remove_duplicate:
-            yield from self.score.named_modules(memo, f"{prefix}.score".lstrip("."), remove_duplicate)
+            # The name alone, which PEFT then looks up. With the classifier's weight below it, accelerate would find
+            # that tied to itself.
+            yield f"{prefix}.score".lstrip("."), nn.Identity()
 
     @can_return_tuple
     def forward(
