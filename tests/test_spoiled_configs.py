@@ -125,6 +125,12 @@ def test_the_hf_layout_is_held_to_the_same(path, value):
         Qwen3ASRForTokenClassification(Qwen3ASRConfig(**config))
 
 
+def test_what_an_asr_model_drops_of_the_hf_layout_is_checked_too():
+    for key in ("timestamp_token_id", "timestamp_segment_time"):
+        with pytest.raises(ValueError, match=key):
+            Qwen3ASRConfig(**{**fuzz.flat(aligner=False), key: "91"})
+
+
 ROPE = [
     {"rope_type": {}}, {"rope_type": "linear", "factor": NAN}, {"rope_type": "linear", "factor": INF},
     {"rope_type": "yarn", "factor": 2.0, "truncate": "no"}, {"rope_type": "yarn", "factor": 2.0, "mscale": "1"},

@@ -415,7 +415,7 @@ class Qwen3ASRConfig(FamilyConfig):
     max_align_seconds: int | float | None = None
 
     def __init__(self, **kwargs):
-        check_fields(kwargs, {**GENERIC_FIELDS, **FILE_FIELDS}, self.part_name)
+        check_fields(kwargs, {**GENERIC_FIELDS, **FILE_FIELDS, **TOP_FIELDS}, self.part_name)
         for part in ("audio_config", "text_config"):
             require(
                 kwargs.get(part) is None or "thinker_config" not in kwargs,
