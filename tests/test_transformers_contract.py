@@ -109,7 +109,8 @@ def is_private(name):
 #: Private names that are read on others' objects: Python's, argparse's, PyTorch's.
 OTHERS = {
     *("_SubParsersAction", "_abc_impl", "_C", "_autograd", "_compiled_call_impl", "_modules"),
-    "_softmax_backward_data",
+    *("_softmax_backward_data", "_int_mm"),
+    *("_is_amx_tile_supported", "_is_avx512_bf16_supported", "_is_mkldnn_bf16_supported"),
 }
 
 #: Internal names that are imported, and what for.
@@ -141,6 +142,11 @@ IMPORTS = {
     "transformers.integrations.get_reporting_integration_callbacks": "asks whether --report-to has its package",
     "transformers.utils.can_return_tuple": "return_dict of forward passes",
     "transformers.utils.generic.is_flash_attention_requested": "asks whether windows go to a flash kernel",
+    "transformers.quantizers.base.HfQuantizer": "puts int8 layers into a model that is loaded",
+    "transformers.quantizers.auto.AUTO_QUANTIZER_MAPPING": "finds our quantiser by its config's name",
+    "transformers.quantizers.auto.AUTO_QUANTIZATION_CONFIG_MAPPING": "reads our quantisation config by its name",
+    "transformers.utils.quantization_config.QuantizationConfigMixin": "the int8 config, as transformers accepts one",
+    "transformers.utils.logging.get_logger": "says once which dtype was chosen",
     "transformers.utils.logging.disable_progress_bar": "quiet loading in the commands",
 }
 
@@ -169,6 +175,8 @@ PRIVATE = {
     "_load_video_processor": (PIPELINE, "says that there is no video processor"),
     "_sanitize_parameters": (PIPELINE, "sorts a call's options"),
     "_get_arguments_from_pretrained": (PROCESSOR, "loads our extractor whatever class the files name"),
+    "_process_model_before_weight_loading": ("transformers.quantizers.base.HfQuantizer", "makes room for int8 layers"),
+    "_process_model_after_weight_loading": ("transformers.quantizers.base.HfQuantizer", "packs int8 layers"),
     "_process_audio": (PROCESSOR, "makes features and replacements of a recording"),
     "_set_processor_class": ("transformers.PreTrainedTokenizerBase", "names the processor in the tokenizer's files"),
 }
