@@ -514,3 +514,16 @@ def test_gpu(pipe, rows):
     assert on_gpu.device.type == "cuda"
     for result, expected in zip(on_gpu(rows, batch_size=3), pipe(rows), strict=True):
         assert times(result) == times(expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_devices_beside_a_gpu(pipe, samples):
+    expected = pipe(samples, text=TEXT)
+    for options, device in (({}, "cuda"), ({"device_map": "cpu"}, "cpu"), ({"device_map": "auto"}, "cuda")):
+        named = pipeline("forced-alignment", model=str(ALIGNER), dtype="float32", **options)
+        model = AutoModelForTokenClassification.from_pretrained(ALIGNER, dtype=torch.float32, **options)
+        given = pipeline("forced-alignment", model=model, processor=pipe.processor)
+        for made in (named, given):
+            assert made.device.type == made.model.device.type == device
+            assert times(made(samples, text=TEXT)) == times(expected)

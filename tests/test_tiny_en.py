@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from goldens.clips import load_clip
-from transformers import AutoModelForTokenClassification, AutoProcessor
+from transformers import AutoModelForTokenClassification, AutoProcessor, pipeline
 
 from transformers_qwen3_asr import bundled_model
 from transformers_qwen3_asr.audio import load_audio
@@ -66,6 +66,21 @@ def test_a_reading_is_aligned_as_pocketsphinx_aligns_it(aligner, reading):
     # another reading's audio; it is shorter, so that no word can be far off, and twice is much
     other = align(aligner, load_clip("sense_0890.flac"), READING)
     assert np.abs(other - np.array(SPHINX) / 100).mean() >= 2 * difference
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_times_on_a_gpu_are_those_on_a_cpu(pipe, reading):
+    """To a millisecond in float32, with doubtful words heard again and without; one word is wrong, to be doubted."""
+    on_gpu = pipeline("forced-alignment", model=str(bundled_model("tiny-en")), dtype="float32", device="cuda")
+    texts = [READING, READING.replace("leisure", "nothing at all")]
+    for refine in (True, False):
+        for text in texts:
+            cpu, gpu = (
+                np.array([word["timestamp"] for word in p(reading, text=text, refine=refine)["chunks"]])
+                for p in (pipe, on_gpu)
+            )
+            assert np.abs(cpu - gpu).max() <= 0.001
 
 
 def test_all_five_readings(aligner):
