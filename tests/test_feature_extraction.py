@@ -181,7 +181,7 @@ def test_both_files_are_read_and_the_published_one_is_written(tmp_path, settings
     extractor.save_pretrained(tmp_path)
     saved = json.loads((tmp_path / "preprocessor_config.json").read_text())
     assert saved == {key: value for key, value in PUBLISHED.items() if key != "processor_class"}
-    # others read it: this is what AutoFeatureExtractor and qwen-asr make of it
+    # others read it: this is what qwen-asr makes of it
     whisper = WhisperFeatureExtractor.from_pretrained(tmp_path)
     assert (whisper.feature_size, whisper.hop_length, whisper.n_fft) == (128, 160, 400)
 

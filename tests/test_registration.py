@@ -21,6 +21,8 @@ from transformers import (
 )
 from transformers.models.auto import modeling_auto
 from transformers.models.auto.auto_factory import _LazyAutoMapping
+from transformers.models.qwen3_asr.feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor as NativeExtractor
+from transformers.models.qwen3_asr.processing_qwen3_asr import Qwen3ASRProcessor as NativeProcessor
 
 import transformers_qwen3_asr as ours
 from transformers_qwen3_asr import registration
@@ -78,7 +80,22 @@ def test_processing_classes_of_a_published_folder(goldens, kind):
     assert type(processor.feature_extractor) is ours.Qwen3ASRFeatureExtractor
     assert type(processor.tokenizer).__name__ == "Qwen2Tokenizer"
     assert type(AutoTokenizer.from_pretrained(goldens / kind)).__name__ == "Qwen2Tokenizer"
-    assert type(AutoFeatureExtractor.from_pretrained(goldens / kind)) is WhisperFeatureExtractor
+    assert type(AutoFeatureExtractor.from_pretrained(goldens / kind)) is ours.Qwen3ASRFeatureExtractor
+    extractor, unused = AutoFeatureExtractor.from_pretrained(goldens / kind, return_unused_kwargs=True, other=1)
+    assert type(extractor) is ours.Qwen3ASRFeatureExtractor and unused == {"other": 1}
+    assert type(WhisperFeatureExtractor.from_pretrained(goldens / kind)) is WhisperFeatureExtractor
+
+
+def test_feature_extractors_of_other_folders_are_theirs(goldens, tmp_path):
+    """Whisper's own, a processor's that is not ours, and the part that transformers' own processor loads."""
+    WhisperFeatureExtractor().save_pretrained(tmp_path / "whisper")
+    assert type(AutoFeatureExtractor.from_pretrained(tmp_path / "whisper")) is WhisperFeatureExtractor
+    native = NativeProcessor(NativeExtractor(), AutoTokenizer.from_pretrained(goldens / "asr"))
+    native.save_pretrained(tmp_path / "native")
+    assert type(AutoFeatureExtractor.from_pretrained(tmp_path / "native")) is ours.Qwen3ASRFeatureExtractor
+    assert type(NativeExtractor.from_pretrained(tmp_path / "native")) is NativeExtractor
+    again = NativeProcessor.from_pretrained(tmp_path / "native")
+    assert type(again) is NativeProcessor and type(again.feature_extractor) is NativeExtractor
 
 
 def test_processing_classes_of_an_hf_folder(goldens, shared, tmp_path):

@@ -80,13 +80,7 @@ def classes_of_ours():
 @functools.cache
 def private_names():
     """Private names of transformers' objects that the package reads or overrides: {name: modules of ours}."""
-    found = {}
-    for module, own in classes_of_ours():
-        bases = [base for base in own.__mro__ if base.__module__.split(".")[0] == "transformers"]
-        for name in vars(own):
-            if is_private(name) and any(name in vars(base) for base in bases):
-                found.setdefault(name, set()).add(module)
-    made, read = set(), {}
+    found, made, read = {}, set(), {}
     for module, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -97,6 +91,12 @@ def private_names():
                 made.add(node.id if isinstance(node, ast.Name) else node.attr)
             elif isinstance(node, ast.Attribute) and is_private(node.attr):
                 read.setdefault(node.attr, set()).add(module)
+    for module, own in classes_of_ours():
+        bases = [base for base in own.__mro__ if base.__module__.split(".")[0] == "transformers"]
+        # what transformers itself keeps on a class while it runs is not ours
+        for name in filter(is_private, made & vars(own).keys()):
+            if any(name in vars(base) for base in bases):
+                found.setdefault(name, set()).add(module)
     for name in read.keys() - made - OTHERS:
         found.setdefault(name, set()).update(read[name])
     return found

@@ -6,11 +6,15 @@ alike. transformers' own classes stay what they are under their own names.
 
 from __future__ import annotations
 
+import functools
 import logging
+from contextvars import ContextVar
 
-from transformers import AutoConfig, AutoModelForTokenClassification
-from transformers.models.auto import feature_extraction_auto, modeling_auto, processing_auto
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForTokenClassification, WhisperFeatureExtractor
+from transformers.models.auto import modeling_auto, processing_auto
 from transformers.models.auto.auto_factory import _LazyAutoMapping
+from transformers.models.qwen3_asr.feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor as NativeExtractor
+from transformers.models.qwen3_asr.processing_qwen3_asr import Qwen3ASRProcessor as NativeProcessor
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.token_classification import TokenClassificationPipeline
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AUTO_QUANTIZER_MAPPING
@@ -47,6 +51,8 @@ REPLACED_MODELS = {
     "Qwen3ASRForConditionalGeneration": Qwen3ASRForConditionalGeneration,
     "Qwen3ASRForTokenClassification": Qwen3ASRForTokenClassification,
 }
+#: whether transformers' own processor is being loaded
+_NATIVE: ContextVar[bool] = ContextVar("_NATIVE", default=False)
 #: the parts, which only these classes have
 PARTS = {
     Qwen3ASRAudioEncoderConfig: Qwen3ASRAudioEncoder,
@@ -100,7 +106,46 @@ def _register_processing() -> None:
     for config_class in [key for key, value in registered.items() if value.__name__ == Qwen3ASRProcessor.__name__]:
         del registered[config_class]
     processing_auto.AutoProcessor.register(Qwen3ASRConfig, Qwen3ASRProcessor, exist_ok=True)
-    feature_extraction_auto.AutoFeatureExtractor.register(Qwen3ASRConfig, Qwen3ASRFeatureExtractor, exist_ok=True)
+    AutoFeatureExtractor.register(Qwen3ASRConfig, Qwen3ASRFeatureExtractor, exist_ok=True)
+    if not hasattr(AutoFeatureExtractor.from_pretrained, "knows_qwen3_asr"):
+        AutoFeatureExtractor.from_pretrained = staticmethod(_own_extractor(AutoFeatureExtractor.from_pretrained))
+        NativeProcessor._get_arguments_from_pretrained = classmethod(
+            _with_its_own_parts(NativeProcessor._get_arguments_from_pretrained.__func__)
+        )
+
+
+def _own_extractor(original):
+    """
+    `AutoFeatureExtractor.from_pretrained` that gives ours for the family's folders. They name classes of transformers,
+    Whisper's (published) or its own (-hf), and a name goes before what is registered.
+    """
+
+    @functools.wraps(original)
+    def from_pretrained(name, *args, **kwargs):
+        found = original(name, *args, **kwargs)
+        kind = type(found[0] if isinstance(found, tuple) else found)  # a pair with return_unused_kwargs
+        ours = kind is NativeExtractor
+        if kind is WhisperFeatureExtractor:  # ours where the file says whose processor it is of
+            settings, _ = kind.get_feature_extractor_dict(name, **kwargs)
+            ours = settings.get("processor_class") == Qwen3ASRProcessor.__name__
+        return Qwen3ASRFeatureExtractor.from_pretrained(name, *args, **kwargs) if ours and not _NATIVE.get() else found
+
+    from_pretrained.knows_qwen3_asr = True
+    return from_pretrained
+
+
+def _with_its_own_parts(original):
+    """transformers' own processor asks `AutoFeatureExtractor` for its part, and has to get its own."""
+
+    @functools.wraps(original)
+    def _get_arguments_from_pretrained(*args, **kwargs):
+        token = _NATIVE.set(True)
+        try:
+            return original(*args, **kwargs)
+        finally:
+            _NATIVE.reset(token)
+
+    return _get_arguments_from_pretrained
 
 
 def _register_pipeline() -> None:
