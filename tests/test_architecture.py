@@ -31,6 +31,7 @@ PARTS = {
         "processor_arguments",
         "processor_files",
         "transcription",
+        "plain_text",
     ),
     "pipelines": ("pipelines.",),
     "label_files": ("label_files.",),

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMED = re.compile(r"`(tests/test_\w+\.py)::(\w+)`")
+NAMED = re.compile(r"`(tests/test_\w+\.py)(?:::(\w+))?`")
 
 
 def promises():
@@ -24,4 +24,4 @@ def test_every_promise_has_a_test_that_exists():
         for file, name in tests:
             tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
             functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-            assert name in functions, f"docs/reliability.md, line {number}: {file} has no {name}"
+            assert not name or name in functions, f"docs/reliability.md, line {number}: {file} has no {name}"

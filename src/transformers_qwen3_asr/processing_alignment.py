@@ -11,8 +11,9 @@ from transformers import BatchFeature
 from .alignment.decoding import DEFAULT_DECODING, decode_batch
 from .alignment.languages import ALIGNER_LANGUAGES, aligner_language
 from .alignment.pace import letters
-from .alignment.words import split_words, word_texts
+from .alignment.words import prompt_text, split_words, word_texts
 from .audio import audio_list
+from .plain_text import check_plain, control_ids
 from .processor_arguments import for_each, named, sorted_kwargs, transcripts_for
 
 TIMESTAMP_TOKEN = "<timestamp>"
@@ -45,13 +46,16 @@ class ForcedAlignmentProcessing:
 
         `slots` says for each word whether it has slots; default: all have. Nothing stands between slots and the next
         word, as ever; a word without slots is followed by what `written_gap` says, so that text between slots is text
-        as it is written ("the old<timestamp><timestamp>house<timestamp><timestamp>"). Raises `ValueError` where
-        `slots` does not fit `words`.
+        as it is written ("the old<timestamp><timestamp>house<timestamp><timestamp>"). Of a word of more than
+        `alignment.words.LONGEST_WORD` characters the prompt has both ends alone.
+
+        Raises `ValueError` where `slots` does not fit `words`.
         """
         if slots is None:
             slots = [True] * len(words)
         elif len(slots) != len(words):
             raise ValueError(f"there are {len(slots)} slot marks for {len(words)} words")
+        words = [prompt_text(word) for word in words]
         pieces = [f"{self.audio_bos_token}{self.audio_token}{self.audio_eos_token}"]
         for i, (word, slotted) in enumerate(zip(words, slots)):
             if slotted:
@@ -72,7 +76,8 @@ class ForcedAlignmentProcessing:
         `audio_token_counts` audio tokens each, padded on `padding_side`. `slots` holds, for each recording, `None` or
         which of its words have slots (see `slot_prompt`); times come back for these words alone.
 
-        Raises `ValueError` where the tokenizer does not know `<timestamp>`, or for lists of different lengths.
+        Raises `ValueError` where the tokenizer does not know `<timestamp>`, for lists of different lengths, and,
+        naming the word, where one holds a control token, such as another `<timestamp>`.
         """
         self._check_timestamp_token()
         if padding_side not in ("left", "right"):
@@ -82,11 +87,15 @@ class ForcedAlignmentProcessing:
         for what, values in (("recordings", audio_token_counts), ("slot marks", slots)):
             if len(values) != len(word_lists):
                 raise ValueError(f"{len(word_lists)} word lists do not fit {len(values)} {what}")
-        rows = []
+        rows, control = [], control_ids(self.tokenizer)
         for i, (words, count, marks) in enumerate(zip(word_lists, audio_token_counts, slots)):
             with named(f"word list {i}"):
                 prompt = self.slot_prompt(words, marks)
             ids = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+            # more than those of the audio and of the slots: some word brought its own
+            if sum(index in control for index in ids) != 3 + 2 * (len(words) if marks is None else sum(marks)):
+                for word in words:
+                    check_plain(self.tokenizer, word, f"word list {i}: the word {word!r}")
             at = ids.index(self.audio_token_id)
             # expanded here: thousands of equal tokens need no tokenizer
             rows.append([*ids[:at], *[self.audio_token_id] * int(count), *ids[at + 1 :]])

@@ -1,6 +1,6 @@
 """Recordings and transcripts into model inputs, and model outputs into words with times or transcripts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,15 @@ from transformers.models.qwen3_asr import processing_qwen3_asr as native
 
 from . import chat_templates, processor_files
 from .alignment.languages import language_name
+from .alignment.texts import check_text
 from .audio import audio_list, is_unrated, load_audio, load_audios
 from .configuration_qwen3_asr import audio_token_lengths
 from .feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
+from .plain_text import check_plain
 from .processing_alignment import TIMESTAMP_TOKEN, ForcedAlignmentProcessing
 from .processing_serving import ServingProcessing
 from .processor_arguments import for_each, named, sorted_kwargs
-from .transcription import parse_transcription
+from .transcription import ANSWER_TAG, parse_transcription
 
 _AUDIO_BLOCK_KEYS = ("audio", "audio_url", "url", "path", "base64", "bytes")
 
@@ -136,13 +138,38 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
         """
         As in transformers, with recordings in every form that `load_audio` takes: a content block of type "audio"
         holds one under "audio", "audio_url", "url", "path", "base64" or "bytes".
+
+        Raises `ValueError`, naming the message, where its text holds control tokens (`<|im_end|>`, `<|audio_pad|>`,
+        ...); an assistant's may hold `<asr_text>`.
         """
         if kwargs.get("return_assistant_tokens_mask") and not hasattr(self, "_adjust_assistant_masks_indices"):
             # transformers 5.17 marks other tokens: it does not count what an audio token is expanded to
             raise NotImplementedError("return_assistant_tokens_mask needs a newer version of transformers")
+        self._check_conversation(conversation)
         if kwargs.get("tokenize"):
             conversation = self._with_recordings(conversation)
         return super().apply_chat_template(conversation, chat_template, **kwargs)
+
+    def _check_conversation(self, conversation, of: str = ""):
+        """Texts are joined by role before they are looked at, since templates join them: two halves make a token."""
+        if isinstance(conversation, (list, tuple)) and any(isinstance(part, (list, tuple)) for part in conversation):
+            for i, part in enumerate(conversation):
+                self._check_conversation(part, f"conversation {i}, ")
+            return
+        texts: dict[str, str] = {}
+        for i, message in enumerate(conversation if isinstance(conversation, (list, tuple)) else [conversation]):
+            if not isinstance(message, Mapping) or message.get("content") is None:
+                continue
+            role, content = str(message.get("role")), message["content"]
+            blocks = [content] if isinstance(content, str) else content
+            for block in blocks:
+                text = block.get("text") if isinstance(block, Mapping) else block
+                if text is not None:
+                    check_text(text, f"{of}message {i} ({role})")
+                    texts[role] = texts.get(role, "") + text
+        for role, text in texts.items():
+            allowed = (ANSWER_TAG,) if role == "assistant" else ()
+            check_plain(self.tokenizer, text, f"{of}the {role}'s text", allowed)
 
     def _with_recordings(self, conversation):
         """A copy of a conversation, or of several, whose audio blocks hold samples."""
@@ -192,7 +219,8 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
             tokenize: `False` returns the prompts as text, the audio unread.
             kwargs: as in `__call__`.
 
-        Raises `ValueError` for an unknown language or lists of other lengths than `audio`.
+        Raises `ValueError` for an unknown language, lists of other lengths than `audio`, and, naming it, a prompt that
+        holds control tokens (`<|im_end|>`, `<|audio_pad|>`, ...): what users write never ends a turn.
         """
         sources = audio_list(audio)
         languages = []
@@ -200,6 +228,9 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
             with named(f"recording {i}"):
                 languages.append(language_name(name))
         systems = for_each(prompt, len(sources), "prompt")
+        for i, system in enumerate(systems):
+            if system is not None:
+                check_plain(self.tokenizer, system, f"prompt {i}")
         if self._resolve_template(chat_template) == chat_templates.HF_ALIGNER:
             raise ValueError("this is an aligner's processor: its chat template holds no transcription request")
         conversations = [
@@ -212,7 +243,7 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
         # the published template renders no assistant turn, so the language is appended, as qwen-asr does it
         opened = self.apply_chat_template(conversations, chat_template, add_generation_prompt=True)
         prompts = [
-            text if name is None else f"{text}language {name}<asr_text>" for text, name in zip(opened, languages)
+            text if name is None else f"{text}language {name}{ANSWER_TAG}" for text, name in zip(opened, languages)
         ]
         if not tokenize:
             return prompts

@@ -1,6 +1,6 @@
 """Arguments of the processor's methods, sorted out and matched with the recordings they are for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -55,6 +55,8 @@ def for_each(value: Any, count: int, name: str, broadcast: bool = False) -> list
     """`value` for each of `count` recordings; a list must have as many, or one where it may be broadcast."""
     if value is None or isinstance(value, str):
         return [value] * count
+    if not isinstance(value, Iterable):
+        raise ValueError(f"{name} is a {type(value).__name__}; text or a list is expected")
     values = list(value)
     if broadcast and len(values) == 1:
         return values * count

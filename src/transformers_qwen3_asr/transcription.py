@@ -2,6 +2,9 @@
 
 import re
 
+#: Stands between the language and the transcript.
+ANSWER_TAG = "<asr_text>"
+
 # A character more than 20 times in a row, and then a stretch of up to 20 characters at least 20 times in a row, is a
 # decoder that got stuck; one of them stays. qwen-asr looks for stretches only where 40 characters are left.
 _STUCK_CHARACTER = re.compile(r"(.)\1{20,}", re.DOTALL)
@@ -25,7 +28,7 @@ def parse_transcription(text: str | None) -> tuple[str | None, str]:
         return None, ""
     if "assistant\n" in text:  # the prompt was decoded with the answer
         text = text.split("assistant\n", 1)[1]
-    head, tag, transcript = repair_repetitions(text.strip()).partition("<asr_text>")
+    head, tag, transcript = repair_repetitions(text.strip()).partition(ANSWER_TAG)
     if not tag:
         return None, head.strip()
     lines = [line.strip() for line in head.splitlines() if line.strip()]

@@ -25,6 +25,7 @@ from .place_search import PlaceSearch
 from .window_fit import pause_anchor
 from .windows import Answer, Listener, Look, Window
 from .word_times import WordTimes
+from .words import prompt_text
 
 _PASSAGE = 8  # words that do not fit, behind which others are not trusted at once
 _LEAD = 0.5  # seconds of a pause that go before the next window's first word, or half the pause
@@ -63,7 +64,7 @@ class _Walk:
 
     def __init__(self, words: Sequence[str], seconds: float):
         self.count = len(words)
-        self.listener = Listener(np.array([len(word) + 1 for word in words]), seconds)
+        self.listener = Listener(np.array([len(prompt_text(word)) + 1 for word in words]), seconds)
         self.words = WordTimes(self.listener)
         self.time, self.word = 0.0, 0
         self.others: list[tuple[float, int]] = []  # anchors that the present window might have had instead

@@ -6,7 +6,9 @@ cut by nagisa and Korean by soynlp. One thing differs: combining marks (Unicode 
 belong to. qwen-asr drops them, and with them the vowels of Hindi and Thai or the accents of decomposed text.
 """
 
+import itertools
 import os
+import re
 import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +16,15 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
+from .texts import check_text
+
 KOREAN_DICTIONARY_VARIABLE = "QWEN3_ASR_KOREAN_DICTIONARY"
+
+#: Characters of a word that a model is given. No word is longer, but phrases of scripts that are written without
+#: spaces; and what is none (a line of noise, marks upon marks) must not make a prompt of tens of thousands of tokens.
+LONGEST_WORD = 120
+#: Combining marks of a letter that a model is given; writing has five at most.
+MOST_MARKS = 8
 
 # Of CJK ideographs, the ranges that qwen-asr 0.0.6 counts.
 _CJK_RANGES = (
@@ -26,6 +36,8 @@ _CJK_RANGES = (
     (0x2B820, 0x2CEAF),  # E
     (0xF900, 0xFAFF),  # compatibility ideographs
 )
+
+_LONGEST_KOREAN = 200  # characters of a word in the dictionary
 
 
 @dataclass(frozen=True)
@@ -60,11 +72,13 @@ def split_words(
             default: the file that the environment variable QWEN3_ASR_KOREAN_DICTIONARY names. Without one, Korean is
             cut by white space alone, as by an empty dictionary, and a warning says so once.
 
-    Raises `ValueError`, naming the word, where a known word holds no letter and no number, or the dictionary cannot be
-    read; `ImportError`, naming the extra to install, where Japanese or Korean text comes without nagisa or soynlp.
+    Raises `ValueError`, naming the word, where a known word holds no letter and no number, a text holds half a
+    surrogate pair, or the dictionary cannot be read; `ImportError`, naming the extra to install, where Japanese or
+    Korean text comes without nagisa or soynlp.
     """
     if not isinstance(text, str):
         return _known_words(text)
+    check_text(text, "the text")
     language = (language or "").lower()
     if language == "japanese":
         pieces = _japanese(text)
@@ -79,6 +93,22 @@ def split_words(
 def word_texts(words: Iterable[Word]) -> list[str]:
     """The words' texts alone, as prompts and `word_lists` hold them."""
     return [word.text for word in words]
+
+
+def prompt_text(word: str) -> str:
+    """
+    A word as prompts hold it: of more than `MOST_MARKS` marks upon a letter the first, and of what is longer than
+    `LONGEST_WORD` both ends, since they are what has to be found.
+    """
+    if len(word) > MOST_MARKS and not word.isascii():
+        marks, kept = 0, []
+        for character in word:
+            marks = marks + 1 if unicodedata.category(character)[0] == "M" else 0
+            if marks <= MOST_MARKS:
+                kept.append(character)
+        word = "".join(kept)
+    half = LONGEST_WORD // 2
+    return word if len(word) <= LONGEST_WORD else word[:half] + word[-half:]
 
 
 class _Piece(NamedTuple):
@@ -129,8 +159,7 @@ def _is_cjk(character: str) -> bool:
 def _known_words(words: Sequence[str]) -> list[Word]:
     found, offset = [], 0
     for i, word in enumerate(words):
-        if not isinstance(word, str):
-            raise ValueError(f"word {i} is of type {type(word).__name__}, not text")
+        check_text(word, f"word {i}")
         cleaned = list(_collect(_Piece(ch, offset + k, offset + k + 1, cuts=False) for k, ch in enumerate(word)))
         if not cleaned:
             raise ValueError(f"word {i} ({word!r}) holds no letter and no number")
@@ -157,9 +186,9 @@ def _normalized(text: str) -> Iterator[tuple[str, int, int]]:
     for i in range(1, len(text) + 1):
         if i < len(text):
             head, character = text[start:i], text[i]
-            joined = unicodedata.normalize("NFKC", head + character)
-            decomposed = unicodedata.normalize("NFKD", character)
-            if unicodedata.combining(decomposed[0]) or joined != (
+            if unicodedata.combining(unicodedata.normalize("NFKD", character)[0]):
+                continue  # at once: marks upon marks would be normalised again with each of them
+            if unicodedata.normalize("NFKC", head + character) != (
                 unicodedata.normalize("NFKC", head) + unicodedata.normalize("NFKC", character)
             ):
                 continue
@@ -168,14 +197,13 @@ def _normalized(text: str) -> Iterator[tuple[str, int, int]]:
 
 
 def _korean(text: str, dictionary: str | os.PathLike | None) -> Iterator[_Piece]:
-    tokens = _korean_tokenizer(None if dictionary is None else os.fspath(dictionary)).tokenize(text)
-    position = 0
-    for token in tokens:
-        while text[position].isspace():
-            position += 1
-        for k, character in enumerate(token):
-            yield _Piece(character, position + k, position + k + 1, cuts=k == 0)
-        position += len(token)
+    tokenizer = _korean_tokenizer(None if dictionary is None else os.fspath(dictionary))
+    for match in re.finditer(r"\S+", text):
+        # cut after a word of the dictionary; soynlp tries every beginning, so it is given what may be one
+        tokens = [token for token in tokenizer.tokenize(match.group()[:_LONGEST_KOREAN]) if token]
+        starts = set(itertools.accumulate(map(len, tokens[:-1]), initial=0))
+        for k, character in enumerate(match.group()):
+            yield _Piece(character, match.start() + k, match.start() + k + 1, cuts=k in starts)
 
 
 @lru_cache(maxsize=4)

@@ -287,7 +287,7 @@ class ForcedAlignmentPipeline(Pipeline):
         words = split_words(row["text"], aligner_language(language), korean_dictionary)
         seconds = window_limit(max_align_seconds, self.model.config)
         rate = self.processor.feature_extractor.sampling_rate
-        audio, stream = open_long(row["audio"], rate, seconds, len(words))
+        audio, stream = open_long(row["audio"], rate, seconds, word_texts(words))
         item = {"text": row["text"], "language": language, "words": word_texts(words), "spans": words}
         if stream is None:
             levels = Levels(rate)  # here, where it may be a thread's work

@@ -18,6 +18,7 @@ from ..alignment.long_audio import Answer, LongAlignment, Window, align_long
 from ..alignment.pace import letters
 from ..alignment.refinement import FASTEST
 from ..alignment.untranscribed import Levels
+from ..alignment.words import prompt_text
 from ..audio_streams import AudioStream, NotReadTwice
 from .outcomes import ROW_ERRORS
 from .refining import Hear, aligned_words, refine_long
@@ -28,11 +29,15 @@ from .silences import Shortened, without_long_silences
 KEPT_WINDOWS = 4
 #: Words that a recording may have besides those that can be heard in it, to be aligned in one piece.
 SPARE_WORDS = 200
+#: and as many letters, of which fewer are said in a second than this.
+SPARE_LETTERS, FASTEST_LETTERS = 2000, 50.0
 #: Milliseconds that words which have no room take from the words around them, and the least that each then lasts.
 MADE_WAY, LEAST = 160.0, 1.0
 
 
-def open_long(source: Any, rate: int, seconds: float, words: int = 0) -> tuple[np.ndarray | None, AudioStream | None]:
+def open_long(
+    source: Any, rate: int, seconds: float, words: Sequence[str] = ()
+) -> tuple[np.ndarray | None, AudioStream | None]:
     """
     A recording of at most `seconds` as its samples at `rate` hertz, as `load_audio` gives them; a longer one as a
     stream, and so one with more `words` than anybody could say in it, of which windows take as many as they can hold.
@@ -44,7 +49,8 @@ def open_long(source: Any, rate: int, seconds: float, words: int = 0) -> tuple[n
     if len(samples) > int(seconds * rate):
         return None, stream
     stream.close()
-    if words > SPARE_WORDS + FASTEST * len(samples) / rate:
+    length, letters = len(samples) / rate, sum(len(prompt_text(word)) for word in words)
+    if len(words) > SPARE_WORDS + FASTEST * length or letters > SPARE_LETTERS + FASTEST_LETTERS * length:
         return None, AudioStream(samples, rate, KEPT_WINDOWS * seconds)
     return samples, None
 

@@ -8,12 +8,13 @@ import torch
 from ..alignment.languages import language_name
 from ..audio import load_audio
 from ..label_files import audio_duration
+from ..plain_text import check_plain, check_text
+from ..transcription import ANSWER_TAG
 from .augmentation import Augmentation, Clip, RowSize
 from .labels import IGNORED
 from .randomness import AUGMENTATION, Epoch, generator
 
 END_OF_ANSWER = "<|im_end|>"
-ANSWER_TAG = "<asr_text>"
 
 
 def answer_head(language: str | None) -> str:
@@ -26,7 +27,7 @@ def answer_head(language: str | None) -> str:
     try:
         name = str(language_name(language))
     except ValueError:
-        name = str(language).strip()
+        name = " ".join(str(language).split())
         name = name[:1].upper() + name[1:].lower()
     return f"language {name}{ANSWER_TAG}"
 
@@ -45,6 +46,8 @@ def transcription_sizes(rows: Sequence[Mapping[str, Any]], processor) -> list[Ro
             seconds = float(row["duration"]) if row.get("duration") is not None else audio_duration(row.get("audio"))
         except (ValueError, TypeError) as error:
             raise ValueError(f"row {row.get('id', i)!r}: {error}") from error
+        for key in ("text", "language"):
+            check_text(str(row.get(key) or ""), f"row {row.get('id', i)!r}: its {key}")
         answer = f"{answer_head(row.get('language'))}{row.get('text') or ''}{END_OF_ANSWER}"
         sizes.append(
             RowSize(seconds, around + len(processor.tokenizer(answer, add_special_tokens=False)["input_ids"]))
@@ -150,9 +153,9 @@ class TranscriptionCollator:
         if not text:
             raise ValueError(f"row {name} has an empty transcript")
         tokenizer = self.processor.tokenizer
+        # they would end or restart the answer
+        check_plain(tokenizer, text, f"row {name}: its transcript")
+        check_plain(tokenizer, str(row.get("language") or ""), f"row {name}: its language")
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-        # added tokens split the text around them, so a transcript that spells one would end or restart the answer
-        if spelled := sorted({tokenizer.convert_ids_to_tokens(i) for i in ids if i in tokenizer.added_tokens_decoder}):
-            raise ValueError(f"row {name}: its transcript holds {', '.join(spelled)}, which the tokenizer takes apart")
         head = tokenizer(answer_head(row.get("language")), add_special_tokens=False)["input_ids"]
         return head, [*ids, tokenizer.convert_tokens_to_ids(END_OF_ANSWER)]

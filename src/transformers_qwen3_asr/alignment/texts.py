@@ -1,0 +1,14 @@
+"""What is text at all."""
+
+from typing import Any
+
+
+def check_text(text: Any, name: str) -> None:
+    """Raises `ValueError`, with `name`, for what is no text or holds half a surrogate pair, which nothing writes."""
+    if not isinstance(text, str):
+        raise ValueError(f"{name} is of type {type(text).__name__}, not text")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = f"{text[error.start]!r} at character {error.start}"
+        raise ValueError(f"{name} holds {half}, half a surrogate pair: it is no text") from None
