@@ -7,6 +7,7 @@ from typing import Any
 import av
 import numpy as np
 
+from .alignment.words import prompt_text
 from .audio import audio_list
 
 
@@ -45,7 +46,7 @@ class ServingProcessing:
             if messages:
                 data = base64.b64encode(_wav(samples, self.feature_extractor.sampling_rate)).decode("ascii")
                 sound = {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
-                content = [sound, *({"type": "text", "text": word} for word in words)]
+                content = [sound, *({"type": "text", "text": prompt_text(word)} for word in words)]
                 requests.append([{"role": "user", "content": content}])
             else:
                 requests.append({"prompt": self.slot_prompt(words), "multi_modal_data": {"audio": samples}})
