@@ -144,7 +144,7 @@ gpu-check:
 	@$(GPU_PYTHON) -c 'import torch; assert torch.cuda.is_available(), "make: torch sees no GPU here"'
 	@export PYTHONPATH=$$PWD/src:$$PWD/build/gpu-check/site PYTHONUNBUFFERED=1; failed=0; \
 	$(OFFLINE) timeout -k 5 270 $(GPU_PYTHON) -m pytest -q -n $(GPU_WORKERS) --dist worksteal \
-	  --failures-at-once -p no:cacheprovider -W ignore::pytest.PytestWarning \
+	  --failures-at-once -p no:cacheprovider -p no:benchmark \
 	  $(PYTEST_ARGS) 2>&1 | tee build/gpu-check/tests.log || failed=1; \
 	timeout -k 5 170 $(GPU_PYTHON) benchmarks/throughput.py --device cuda --repeats 5 2>&1 \
 	  | tee build/gpu-check/throughput.log || failed=1; \
