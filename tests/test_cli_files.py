@@ -32,7 +32,7 @@ def process(*arguments, before="", env=(), **options):
     """The command in a process of its own, after some code; bytes in and out."""
     code = f"import sys\n{before}\nfrom transformers_qwen3_asr.cli.main import main\nsys.exit(main(sys.argv[1:]))"
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **dict(env)}
-    environment["PYTHONPATH"] = str(ROOT / "src")
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-c", code, "align", *arguments, "--model", *SAME]
     return subprocess.run(command, capture_output=True, env=environment, timeout=300, **options)
 

@@ -110,6 +110,9 @@ def test_transcripts_and_languages_to_learn_from(asr):
 # cost
 
 
+NEEDS = {"Japanese": "nagisa", "Korean": "soynlp"}
+
+
 def within(seconds, function):
     """What a function returns; fails where it takes longer."""
     results = []
@@ -129,9 +132,12 @@ def within(seconds, function):
         ("a " * 50_000, None),
         ("a" * 100_000, None),
     ],
+    ids=["Korean", "Japanese", "marks", "words", "letters"],
 )
 def test_texts_are_split_in_the_time_of_their_length(text, language):
     """Korean beginnings, and Japanese marks, were tried anew with each character: a minute and more."""
+    if language in NEEDS:
+        pytest.importorskip(NEEDS[language], reason=f"{language} words need {NEEDS[language]}")
     assert within(45, lambda: split_words(text, language))
 
 

@@ -104,8 +104,12 @@ def test_labels_stand_at_the_slots_of_the_words(processor, classes, side):
         audio=[row["audio"] for row in rows], transcript=["Hello, world.", "So"], language="English", padding_side=side
     )
     assert words == [["Hello", "world"], ["So"]]
-    for name in ("input_ids", "attention_mask", "input_features", "input_features_mask"):
+    for name in ("input_ids", "attention_mask"):
         assert torch.equal(batch[name], inputs[name]), name
+    frames = batch["input_features"].shape[-1]
+    for name in ("input_features", "input_features_mask"):
+        assert torch.equal(batch[name], inputs[name][..., :frames]), name
+    assert not inputs["input_features_mask"][:, frames:].any()  # filled up to a whole chunk, where nothing trains
     assert torch.equal(batch["logits_to_keep"], inputs["input_ids"] == processor.timestamp_token_id)
     labels = [row[row != -100].tolist() for row in batch["labels"]]
     # 0.2 / 0.08 = 2.5 and so on; halves go up

@@ -1,8 +1,13 @@
 """Texts of all kinds, cut into words, sentences, lines and characters: nothing may be lost or stand elsewhere."""
 
+from importlib.util import find_spec
+
 import odd_texts
 
-LANGUAGES = (None, "English", "Chinese", "Thai", "Japanese", "Korean")
+#: texts in languages whose word splitters are extras, where they are installed
+EXTRAS = {"Japanese": ("nagisa", "こんにちは"), "Korean": ("soynlp", "안녕하세요")}
+SPLIT = {language: text for language, (package, text) in EXTRAS.items() if find_spec(package)}
+LANGUAGES = (None, "English", "Chinese", "Thai", *SPLIT)
 SHARE = 20
 SECONDS = 10
 
@@ -11,7 +16,7 @@ def prepare():
     import transformers_qwen3_asr.alignment.segments  # noqa: F401
     from transformers_qwen3_asr.alignment.words import split_words
 
-    for text, language in (("こんにちは", "Japanese"), ("안녕하세요", "Korean")):
+    for language, text in SPLIT.items():
         split_words(text, language)  # their splitters take a while to load
 
 
