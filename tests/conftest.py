@@ -19,6 +19,15 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 GOLDENS = Path(__file__).resolve().parent / "goldens"
 
+try:
+    import hypothesis
+
+    # the same cases in each run; new ones are what make fuzz is for
+    hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, database=None)
+    hypothesis.settings.load_profile("suite")
+except ImportError:
+    pass  # tests that want it skip
+
 # Convolutions of float32 in full: with TF32, cuDNN's default, a GPU's logits are some 4e-3 from a CPU's.
 torch.backends.cudnn.allow_tf32 = False
 
