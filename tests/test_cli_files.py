@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import unicodedata
 from pathlib import Path
 
@@ -150,6 +151,19 @@ def test_no_result_is_written_over_another(folder, fails, no_model, second):  # 
         shutil.copy(RECORDING, path)
     line = fails(*recordings, "--text", "one", "--text", "two", "--output", folder / "out")
     assert "several recordings would be written to" in line and not (folder / "out").exists()
+
+
+@POSIX
+def test_a_recording_comes_through_a_pipe(folder, fails):  # noqa: F811
+    os.mkfifo(folder / "pipe.flac")
+    writer = threading.Thread(target=lambda: (folder / "pipe.flac").write_bytes(Path(RECORDING).read_bytes()))
+    writer.start()
+    for name in ("a", "pipe"):
+        assert run(folder / f"{name}.flac", "--text", "one two", "--output", folder / f"{name}.json") == 0
+    writer.join()
+    assert (folder / "pipe.json").read_bytes() == (folder / "a.json").read_bytes()
+    (folder / "d.flac").mkdir()
+    assert "d.flac: is a folder" in fails(folder / "d.flac", "--text", "one")
 
 
 def test_results_that_lead_to_one_file(folder, fails, no_model):  # noqa: F811

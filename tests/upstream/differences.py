@@ -107,11 +107,6 @@ DIFFERENCES: tuple[Difference, ...] = (
         "it looks for a method of transformers' base class in the class above ours, which is a mixin of ours",
         ">=5.23",
     ),
-    Difference(
-        "test_subprocessor_defaults_3_audio",
-        PROCESSORS,
-        "it compares with AutoFeatureExtractor's, which is Whisper's and fills up to 30 seconds",
-    ),
 )
 
 

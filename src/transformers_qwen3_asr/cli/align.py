@@ -146,8 +146,9 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
     )
     jobs = []
     for index, (audio, file, output) in enumerate(zip(arguments.audio, files, outputs, strict=True)):
-        if not is_url(audio) and not Path(audio).is_file():
-            failures.append((audio, "no such file"))
+        # a pipe is read like a file, once; what cannot be read at all is told when it is
+        if not is_url(audio) and (not os.path.exists(audio) or os.path.isdir(audio)):
+            failures.append((audio, "is a folder" if os.path.isdir(audio) else "no such file"))
             continue
         if output is not None and output.is_dir():
             failures.append((audio, f"{output} cannot be written ({os.strerror(errno.EISDIR)})"))
