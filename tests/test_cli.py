@@ -386,7 +386,8 @@ def command(*arguments, **options):
 
 
 def test_as_a_process(tmp_path):
-    done = command("align", RECORDING, "--model", ALIGNER, "--device", "cpu", "--output", tmp_path / "out.srt")
+    given = ["--model", ALIGNER, "--device", "cpu", "--dtype", "float32", "--output", tmp_path / "out.srt"]
+    done = command("align", RECORDING, *given)
     assert (done.returncode, done.stdout, without_doubts(done.stderr)) == (0, "", "")
     failed = command("align", tmp_path / "nowhere.wav", "--text", "x")
     assert failed.returncode == 2
