@@ -3,9 +3,9 @@
 import contextlib
 import io
 import json
-import os
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import hostile_cues
 import odd_texts
@@ -24,14 +24,18 @@ OPTIONS = (
 )
 
 
+_PREPARED = {}
+
+
 def prepare():
-    from transformers_qwen3_asr.cli import align, common
+    from transformers_qwen3_asr.cli import common
 
-    pipe = common.load_aligner(str(MODEL), "float32", "cpu")
-    align.load_aligner = lambda *arguments, **parameters: _with(pipe, parameters)
+    _PREPARED["pipe"] = common.load_aligner(str(MODEL), "float32", "cpu")
 
 
-def _with(pipe, parameters):
+def _loaded(*arguments, **parameters):
+    """Stands for `load_aligner`: the model that was loaded once, with this call's parameters."""
+    pipe = _PREPARED["pipe"]
     pipe._preprocess_params, pipe._forward_params, pipe._postprocess_params = pipe._sanitize_parameters(**parameters)
     return pipe
 
@@ -54,9 +58,16 @@ def make(random, folder):
 
 
 def run(case, folder):
+    from transformers_qwen3_asr.cli import align
+
+    # for this case alone: tests run cases in their own process, too
+    with mock.patch.object(align, "load_aligner", _loaded), contextlib.chdir(folder):
+        _run(case)
+
+
+def _run(case):
     from transformers_qwen3_asr.cli.main import main
 
-    os.chdir(folder)
     for place, name in enumerate(case["recordings"]):
         shutil.copy(RECORDING, f"{name}.flac")
         if case["bad"] and place == 0:
