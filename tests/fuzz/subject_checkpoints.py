@@ -202,7 +202,8 @@ def pickled(folder, name, random):
     else:
         torch.save(content, path)
     if kind == "spoiled":
-        random.choice((truncated, empty, garbage, one_byte))(folder, PICKLE, random)
+        # not one byte: in a pickle the beginning holds numbers, and another number is no finding
+        random.choice((truncated, empty, garbage))(folder, PICKLE, random)
     return [PICKLE, "thinker."]
 
 
