@@ -510,10 +510,10 @@ def rewritten(labels, folder, change):
 
 
 def test_bad_rows_are_fatal_or_left_out(labels, tmp_path, fails, capsys):
-    def overlap(row):
+    def swap(row):
         row["words"][1]["start"] = row["words"][0]["start"] - 0.05
 
-    bad = rewritten(labels, tmp_path, overlap)
+    bad = rewritten(labels, tmp_path, swap)
     arguments = ["--model", ALIGNER, "--train", bad, "--output", tmp_path / "out", *COMMON, "--max-steps", 1]
     line = fails(*arguments)
     assert f"{bad}:3" in line

@@ -287,7 +287,10 @@ def test_bad_predictions_name_the_row(change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"words": words("one two", (0, 500), (400, 1000))}, r"word 1 \('two'\) starts at 0.4 s, before .*overlap"),
+        (
+            {"words": words("one two", (500, 900), (400, 1000))},
+            r"word 1 \('two'\) starts at 0.4 s, before the start of word 0 \('one'\) in front of it, 0.5 s",
+        ),
         ({"words": words("one three", (0, 500), (500, 1000))}, r"'three'.* is not in the transcript"),
         ({"words": []}, "holds no words"),
         ({"text": " "}, "empty"),

@@ -61,11 +61,10 @@ def test_speakers_are_one_row_in_order_of_time(speech):
     path = text_grid(speech / "speech.TextGrid", tiers)
     assert triples(read_labels(path)[0]) == [("so", 0.1, 0.4), ("it", 0.5, 0.8), ("goes", 1.0, 1.3)]
     tiers["bob - words"] = [(0.3, 0.8, "it")]
-    text_grid(path, tiers)
-    with pytest.raises(
-        ValueError, match=r"word 1 \('it', interval 2 of 'bob - words'\) starts at 0.3 s, before .*'so'"
-    ):
-        read_labels(path)
+    assert triples(read_labels(text_grid(path, tiers))[0])[:2] == [("so", 0.1, 0.4), ("it", 0.3, 0.8)]
+    tiers["bob - words"] = [(0.3, 0.8, "<unk>")]
+    with pytest.raises(ValueError, match="interval 2 of 'bob - words': '<unk>' stands for a word that is not known"):
+        read_labels(text_grid(path, tiers))
 
 
 def test_other_tiers(speech):
@@ -136,23 +135,21 @@ def test_ctm_of_several_recordings(speech):
     assert [row["id"] for row in rows] == [f"{path}:3", f"{path}:5"]
     assert [Path(row["audio"]).name for row in rows] == ["speech.wav", "other.wav"]
     assert [row["text"] for row in rows] == ["So it goes.", "well yes"]
-    # 0.5 + 0.26 reaches into the next word by the rounding of both
-    assert triples(rows[0]) == [("So", 0.1, 0.4), ("it", 0.5, 0.75), ("goes", 0.75, 1.25)]
+    # 0.5 + 0.26 reaches into the next word by the rounding of both, as people's words do by more
+    assert triples(rows[0]) == [("So", 0.1, 0.4), ("it", 0.5, 0.76), ("goes", 0.75, 1.25)]
     assert triples(rows[1]) == [("well", 0.9, 1.3), ("yes", 1.4, 1.6)]
-    assert [str(note) for note in rows.notes] == [
-        f"{path}:3: 1 word ends moved back to the next word's start, by at most 10 ms"
-    ]
+    assert rows.notes == []
 
 
 def test_ctm_problems_name_the_line(speech):
     recording(speech / "other.wav")
-    path = write(speech / "a.ctm", CTM.replace("0.26", "long") + "other A 1.2 0.1 late\nother B 2\nlost 1 0 1 a\n")
+    path = write(speech / "a.ctm", CTM.replace("0.26", "long") + "other A 0.2 0.1 late\nother B 2\nlost 1 0 1 a\n")
     rows, problems = problems_of(path)
     assert rows == [] and rows.skipped == 3
     assert problems == [
         f"{path}:3: line 4 ('it'): start and duration must be numbers of seconds, not '0.50' and 'long'",
         f"{path}:5: line 10 holds 3 fields; 'file channel start duration word' are expected",
-        f"{path}:5: word 1 ('late', line 9) starts at 1.2 s, before word 0 ('well', line 7) ends at 1.3 s: "
-        "words overlap",
+        f"{path}:5: word 1 ('late', line 9) starts at 0.2 s, before the start of word 0 ('well', line 7) in front of "
+        "it, 0.9 s: words must be in order of time",
         f"{path}:11: there is no recording 'lost' in {speech}",
     ]

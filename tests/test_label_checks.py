@@ -40,8 +40,11 @@ def speech(tmp_path):
             ],
         ),
         (
-            row_of(("a", 0.2, 0.5), ("b", 0.4, 0.6)),
-            ["word 1 ('b') starts at 0.4 s, before word 0 ('a') ends at 0.5 s: words overlap"],
+            row_of(("a", 0.2, 2.5), ("b", 0.4, 0.6), ("c", 0.3, 2.9)),  # overlaps are no problem, order is
+            [
+                "word 2 ('c') starts at 0.3 s, before the start of word 1 ('b') in front of it, 0.4 s: words must be "
+                "in order of time"
+            ],
         ),
         (row_of(("a", 2.5, 3.05)), ["word 0 ('a') ends at 3.05 s, but the audio is 3.000 s long"]),
         (row_of(("a", 0, 1), text=" \n"), ["the transcript is empty"]),
@@ -66,6 +69,12 @@ def speech(tmp_path):
         ),
         (row_of(("New York", 0, 1)), ["word 0 ('New York') is 2 words to the aligner (New, York); give each its own "
                                       "times, or read with share_times"]),
+        (
+            row_of(("New York", None, None)),
+            ["without times: word 0 ('New York')",
+             "word 0 ('New York') is 2 words to the aligner (New, York); give each its own times, or read with "
+             "share_times"],
+        ),
         ({"audio": "speech.wav", "words": "a b"}, ["words must be a list of {'text', 'start', 'end'}, not str"]),
         ({"audio": "speech.wav", "words": [{"start": 0, "end": 1}]},
          ["word 0 has no text: it holds {'start': 0, 'end': 1}"]),
@@ -98,9 +107,8 @@ def test_rounding_is_taken_out(speech):
         speech / "labels.jsonl", row_of(("a", 0.5, 1.009), ("—", 1.0, 1.5), ("b", 1.0, 2.0), ("c", 2.1, 3.04))
     )
     rows = read_labels(path)
-    assert triples(rows[0]) == [("a", 0.5, 1.0), ("b", 1.0, 2.0), ("c", 2.1, 3.0)]
+    assert triples(rows[0]) == [("a", 0.5, 1.009), ("b", 1.0, 2.0), ("c", 2.1, 3.0)]
     assert [note.message for note in rows.notes] == [
-        "1 word ends moved back to the next word's start, by at most 9 ms",
         "1 word ends moved back to the end of the audio, by 40 ms",
         "left out, because it holds no letter: word 1 ('—')",
     ]

@@ -76,7 +76,10 @@ def test_classes_are_rounded_to_the_nearest():
         ([word("a", 0.0, float("nan"))], r"word 0 \('a'\): end must be a number"),
         ([word("a", -0.1, 1.0)], "before the audio"),
         ([word("a", 0.5, 0.4)], "before its start"),
-        ([word("a", 0.0, 1.0), word("b", 0.9, 1.2)], r"word 1 \('b'\) starts at 0.9 s, before the word in front"),
+        (
+            [word("a", 0.5, 1.0), word("b", 0.4, 1.2)],
+            r"row 7, word 1 \('b'\) starts at 0.4 s, before the start of word 0 \('a'\) in front of it, 0.5 s",
+        ),
         ([word("a", 0.0, 2.1)], "the audio is 2.000 s long"),
         ([word("a", 0.0, 1.99)], "beyond the last of 20 classes"),
     ],

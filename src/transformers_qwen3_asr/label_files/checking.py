@@ -1,7 +1,6 @@
 """The checks that every row has to pass, whatever it was read from."""
 
 import dataclasses
-import itertools
 import math
 import numbers
 from collections.abc import Mapping, Sequence
@@ -14,8 +13,6 @@ from .rows import Entry, join_texts, shown
 #: Seconds that a label may lie behind the audio's end: half of the published aligner's 80 ms, because annotations
 #: round and containers count priming samples.
 END_TOLERANCE = 0.04
-#: Seconds that two neighbours may overlap by rounding: start and duration of a CTM are rounded to 10 ms each.
-ROUNDING = 0.01
 _TINY = 1e-6
 
 
@@ -23,10 +20,12 @@ def check_row(row: Mapping[str, Any], duration: float | None = None) -> list[str
     """
     What is wrong with a row, as sentences that name the word; empty where it can be trained on.
 
-    Checked are: the transcript holds a word; words are labelled; times are finite numbers, in order, not overlapping
-    and inside the audio (an end may lie 40 ms behind it, because annotations round); transcript and words spell the
-    same (cleaned as the aligner cleans them; case and apostrophes do not count); no label holds several of the
-    aligner's words.
+    Checked are: the transcript holds a word; words are labelled; times are finite numbers, in order and inside the
+    audio (an end may lie 40 ms behind it, because annotations round); transcript and words spell the same (cleaned as
+    the aligner cleans them; case and apostrophes do not count); no label holds several of the aligner's words.
+
+    Times are in order where no word starts before the one in front of it. Words may overlap, and one may end while the
+    one in front of it still lasts: people share a sound between two words, and two speakers talk at once.
 
     Args:
         row: as `read_labels` gives them; "text" and "language" may be missing.
@@ -119,17 +118,11 @@ def time_problems(entries: Sequence[Entry], duration: float | None) -> list[str]
             problems.append(f"{name} starts before the audio, at {entry.start:g} s")
         if entry.end < entry.start:
             problems.append(f"{name} ends at {entry.end:g} s, before its start at {entry.start:g} s")
-        if before is not None:
-            if entry.start < before[1].start - _TINY:
-                problems.append(
-                    f"{name} starts at {entry.start:g} s, before the start of {entry_name(*before)} in front of it, "
-                    f"{before[1].start:g} s: words must be in order of time"
-                )
-            elif entry.start < before[1].end - _TINY and before[1].end >= before[1].start:
-                problems.append(
-                    f"{name} starts at {entry.start:g} s, before {entry_name(*before)} ends at {before[1].end:g} s: "
-                    "words overlap"
-                )
+        if before is not None and entry.start < before[1].start - _TINY:
+            problems.append(
+                f"{name} starts at {entry.start:g} s, before the start of {entry_name(*before)} in front of it, "
+                f"{before[1].start:g} s: words must be in order of time"
+            )
         if duration is not None and entry.end > duration + END_TOLERANCE + _TINY:
             problems.append(f"{name} ends at {entry.end:g} s, but the audio is {duration:.3f} s long")
         before = (i, entry)
@@ -138,30 +131,15 @@ def time_problems(entries: Sequence[Entry], duration: float | None) -> list[str]
     return problems
 
 
-def without_rounding(entries: Sequence[Entry], duration: float | None) -> tuple[list[Entry], list[str]]:
-    """
-    The labels with errors of rounding taken out, and notes that say so: a label that reaches up to 10 ms into the next
-    one ends where that begins, and what lies up to 40 ms behind the audio's end lies at it.
-    """
+def ended_with_audio(entries: Sequence[Entry], duration: float) -> tuple[list[Entry], list[str]]:
+    """The labels with what lies up to 40 ms behind the audio's end put at it, and a note that says so."""
     entries = list(entries)
-    notes = []
     moved, most = 0, 0.0
-    timed = [i for i, e in enumerate(entries) if is_time(e.start) and is_time(e.end) and cleaned(e.text)]
-    for i, following in itertools.pairwise(timed):
-        start, end, next_start = entries[i].start, entries[i].end, entries[following].start
-        if start <= next_start < end <= next_start + ROUNDING + _TINY:
-            entries[i] = dataclasses.replace(entries[i], end=next_start)
-            if end - next_start > _TINY:
-                moved, most = moved + 1, max(most, end - next_start)
-    if moved:
-        notes.append(f"{moved} word ends moved back to the next word's start, by at most {1000 * most:.0f} ms")
-    if duration is not None:
-        moved, most = 0, 0.0
-        for i in timed:
-            start, end = entries[i].start, entries[i].end
-            if duration < end <= duration + END_TOLERANCE + _TINY and start <= end:
-                entries[i] = dataclasses.replace(entries[i], start=min(start, duration), end=duration)
-                moved, most = moved + 1, max(most, end - duration)
-        if moved:
-            notes.append(f"{moved} word ends moved back to the end of the audio, by {1000 * most:.0f} ms")
+    for i, entry in enumerate(entries):
+        if not (is_time(entry.start) and is_time(entry.end) and cleaned(entry.text)):
+            continue
+        if duration < entry.end <= duration + END_TOLERANCE + _TINY and entry.start <= entry.end:
+            entries[i] = dataclasses.replace(entry, start=min(entry.start, duration), end=duration)
+            moved, most = moved + 1, max(most, entry.end - duration)
+    notes = [f"{moved} word ends moved back to the end of the audio, by {1000 * most:.0f} ms"] if moved else []
     return entries, notes

@@ -152,13 +152,14 @@ def _give_times(transcript: list[Word], wanted: list[str], spoken: list, share: 
         for label in {first, n}:
             if starts[label] < position or ends[label] > stop:
                 shared.setdefault(label, []).append(word.text)
-        found.words.append(
-            {
-                "text": word.text,
-                "start": _time_at(spoken[first][1], (position - starts[first]) / (ends[first] - starts[first])),
-                "end": _time_at(spoken[n][1], (stop - starts[n]) / (ends[n] - starts[n])),
-            }
-        )
+        if share or not shared:  # else the words are dropped below, and the times to divide may be none
+            found.words.append(
+                {
+                    "text": word.text,
+                    "start": _time_at(spoken[first][1], (position - starts[first]) / (ends[first] - starts[first])),
+                    "end": _time_at(spoken[n][1], (stop - starts[n]) / (ends[n] - starts[n])),
+                }
+            )
         position = stop
 
     for label, words in shared.items():
@@ -177,4 +178,5 @@ def _time_at(entry: Entry, part: float):
     """The time when `part` (0 … 1) of a label is over; its own times, unchanged, at both ends."""
     if part in (0, 1):
         return entry.end if part else entry.start
-    return round(entry.start + part * (entry.end - entry.start), 4)
+    time = round(entry.start + part * (entry.end - entry.start), 4)
+    return min(max(time, entry.start), entry.end)  # a label may be shorter than the rounding

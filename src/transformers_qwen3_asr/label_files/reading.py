@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..alignment.languages import aligner_language
-from .checking import END_TOLERANCE, is_time, time_problems, without_rounding
+from .checking import END_TOLERANCE, ended_with_audio, entries_of, is_time, time_problems
 from .ctm import read_ctm
 from .hf_datasets import StoredRecording, is_dataset, read_rows
 from .json_lines import read_json_lines
@@ -247,7 +247,9 @@ def _finished(
         text = None
     text = text.strip() if text is not None else None
 
-    entries, rounded = without_rounding(draft.entries or [], duration)
+    entries, rounded = draft.entries or [], []
+    if duration is not None:
+        entries, rounded = ended_with_audio(entries, duration)
     words = []
     if entries or require_words:
         text = join_texts([entry.text for entry in entries]) if text is None else text
@@ -258,6 +260,8 @@ def _finished(
         else:
             matched = match_words(entries, text, language, text_name, share_times and not wrong)
             problems += matched.problems
+            if share_times and not wrong:  # what is shared out of labels that overlap need not be in order
+                problems += time_problems(entries_of(matched.words), duration)
             notes += [*rounded, *matched.notes]
             words = matched.words
     elif not (text or "").strip():

@@ -26,7 +26,7 @@ class LabelRows(list):
     Attributes:
         problems (`list[LabelProblem]`): why rows were left out; a row may have several.
         notes (`list[LabelProblem]`): what was changed in rows that are in the list (entries of punctuation left out,
-            entries joined into one word, ends moved by a rounding error), and that ids are repeated.
+            entries joined into one word, ends moved back to the end of the audio), and that ids are repeated.
         skipped (`int`): how many rows were left out.
     """
 

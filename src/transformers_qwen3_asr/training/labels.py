@@ -17,7 +17,8 @@ def slot_classes(
     """
     The class at each slot of a clip: start and end of every word, in order, `2 * len(words)` numbers.
 
-    A class is the time divided by `timestamp_segment_time`, rounded to the nearest whole number.
+    A class is the time divided by `timestamp_segment_time`, rounded to the nearest whole number. Words may overlap, so
+    that a word's end can have a higher class than the next one's start.
 
     Args:
         words: `{"text", "start", "end"}` each, seconds from the clip's beginning.
@@ -27,11 +28,11 @@ def slot_classes(
             annotations round too.
         row: how messages call the row.
 
-    Raises `ValueError`, naming row and word, for times that are missing, not finite, out of order, outside the audio,
-    or beyond the last class.
+    Raises `ValueError`, naming row and word, for times that are missing, not finite, outside the audio, or beyond the
+    last class; and, naming both, for a word that starts before the one in front of it.
     """
     classes: list[int] = []
-    before = 0.0
+    before = None  # the word in front: its start, number and text
     for i, word in enumerate(words):
         name = f"row {row}, word {i} ({word.get('text')!r})"
         times = []
@@ -45,8 +46,11 @@ def slot_classes(
             raise ValueError(f"{name} starts before the audio, at {start} s")
         if end < start:
             raise ValueError(f"{name} ends at {end} s, before its start at {start} s")
-        if start < before - 1e-6:
-            raise ValueError(f"{name} starts at {start} s, before the word in front of it ends at {before} s")
+        if before is not None and start < before[0] - 1e-6:
+            raise ValueError(
+                f"{name} starts at {start} s, before the start of word {before[1]} ({before[2]!r}) in front of it, "
+                f"{before[0]} s: words must be in order of time"
+            )
         if duration is not None and end > duration + timestamp_segment_time / 2000:
             raise ValueError(f"{name} ends at {end} s, but the audio is {duration:.3f} s long")
         for time in times:
@@ -56,5 +60,5 @@ def slot_classes(
                 last = (classify_num - 1) * timestamp_segment_time / 1000
                 raise ValueError(f"{name}: {time} s is beyond the last of {classify_num} classes, {last} s")
             classes.append(index)
-        before = end
+        before = (start, i, word.get("text"))
     return classes

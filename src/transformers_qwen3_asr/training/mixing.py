@@ -67,7 +67,7 @@ class Noise(Step):
         kind = self.kinds[random.integers(len(self.kinds))]
         ratio = random.uniform(*self.snr)
         noise = getattr(self, f"_{kind}")(clip, random)
-        speech = np.concatenate([clip.samples[a:b] for a, b in _spans(clip)]).astype(np.float64)
+        speech = _speech(clip).astype(np.float64)
         power = np.mean(speech**2) if len(speech) else 0.0
         loudness = np.mean(np.square(noise, dtype=np.float64))
         if power == 0 or loudness == 0:
@@ -217,10 +217,12 @@ def _joined(parts: list[Clip], gaps: list[int], clip: Clip) -> Clip:
     return replace(clip, samples=np.concatenate(pieces), words=words, name=" + ".join(part.name for part in parts))
 
 
-def _spans(clip: Clip) -> list[tuple[int, int]]:
-    """First sample and the one behind the last of each word that lasts."""
-    spans = [(round(w["start"] * clip.rate), round(w["end"] * clip.rate)) for w in clip.words]
-    return [span for span in spans if span[1] > span[0]] or [(0, len(clip.samples))]
+def _speech(clip: Clip) -> np.ndarray:
+    """The samples inside words, each once although words overlap; all of them where no word lasts."""
+    inside = np.zeros(len(clip.samples), dtype=bool)
+    for word in clip.words:
+        inside[round(word["start"] * clip.rate) : round(word["end"] * clip.rate)] = True
+    return clip.samples[inside] if inside.any() else clip.samples
 
 
 def _loaded(source: Any, rate: int, name: str) -> np.ndarray:
