@@ -32,6 +32,7 @@ PARTS = {
         "processor_files",
         "transcription",
         "plain_text",
+        "conversations",
     ),
     "pipelines": ("pipelines.",),
     "label_files": ("label_files.",),

@@ -1,6 +1,8 @@
 """Texts that mean harm: none becomes an order to the model, and none costs more than its length and the audio's."""
 
+import dataclasses
 import threading
+import types
 
 import numpy as np
 import pytest
@@ -54,6 +56,19 @@ def test_tokens_that_blocks_make_together_are_refused(asr):
     ):
         with pytest.raises(ValueError, match=r"the system's text holds <\|im_end\|>"):
             asr.apply_chat_template(conversation, tokenize=False)
+
+
+def test_messages_that_are_objects_are_looked_at_as_well(asr):
+    message = dataclasses.make_dataclass("Message", ["role", "content"])
+    block = dataclasses.make_dataclass("Block", ["type", "text"])
+    chat = types.SimpleNamespace(messages=[message("system", [block("text", "hello")])])
+    assert "hello" in asr.apply_chat_template(chat, tokenize=False)
+    for content in ("a<|im_end|>", [block("text", "a<|im_end|>")]):
+        with pytest.raises(ValueError, match=r"^the system's text holds <\|im_end\|>"):
+            asr.apply_chat_template([message("system", content)], tokenize=False)
+        chat.messages = [message("system", content)]
+        with pytest.raises(ValueError, match=r"^conversation 1, the system's text holds <\|im_end\|>"):
+            asr.apply_chat_template([[message("system", "hello")], chat], tokenize=False)
 
 
 def test_what_only_looks_like_a_token_is_text(asr):

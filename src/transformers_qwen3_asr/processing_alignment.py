@@ -13,7 +13,7 @@ from .alignment.languages import ALIGNER_LANGUAGES, aligner_language
 from .alignment.pace import letters
 from .alignment.words import prompt_text, split_words, word_texts
 from .audio import audio_list
-from .plain_text import check_plain, control_ids
+from .plain_text import check_plain, check_text, control_ids
 from .processor_arguments import for_each, named, sorted_kwargs, transcripts_for
 
 TIMESTAMP_TOKEN = "<timestamp>"
@@ -31,6 +31,13 @@ def written_gap(left: str, right: str) -> str:
     writes no spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan).
     """
     return "" if any(unicodedata.name(c, "").startswith(_UNSPACED) for c in (left[-1:], right[:1]) if c) else " "
+
+
+def _check_words(words: Any, i: int) -> None:
+    if isinstance(words, (str, bytes)) or not isinstance(words, Sequence):
+        raise ValueError(f"word list {i} is of type {type(words).__name__}; a list of words is expected")
+    for k, word in enumerate(words):
+        check_text(word, f"word list {i}: word {k}")
 
 
 class ForcedAlignmentProcessing:
@@ -77,7 +84,7 @@ class ForcedAlignmentProcessing:
         which of its words have slots (see `slot_prompt`); times come back for these words alone.
 
         Raises `ValueError` where the tokenizer does not know `<timestamp>`, for lists of different lengths, and,
-        naming the word, where one holds a control token, such as another `<timestamp>`.
+        naming the word, where one is no text or holds a control token, such as another `<timestamp>`.
         """
         self._check_timestamp_token()
         if padding_side not in ("left", "right"):
@@ -89,6 +96,7 @@ class ForcedAlignmentProcessing:
                 raise ValueError(f"{len(word_lists)} word lists do not fit {len(values)} {what}")
         rows, control = [], control_ids(self.tokenizer)
         for i, (words, count, marks) in enumerate(zip(word_lists, audio_token_counts, slots)):
+            _check_words(words, i)
             with named(f"word list {i}"):
                 prompt = self.slot_prompt(words, marks)
             ids = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]
@@ -226,6 +234,8 @@ class ForcedAlignmentProcessing:
         Raises `ValueError` where logits, slots, words and durations do not fit, logits are not finite, or some slots
         hold probabilities and others do not.
         """
+        for i, words in enumerate(word_lists):
+            _check_words(words, i)
         if timestamp_token_id is None:
             timestamp_token_id = self.timestamp_token_id
         segment_time = self.timestamp_segment_time if timestamp_segment_time is None else timestamp_segment_time

@@ -1,6 +1,6 @@
 """Recordings and transcripts into model inputs, and model outputs into words with times or transcripts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from .alignment.languages import language_name
 from .alignment.texts import check_text
 from .audio import audio_list, is_unrated, load_audio, load_audios
 from .configuration_qwen3_asr import audio_token_lengths
+from .conversations import plain_conversation
 from .feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
 from .plain_text import check_plain
 from .processing_alignment import TIMESTAMP_TOKEN, ForcedAlignmentProcessing
@@ -92,8 +93,11 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
             kwargs: as in transformers: `text_kwargs`, `audio_kwargs`, or the tokenizer's own (`padding`,
                 `padding_side`, `truncation`, `max_length`); `return_tensors` is "pt".
 
-        Raises `ValueError` where prompts and recordings do not fit each other, or a recording cannot be loaded.
+        Raises `ValueError`, naming the prompt or the recording, where they do not fit each other, a prompt is no text
+        or a recording cannot be loaded.
         """
+        for i, prompt in enumerate(text if isinstance(text, (list, tuple)) else []):
+            check_text(prompt, f"prompt {i}")
         text_kwargs, audio_kwargs, kwargs = sorted_kwargs(kwargs)
         text_kwargs.setdefault("padding_side", "left")
         if text_kwargs.setdefault("return_tensors", "pt") != "pt":
@@ -106,11 +110,11 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
         )
 
     def validate_inputs(self, audio=None, text=None, **kwargs):
-        super().validate_inputs(audio=audio, text=text, **kwargs)
-        for i, prompt in enumerate(text or []):
+        for i, prompt in enumerate(text if isinstance(text, list) else []):
             found = prompt.count(self.audio_token)
             if found != (audio is not None):
                 raise ValueError(f"prompt {i} holds {found} {self.audio_token}; with audio one is expected, else none")
+        super().validate_inputs(audio=audio, text=text, **kwargs)
 
     def _load(self, sources: list, audio_kwargs: dict[str, Any]) -> list:
         """Recordings as arrays at the extractor's rate, which is put into `audio_kwargs` for the one given there."""
@@ -139,12 +143,13 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
         As in transformers, with recordings in every form that `load_audio` takes: a content block of type "audio"
         holds one under "audio", "audio_url", "url", "path", "base64" or "bytes".
 
-        Raises `ValueError`, naming the message, where its text holds control tokens (`<|im_end|>`, `<|audio_pad|>`,
-        ...); an assistant's may hold `<asr_text>`.
+        Raises `ValueError`, naming conversation and message, for what is none, a recording that cannot be loaded, and
+        text that holds control tokens (`<|im_end|>`, `<|audio_pad|>`, ...); an assistant's may hold `<asr_text>`.
         """
         if kwargs.get("return_assistant_tokens_mask") and not hasattr(self, "_adjust_assistant_masks_indices"):
             # transformers 5.17 marks other tokens: it does not count what an audio token is expanded to
             raise NotImplementedError("return_assistant_tokens_mask needs a newer version of transformers")
+        conversation = plain_conversation(conversation)
         self._check_conversation(conversation)
         if kwargs.get("tokenize"):
             conversation = self._with_recordings(conversation)
@@ -152,16 +157,13 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
 
     def _check_conversation(self, conversation, of: str = ""):
         """Texts are joined by role before they are looked at, since templates join them: two halves make a token."""
-        if isinstance(conversation, (list, tuple)) and any(isinstance(part, (list, tuple)) for part in conversation):
-            for i, part in enumerate(conversation):
-                self._check_conversation(part, f"conversation {i}, ")
-            return
         texts: dict[str, str] = {}
-        for i, message in enumerate(conversation if isinstance(conversation, (list, tuple)) else [conversation]):
-            if not isinstance(message, Mapping) or message.get("content") is None:
+        for i, message in enumerate(conversation):
+            if isinstance(message, list):
+                self._check_conversation(message, f"conversation {i}, ")
                 continue
-            role, content = str(message.get("role")), message["content"]
-            blocks = [content] if isinstance(content, str) else content
+            role, content = message["role"], message.get("content")
+            blocks = [content] if isinstance(content, str) else content or []
             for block in blocks:
                 text = block.get("text") if isinstance(block, Mapping) else block
                 if text is not None:
@@ -173,11 +175,11 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
 
     def _with_recordings(self, conversation):
         """A copy of a conversation, or of several, whose audio blocks hold samples."""
-        if isinstance(conversation, (list, tuple)):
-            several = any(isinstance(part, (list, tuple)) for part in conversation)
+        if isinstance(conversation, list):
+            several = any(isinstance(part, list) for part in conversation)
             return [self._named_recordings(part, several, i) for i, part in enumerate(conversation)]
         message = dict(conversation)
-        if isinstance(message.get("content"), (list, tuple)):
+        if isinstance(message.get("content"), list):
             message["content"] = [self._with_recording(block) for block in message["content"]]
         return message
 
@@ -255,9 +257,15 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
 
     def parse_output(self, text: str | list[str]):
         """`{"language", "transcription"}` of an answer, or a list of them; see `parse_transcription`."""
-        if not isinstance(text, str):
-            return [self.parse_output(answer) for answer in text]
-        return dict(zip(("language", "transcription"), parse_transcription(text)))
+        if isinstance(text, str):
+            return dict(zip(("language", "transcription"), parse_transcription(text)))
+        if not isinstance(text, Iterable):
+            raise ValueError(f"the answer is of type {type(text).__name__}, not text")
+        answers = list(text)
+        for i, answer in enumerate(answers):
+            if not isinstance(answer, str):
+                raise ValueError(f"answer {i} is of type {type(answer).__name__}, not text")
+        return [self.parse_output(answer) for answer in answers]
 
     def extract_transcription(self, text: str | list[str]):
         """The transcript of an answer, or of each of a list."""

@@ -192,7 +192,7 @@ def decode_slots(
 def _check(shape: torch.Size, words: int | None, name: str, decoding: str, duration: float | None) -> None:
     if decoding not in DECODINGS:
         raise ValueError(f"decoding={decoding!r}: known are {', '.join(DECODINGS)}")
-    if duration is not None and not 0 <= duration < float("inf"):
+    if duration is not None and not (hasattr(duration, "__float__") and 0 <= duration < float("inf")):
         raise ValueError(f"{name}: a duration of {duration!r} seconds")
     if len(shape) != 2 or shape[0] % 2 or (words is not None and shape[0] != 2 * words):
         wanted = "an even number" if words is None else f"two for each of {words} words"
@@ -263,10 +263,16 @@ def decode_clips(
     if decoding == "joint" and _in_few_calls(logits):
         return _decode_together(logits, counts, word_counts, timestamp_segment_time, durations, lengths)
     return [
-        # a clip without words has had one pair of slots in native transformers' prompt
-        decode_slots(clip if words else clip[:0], words, timestamp_segment_time, f"clip {i}", decoding, *limits, False)
+        decode_slots(
+            clip[: _asked(len(clip), words)], words, timestamp_segment_time, f"clip {i}", decoding, *limits, False
+        )
         for i, (clip, words, *limits) in enumerate(zip(logits.split(counts), word_counts, durations, lengths))
     ]
+
+
+def _asked(count: int, words: int) -> int:
+    """How many of a clip's slots are for its words: without any, native transformers' prompt has one pair."""
+    return 0 if count == 2 and not words else count
 
 
 def _in_few_calls(logits: torch.Tensor) -> bool:
@@ -284,7 +290,7 @@ def _decode_together(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     clips, row = [], 0
     for i, (count, words, duration) in enumerate(zip(counts, word_counts, durations)):
-        _check(torch.Size((count if words else 0, logits.shape[-1])), words, f"clip {i}", "joint", duration)
+        _check(torch.Size((_asked(count, words), logits.shape[-1])), words, f"clip {i}", "joint", duration)
         clips.append(Clip(f"clip {i}", row, words, _last_millisecond(duration), lengths[i]))
         row += count
     found = iter(decode_together(logits.detach(), [clip for clip in clips if clip.words], segment_time))

@@ -41,6 +41,8 @@ class Predictions:
         self.rows = list(rows)
         self._found: dict[tuple[str, str], list[int]] = {}
         for number, row in enumerate(self.rows):
+            if not isinstance(row, Mapping):
+                raise ValueError(f"row {number} of {source} is of type {type(row).__name__}; a dict is expected")
             for key in _keys(row.get("audio"), row.get("id"), row.get("name")):
                 self._found.setdefault(key, []).append(number)
 

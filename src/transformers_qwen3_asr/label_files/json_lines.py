@@ -65,12 +65,14 @@ def write_json_lines(rows: Iterable[Mapping[str, Any]], path: str | os.PathLike)
     whole or not at all.
 
     Raises:
-        ValueError: a row's recording is no path (samples, bytes, a decoder) or a value is no JSON; the row is named,
-            and nothing is written.
+        ValueError: a row is no mapping, its recording is no path (samples, bytes, a decoder), or a value is no JSON;
+            the row is named, and nothing is written.
     """
     path = Path(path)
     lines = []
     for number, row in enumerate(rows, 1):
+        if not isinstance(row, Mapping):
+            raise ValueError(f"row {number} is of type {type(row).__name__}; a dict is expected")
         name = f"row {number}" + (f" (id {row['id']!r})" if row.get("id") is not None else "")
         stored = {key: value for key, value in row.items() if value is not None}
         if "audio" in stored:

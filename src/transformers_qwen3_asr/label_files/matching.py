@@ -41,7 +41,11 @@ def match_words(
         text_name: how messages call the transcript.
     """
     found = Matched()
-    transcript = split_words(text, language)
+    try:
+        transcript = split_words(text, language)
+    except ValueError as error:  # half a surrogate pair
+        found.problems.append(str(error))
+        return found
     if not transcript:
         found.problems.append(f"{text_name} is empty" if not text.strip() else f"{text_name} ({text!r}) holds no word")
     spoken: list[tuple[int, Entry, str]] = []

@@ -60,8 +60,13 @@ def read_vtt(path: Path) -> Iterator[Draft]:
         import webvtt
     except ImportError as error:
         raise ImportError("WebVTT files need webvtt-py: pip install transformers-qwen3-asr[labels]") from error
+    content = read_text(path)
+    for block in re.split(r"\n{2,}", content.replace("\r\n", "\n").strip())[1:]:
+        # webvtt-py passes over what is no cue, such as the beginning of one at which a file was cut
+        if "-->" not in block and not block.startswith(("NOTE", "STYLE", "REGION")):
+            raise ValueError(f"{path} cannot be read as WebVTT: {block!r:.120} has no line of times")
     try:
-        captions = webvtt.from_string(read_text(path), strict=True).captions
+        captions = webvtt.from_string(content, strict=True).captions
     except webvtt.errors.MalformedFileError as error:
         raise ValueError(f"{path} cannot be read as WebVTT: {error}") from error
     except webvtt.errors.MalformedCaptionError as error:

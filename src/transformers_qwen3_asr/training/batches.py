@@ -9,7 +9,9 @@ import torch
 from ..alignment.words import split_words, word_texts
 from ..configuration_qwen3_asr import audio_token_lengths
 from ..label_files import audio_duration
+from ..label_files.checking import entries_of
 from .augmentation import Augmentation, RowSize
+from .labels import check_kind
 from .randomness import BATCHES, generator, row_key
 
 _SPARE = 0.02  # batches that an epoch may have more than the fewest possible, so that rows meet others in each
@@ -25,14 +27,16 @@ def row_sizes(rows: Sequence[Mapping[str, Any]], processor) -> list[RowSize]:
     """
     sizes = []
     for i, row in enumerate(rows):
+        check_kind(row, i)
         name = f"row {row['id']!r}" if row.get("id") is not None else f"row {i}"
-        if not row.get("words"):
-            raise ValueError(f"{name} holds no words")
         try:
+            labels = entries_of(row.get("words")) or []
             seconds = float(row["duration"]) if row.get("duration") is not None else audio_duration(row.get("audio"))
-            words = word_texts(split_words([str(word.get("text") or "") for word in row["words"]]))
+            words = word_texts(split_words([label.text for label in labels]))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{name}: {error}") from error
+        if not labels:
+            raise ValueError(f"{name} holds no words")
         prompt = processor.slot_prompt(words)
         # the audio stands there as one token
         sizes.append(RowSize(seconds, len(processor.tokenizer(prompt, add_special_tokens=False)["input_ids"]) - 1))

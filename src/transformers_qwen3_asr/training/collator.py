@@ -10,8 +10,9 @@ import torch
 from ..alignment.words import split_words, word_texts
 from ..audio import load_audio
 from ..configuration_qwen3_asr import audio_token_lengths
+from ..label_files.checking import entries_of
 from .augmentation import Augmentation, Clip
-from .labels import IGNORED, slot_classes
+from .labels import IGNORED, check_kind, slot_classes
 from .randomness import AUGMENTATION, SLOTS, Epoch, generator, row_key
 
 
@@ -111,6 +112,7 @@ class SlotCollator:
         features, word_lists, marks, names = [], [], [], []
         classes: list[int] = []  # of all rows, one behind the other
         for i, row in enumerate(rows):
+            check_kind(row, i)
             name = f"{i} (id {row['id']!r})" if row.get("id") is not None else str(i)
             feature, seconds, words, texts, row_name = self._example(row, name)
             slotted = self._slotted(row, len(words))
@@ -149,12 +151,17 @@ class SlotCollator:
         extractor = self.processor.feature_extractor
         if (row.get("audio") is None) == (row.get("input_features") is None):
             raise ValueError(f"row {name} must hold exactly one of audio and input_features")
-        words = row.get("words")
         text = row.get("text")
         if isinstance(text, str) and not text.strip():
             raise ValueError(f"row {name}: its text is empty")
-        if not words:
+        try:
+            labels = entries_of(row.get("words"))
+        except ValueError as error:
+            raise ValueError(f"row {name}: {error}") from error
+        if not labels:
             raise ValueError(f"row {name} holds no words")
+        words = [{"text": label.text, "start": label.start, "end": label.end} for label in labels]
+        row = {**row, "words": words}
         texts = self._word_texts(words, row.get("language"), name)
         row_name = str(row["id"]) if row.get("id") is not None else f"row {name} of its batch"
         if row.get("input_features") is not None:
@@ -218,7 +225,7 @@ class SlotCollator:
     def _word_texts(words, language, name: str) -> list[str]:
         texts = []
         for i, word in enumerate(words):
-            text = str(word.get("text") or "")
+            text = word["text"]
             # Japanese and Korean are cut by what stands around a word, so that a word by itself may be cut again
             known = text.split() if (language or "").lower() in ("japanese", "korean") else text
             found = word_texts(split_words(known, language)) if known else []

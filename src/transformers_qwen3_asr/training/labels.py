@@ -4,7 +4,20 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..alignment.languages import aligner_language
+
 IGNORED = -100
+
+
+def check_kind(row: Any, place: int, of: str = "") -> None:
+    """Raises `ValueError`, naming the row, where it is no mapping or its language is no name."""
+    if not isinstance(row, Mapping):
+        raise ValueError(f"{of}row {place} is of type {type(row).__name__}; a dict is expected")
+    try:
+        aligner_language(row.get("language"))
+    except ValueError as error:
+        name = f"row {place} (id {row['id']!r})" if row.get("id") is not None else f"row {place}"
+        raise ValueError(f"{of}{name}: {error}") from error
 
 
 def slot_classes(

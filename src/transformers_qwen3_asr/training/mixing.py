@@ -9,7 +9,7 @@ import numpy as np
 
 from ..audio import load_audio
 from .augmentation import Clip, RowSize, Step, checked_range, within_full_scale
-from .labels import slot_classes
+from .labels import check_kind, slot_classes
 from .randomness import JOINING, generator, row_key
 
 
@@ -158,6 +158,7 @@ class Concatenation(Step):
         self._places: dict[int, int] = {}
         self._of_language: dict[str, list[int]] = defaultdict(list)
         for i, row in enumerate(rows):
+            check_kind(row, i, "Concatenation: ")
             self._places[row_key(row)] = i
             self._of_language[str(row.get("language")).lower()].append(i)
         self._density = sum(s.text_tokens for s in self._sizes) / sum(s.seconds for s in self._sizes)

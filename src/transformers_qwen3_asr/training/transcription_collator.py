@@ -11,7 +11,7 @@ from ..label_files import audio_duration
 from ..plain_text import check_plain, check_text
 from ..transcription import ANSWER_TAG
 from .augmentation import Augmentation, Clip, RowSize
-from .labels import IGNORED
+from .labels import IGNORED, check_kind
 from .randomness import AUGMENTATION, Epoch, generator
 
 END_OF_ANSWER = "<|im_end|>"
@@ -42,12 +42,13 @@ def transcription_sizes(rows: Sequence[Mapping[str, Any]], processor) -> list[Ro
     around = len(processor.tokenizer(prompt, add_special_tokens=False)["input_ids"]) - 1  # the audio is one of them
     sizes = []
     for i, row in enumerate(rows):
+        check_kind(row, i)
         try:
             seconds = float(row["duration"]) if row.get("duration") is not None else audio_duration(row.get("audio"))
         except (ValueError, TypeError) as error:
             raise ValueError(f"row {row.get('id', i)!r}: {error}") from error
         for key in ("text", "language"):
-            check_text(str(row.get(key) or ""), f"row {row.get('id', i)!r}: its {key}")
+            check_text(row.get(key) or "", f"row {row.get('id', i)!r}: its {key}")
         answer = f"{answer_head(row.get('language'))}{row.get('text') or ''}{END_OF_ANSWER}"
         sizes.append(
             RowSize(seconds, around + len(processor.tokenizer(answer, add_special_tokens=False)["input_ids"]))
@@ -106,6 +107,8 @@ class TranscriptionCollator:
         Raises `ValueError`, naming the row (its place in the batch, and its "id" where it has one), for audio that
         cannot be read, a transcript that is empty or holds a special token, and a row longer than `max_length`.
         """
+        for i, row in enumerate(rows):
+            check_kind(row, i)
         names = [f"{i} (id {row['id']!r})" if row.get("id") is not None else str(i) for i, row in enumerate(rows)]
         recordings = [self._audio(row, name) for row, name in zip(rows, names)]
         answers = [self._answer(row, name) for row, name in zip(rows, names)]
@@ -149,13 +152,15 @@ class TranscriptionCollator:
 
     def _answer(self, row: Mapping[str, Any], name: str) -> tuple[list[int], list[int]]:
         """Token ids of the answer's head and of its transcript, the end included."""
-        text = str(row.get("text") or "").strip()
+        text = row.get("text") or ""
+        check_text(text, f"row {name}: its transcript")
+        text = text.strip()
         if not text:
             raise ValueError(f"row {name} has an empty transcript")
         tokenizer = self.processor.tokenizer
         # they would end or restart the answer
         check_plain(tokenizer, text, f"row {name}: its transcript")
-        check_plain(tokenizer, str(row.get("language") or ""), f"row {name}: its language")
+        check_plain(tokenizer, row.get("language") or "", f"row {name}: its language")
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         head = tokenizer(answer_head(row.get("language")), add_special_tokens=False)["input_ids"]
         return head, [*ids, tokenizer.convert_tokens_to_ids(END_OF_ANSWER)]
