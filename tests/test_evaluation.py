@@ -162,7 +162,7 @@ def test_table_and_dict_say_the_same():
     heading, english, german, everything = found.table().splitlines()
     assert heading.split()[:4] == ["language", "clips", "words", "AAS"]
     assert english.split() == (
-        "English 2 3 30.0 0.0 - 45.0 10.0 20.0 40.0 66.7% 66.7% 83.3% 100.0% 0.00% 0.0%".split()
+        "English 2 3 30.0 0.0 - 45.0 10.0 20.0 40.0 66.7% 66.7% 83.3% 100.0% 0.00% 0.00 0.0% 0.0%".split()
     )
     assert german.split()[:5] == ["German", "1", "2", "550.0", "-"]
     assert everything.split()[:7] == ["all", "3", "5", "238.0", "0.0", "-", "550.0"]

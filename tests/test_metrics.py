@@ -9,7 +9,7 @@ from transformers_qwen3_asr.training import AlignmentMetrics, accumulated_averag
 
 KEYS = (
     "clips words aas_ms median_ms within_20ms within_50ms within_80ms within_100ms over_1s zero_length "
-    "aas_start_ms aas_end_ms median_start_ms median_end_ms"
+    "on_neighbour f1_20ms aas_start_ms aas_end_ms median_start_ms median_end_ms"
 ).split()
 
 
@@ -30,6 +30,9 @@ def test_hand_numbers():
         "within_100ms": pytest.approx(5 / 6),
         "over_1s": pytest.approx(1 / 6),
         "zero_length": pytest.approx(1 / 3),
+        # middles 300, 600, 1050: the last one is outside 100 to 1000
+        "on_neighbour": pytest.approx(1 / 3),
+        "f1_20ms": 1.0,  # one boundary, at 600
         "aas_start_ms": 40.0,
         "aas_end_ms": 410.0,
         "median_start_ms": 20.0,
@@ -39,9 +42,15 @@ def test_hand_numbers():
 
 def textbook(predicted, reference):
     """The same figures, time by time."""
-    starts, ends, short = [], [], 0
+    starts, ends, short, outside, hits, boundaries = [], [], 0, 0, 0, 0
     for clip, right in zip(predicted, reference):
+        found, wanted = {word[0] for word in clip[1:]}, {word[0] for word in right[1:]}
+        boundaries += len(found) + len(wanted)
+        while pairs := [(abs(a - b), a, b) for a in found for b in wanted if abs(a - b) <= 20]:
+            _, a, b = min(pairs)
+            found, wanted, hits = found - {a}, wanted - {b}, hits + 1
         for word, truth in zip(clip, right):
+            outside += not truth[0] <= (word[0] + word[1]) / 2 <= truth[1]
             starts.append(abs(word[0] - truth[0]))
             ends.append(abs(word[1] - truth[1]))
             short += word[1] <= word[0]
@@ -57,6 +66,7 @@ def textbook(predicted, reference):
         figures[f"within_{limit}ms"] = sum(e <= limit for e in every) / len(every)
     figures["over_1s"] = sum(e > 1000 for e in every) / len(every)
     figures["zero_length"] = short / len(starts)
+    figures["on_neighbour"], figures["f1_20ms"] = outside / len(starts), 2 * hits / boundaries
     for name, values in (("start", starts), ("end", ends)):
         figures[f"aas_{name}_ms"] = sum(values) / len(values)
         figures[f"median_{name}_ms"] = median(values)
@@ -70,6 +80,20 @@ def test_a_plain_loop_agrees(seed):
     predicted = [clip + rng.normal(0, 1, clip.shape) * rng.choice([5, 60, 900], clip.shape) for clip in reference]
     predicted[3][0, 1] = predicted[3][0, 0]
     assert alignment_metrics(predicted, reference) == pytest.approx(textbook(predicted, reference))
+
+
+def test_boundaries_are_matched_one_to_one_and_closest_first():
+    def starts(*times):
+        return [[[time, time] for time in (0, *times)]]
+
+    assert alignment_metrics(starts(100, 200), starts(120, 221))["f1_20ms"] == 0.5
+    # both found boundaries are near the first, which is used once
+    assert alignment_metrics(starts(100, 110), starts(105, 300))["f1_20ms"] == 0.5
+    # 118 goes to 130, which is closest, so that 100 and 148 are left alone
+    assert alignment_metrics(starts(118, 148), starts(100, 130))["f1_20ms"] == 0.5
+    # what stands twice counts once: hits 1 of 1 found and 2 wanted
+    assert alignment_metrics(starts(100, 100), starts(100, 300))["f1_20ms"] == pytest.approx(2 / 3)
+    assert alignment_metrics([[[0, 100]]], [[[0, 100]]])["f1_20ms"] == 0.0  # a single word has no boundary
 
 
 def test_limits_are_met_in_spite_of_rounding():

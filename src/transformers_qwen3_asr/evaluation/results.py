@@ -120,8 +120,9 @@ class AlignmentEvaluation(Evaluation):
     Times against labels: `clips` are [`ClipTimes`].
 
     `metrics` and each of `languages` hold what `training.metrics.alignment_metrics` computes (`aas_ms`, `median_ms`,
-    `within_20ms` … `within_100ms`, `over_1s`, `zero_length`, starts and ends apart, `clips`, `words`) and
-    `aas_ms_interval`, the ends of the AAS's 95 % bootstrap interval over clips (`None` for a single clip).
+    `within_20ms` … `within_100ms`, `over_1s`, `zero_length`, `on_neighbour`, `f1_20ms`, starts and ends apart,
+    `clips`, `words`) and `aas_ms_interval`, the ends of the AAS's 95 % bootstrap interval over clips (`None` for a
+    single clip).
     """
 
     COLUMNS = (
@@ -137,6 +138,8 @@ class AlignmentEvaluation(Evaluation):
         ("<=80 ms", "within_80ms", ".1%"),
         ("<=100 ms", "within_100ms", ".1%"),
         (">1 s", "over_1s", ".2%"),
+        ("F1 20 ms", "f1_20ms", ".2f"),
+        ("on a neighbour", "on_neighbour", ".1%"),
         ("zero length", "zero_length", ".1%"),
     )
 

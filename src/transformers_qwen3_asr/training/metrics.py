@@ -9,6 +9,7 @@ from ..alignment.decoding import repair_monotone
 from .labels import IGNORED
 
 _WITHIN_MILLISECONDS = (20, 50, 80, 100)
+_F1_MILLISECONDS = 20
 _ROUNDING = 1e-6  # milliseconds: seconds times 1000 are not exact, and 0.08 s apart is within 80 ms
 
 
@@ -68,6 +69,9 @@ def alignment_metrics(predicted: Sequence, reference: Sequence) -> dict[str, flo
     - `within_20ms`, `within_50ms`, `within_80ms`, `within_100ms`: the share (0 to 1) of starts and ends that are at
       most so far off; `over_1s`: the share that is more than 1000 ms off;
     - `zero_length`: the share of predicted words that do not last (they end no later than they start);
+    - `on_neighbour`: the share of predicted words whose middle is outside the reference word, so on a neighbour or in
+      a pause;
+    - `f1_20ms`: `boundary_f1` at 20 ms;
     - `aas_start_ms`, `aas_end_ms`, `median_start_ms`, `median_end_ms`: mean and median of the starts alone and of the
       ends alone.
 
@@ -84,18 +88,50 @@ def alignment_metrics(predicted: Sequence, reference: Sequence) -> dict[str, flo
             raise ValueError(f"clip {i}: {len(found)} predicted words for {len(right)} reference words")
     if not any(len(found) for found, _ in pairs):
         raise ValueError("there are no times to compare")
-    found = np.concatenate([p for p, _ in pairs])
-    errors = np.abs(found - np.concatenate([r for _, r in pairs]))
+    found, right = (np.concatenate(side) for side in zip(*pairs))
+    errors = np.abs(found - right)
     figures: dict[str, float] = {"clips": len(pairs), "words": len(found)}
     figures |= {"aas_ms": float(errors.mean()), "median_ms": float(np.median(errors))}
     for limit in _WITHIN_MILLISECONDS:
         figures[f"within_{limit}ms"] = float((errors <= limit + _ROUNDING).mean())
     figures["over_1s"] = float((errors > 1000.0 + _ROUNDING).mean())
     figures["zero_length"] = float((found[:, 1] <= found[:, 0]).mean())
+    middle = found.mean(1)
+    outside = (middle < right[:, 0] - _ROUNDING) | (middle > right[:, 1] + _ROUNDING)
+    figures["on_neighbour"] = float(outside.mean())
+    figures[f"f1_{_F1_MILLISECONDS}ms"] = boundary_f1([p for p, _ in pairs], [r for _, r in pairs], _F1_MILLISECONDS)
     for name, statistic in (("aas", np.mean), ("median", np.median)):
         for column, side in enumerate(("start", "end")):
             figures[f"{name}_{side}_ms"] = float(statistic(errors[:, column]))
     return figures
+
+
+def boundary_f1(predicted: Sequence[np.ndarray], reference: Sequence[np.ndarray], tolerance: float) -> float:
+    """
+    F1 of the boundaries between words, as FA-Bench counts it (https://github.com/olewave/fa-bench).
+
+    A clip's boundaries are the starts of all its words but the first, each time once. They are compared by time alone:
+    a predicted and a reference boundary at most `tolerance` milliseconds apart are a hit, each is used for one hit at
+    most, and the closest pairs are taken first (Strgar and Harwath 2022 call it strict). Hits and boundaries of all
+    clips are added up; F1 is 2 * hits / (predicted + reference boundaries), which is the harmonic mean of precision
+    and recall.
+
+    `predicted` and `reference` are as in `alignment_metrics`. Returns 0 where there is no boundary.
+    """
+    hits = boundaries = 0
+    for found, right in zip(predicted, reference, strict=True):
+        found, right = (np.unique(np.round(times[1:, 0], 6)) for times in (found, right))
+        boundaries += len(found) + len(right)
+        first = np.searchsorted(right, found - tolerance - _ROUNDING)
+        past = np.searchsorted(right, found + tolerance + _ROUNDING, side="right")
+        near = sorted((abs(found[i] - right[k]), i, k) for i in range(len(found)) for k in range(first[i], past[i]))
+        used_found, used_right = set(), set()
+        for _, i, k in near:
+            if i not in used_found and k not in used_right:
+                used_found.add(i)
+                used_right.add(k)
+        hits += len(used_found)
+    return 2 * hits / boundaries if boundaries else 0.0
 
 
 def _times(values, what: str, clip: int) -> np.ndarray:
