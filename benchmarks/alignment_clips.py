@@ -1,10 +1,12 @@
-"""Labelled clips for alignment_quality.py: as they are, with noise, with changed transcripts; and a model's scores."""
+"""Labelled clips for alignment_quality.py: as they are, over a telephone, with noise, with changed transcripts."""
 
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
-import torch
 
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.evaluation.rows import BadRows, items
@@ -16,12 +18,15 @@ from transformers_qwen3_asr.training.mixing import Noise
 class LabelledClip:
     """A recording with the words that the aligner is told, `samples` at 16 kHz.
 
-    `reference` is float64 `(words, 2)`, milliseconds, NaN for words that are not in the recording."""
+    `reference` is float64 `(words, 2)`, milliseconds, NaN for words that are not in the recording. `name` is the
+    row's, and `group` what its label file says under "group" (a corpus, say)."""
 
     samples: np.ndarray
     words: list[str]
     language: str | None
     reference: np.ndarray
+    name: str = ""
+    group: str = ""
 
     @property
     def seconds(self) -> float:
@@ -33,20 +38,29 @@ class LabelledClip:
         return np.isfinite(self.reference[:, 0])
 
 
-@dataclass(frozen=True)
-class ScoredClip:
-    """A clip and the model's scores at its slots, float32 `(2 * words, classes)`; `refined` has what the pipeline
-    gives by default, where it was asked: seconds `(words, 2)` and scores `(words,)`."""
+def labelled_clips(rows: Iterable, groups: Mapping[str, str] = MappingProxyType({})) -> list[LabelledClip]:
+    """The rows of a label file, cut into the aligner's words; `groups` by the rows' ids."""
+    return [
+        LabelledClip(
+            load_audio(item.audio, 16000),
+            list(item.labels),
+            item.spoken,
+            item.reference,
+            item.name,
+            groups.get(item.name, ""),
+        )
+        for item in items(rows, BadRows())
+    ]
 
-    clip: LabelledClip
-    logits: torch.Tensor
-    refined: tuple[np.ndarray, np.ndarray] | None = None
 
-
-def labelled_clips(rows: Iterable) -> list[LabelledClip]:
-    """The rows of a label file, cut into the aligner's words."""
-    found = items(rows, BadRows())
-    return [LabelledClip(load_audio(i.audio, 16000), list(i.labels), i.spoken, i.reference) for i in found]
+def groups_of(files: Iterable[str | Path]) -> dict[str, str]:
+    """What rows of JSON lines say under "group", by their "id"."""
+    found = {}
+    for file in map(Path, files):
+        if file.suffix == ".jsonl":
+            rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+            found |= {str(row["id"]): str(row["group"]) for row in rows if "id" in row and "group" in row}
+    return found
 
 
 def with_noise(clips: Sequence[LabelledClip], decibels: float, seed: int = 0) -> list[LabelledClip]:
@@ -62,6 +76,25 @@ def with_noise(clips: Sequence[LabelledClip], decibels: float, seed: int = 0) ->
         samples = step.apply(whole, np.random.default_rng((seed, number)), float("inf")).samples
         noisy.append(replace(clip, samples=samples))
     return noisy
+
+
+def in_telephone_band(clips: Sequence[LabelledClip]) -> list[LabelledClip]:
+    """
+    Each clip as a telephone passes it on, 300 to 3400 Hz.
+
+    The filter is a gain on the clip's spectrum, so that it delays nothing: 1 in the band, 0 below 200 and above
+    3600 Hz, and half a period of a cosine in between. So nothing is left that a rate of 8 kHz would not hold.
+    """
+    passed = []
+    for clip in clips:
+        size = (
+            len(clip.samples) + 1600
+        )  # a tenth of a second, or what rings at the end would be heard at the beginning
+        hertz = np.fft.rfftfreq(size, 1 / 16000)
+        edges = np.interp(hertz, (200, 300, 3400, 3600), (0, 1, 1, 0))
+        spectrum = np.fft.rfft(clip.samples, size) * (1 - np.cos(np.pi * edges)) / 2
+        passed.append(replace(clip, samples=np.fft.irfft(spectrum, size)[: len(clip.samples)].astype(np.float32)))
+    return passed
 
 
 def with_changed_words(
@@ -108,55 +141,3 @@ def with_others_words(clips: Sequence[LabelledClip]) -> list[LabelledClip]:
         replace(clip, words=(other := clips[following[i]]).words, reference=np.full((len(other.words), 2), np.nan))
         for i, clip in enumerate(clips)
     ]
-
-
-def aligned(
-    pipe, clips: Sequence[LabelledClip], batch_size: int = 8, **keywords
-) -> tuple[list[tuple[np.ndarray, np.ndarray]], float]:
-    """Each clip's seconds and scores as the pipeline gives them; and how much audio the model heard for it, over the
-    clips' own. `keywords` are the pipeline's."""
-    rows = ({"audio": clip.samples, "text": clip.words, "language": clip.language} for clip in clips)
-    frames = 0
-
-    def count(model, arguments, keywords) -> None:
-        nonlocal frames
-        frames += int(keywords["input_features_mask"].sum())
-
-    hook = pipe.model.register_forward_pre_hook(count, with_kwargs=True)
-    try:
-        found = [result["chunks"] for result in pipe(rows, batch_size=batch_size, **keywords)]
-    finally:
-        hook.remove()
-    hop = pipe.processor.feature_extractor.hop_length / pipe.processor.feature_extractor.sampling_rate
-    return [
-        (
-            np.array([chunk["timestamp"] for chunk in chunks]).reshape(-1, 2),
-            np.array([chunk["score"] for chunk in chunks]),
-        )
-        for chunks in found
-    ], frames * hop / (sum(clip.seconds for clip in clips) or 1.0)
-
-
-def scored(
-    model, processor, clips: Sequence[LabelledClip], batch_size: int = 8, told: Callable[[int], None] | None = None
-) -> list[ScoredClip]:
-    """The model's scores for each clip, computed in batches of similar length. `told` is called with how many."""
-    found: list[ScoredClip | None] = [None] * len(clips)
-    order = sorted(range(len(clips)), key=lambda i: clips[i].seconds)
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        inputs, _ = processor.prepare_forced_aligner_inputs(
-            audio=[clips[i].samples for i in chosen],
-            transcript=[clips[i].words for i in chosen],
-            language=[clips[i].language for i in chosen],
-        )
-        slots = inputs["input_ids"] == model.config.timestamp_token_id
-        with torch.inference_mode():
-            logits = model(**inputs.to(model.device, model.dtype), logits_to_keep=slots).logits.float().cpu()
-        for i, piece in zip(chosen, logits.split(slots.sum(-1).tolist())):
-            if len(piece) != 2 * len(clips[i].words):
-                raise ValueError(f"clip {i}: {clips[i].words} became other words")
-            found[i] = ScoredClip(clips[i], piece.clone())
-        if told:
-            told(len(chosen))
-    return found

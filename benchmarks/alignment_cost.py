@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from alignment_stages import ScoredClip
 
 from transformers_qwen3_asr.alignment.decoding import decode_slots
 from transformers_qwen3_asr.alignment.joint_decoding import joint_bins
@@ -29,13 +30,13 @@ def seconds(call: Callable, device: str, threads: int, repeats: int = 3) -> floa
     return best
 
 
-def long_scores(clips: Sequence, segment_time: float) -> tuple[torch.Tensor, list[float]]:
+def long_scores(clips: Sequence[ScoredClip]) -> tuple[torch.Tensor, list[float]]:
     """
     Scores of `SLOTS` slots over `CLASSES` classes of 80 ms: clips one behind the other, the fastest speech first, so
     that the slots fit into 300 seconds. At its own time each has its scores, merged to 80 ms, and elsewhere noise
     about the least of them. Also the words' letters.
     """
-    merge = max(1, round(SEGMENT_TIME / segment_time))
+    merge = max(1, round(SEGMENT_TIME / clips[0].segment_time))
     order = sorted(clips, key=lambda clip: len(clip.clip.words) / clip.clip.seconds, reverse=True)
     total, lengths = torch.empty(SLOTS, CLASSES), []
     slot = number = place = 0
@@ -54,7 +55,7 @@ def long_scores(clips: Sequence, segment_time: float) -> tuple[torch.Tensor, lis
     return total, lengths
 
 
-def cost_table(clips: Sequence, segment_time: float, device: str) -> str:
+def cost_table(clips: Sequence[ScoredClip], device: str) -> str:
     """Milliseconds, and as multiples of the log-softmax, for scores of real clips and for scores of no sense."""
     torch.manual_seed(0)
     lines = [
@@ -63,7 +64,7 @@ def cost_table(clips: Sequence, segment_time: float, device: str) -> str:
     ]
     threads = torch.get_num_threads()
     for name, (scores, lengths) in (
-        ("of speech", long_scores(clips, segment_time)),
+        ("of speech", long_scores(clips)),
         ("random", (torch.randn(SLOTS, CLASSES), [5.0] * (SLOTS // 2))),
     ):
         scores = scores.to(device)

@@ -1,14 +1,13 @@
 """What results say of passages that the transcript leaves out, for alignment_quality.py."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-from alignment_clips import LabelledClip, ScoredClip
-
-from transformers_qwen3_asr.alignment.confidence import recording_fit
-from transformers_qwen3_asr.alignment.untranscribed import Levels, untranscribed
+from alignment_clips import LabelledClip
+from alignment_figures import verdict
+from alignment_stages import Found
 
 WORDS_LEFT_OUT = (2, 6)
 LENGTHS = (0.0, 0.7, 1.2, 2.0, float("inf"))  # seconds
@@ -34,30 +33,16 @@ def with_passages_left_out(
     return changed, passages
 
 
-def reported(
-    clip: ScoredClip, segment_time: float, decoded: Callable
-) -> tuple[list[tuple[float, float, int]], list[tuple[int, int]]]:
-    """What the pipeline would report of a clip: untranscribed stretches, and runs of words that do not fit. `decoded`
-    gives its times (seconds) and scores."""
-    times, scores = decoded(clip, segment_time)
-    levels = Levels(16000)
-    levels.note(0, clip.clip.samples)
-    return untranscribed(levels.decibels(), times), recording_fit(scores, times).unfit
-
-
 def passage_rows(
-    clips: Sequence[ScoredClip],
-    passages: Sequence[tuple[float, float, int]],
-    segment_time: float,
-    decoded: Callable,
+    clips: Sequence[LabelledClip], passages: Sequence[tuple[float, float, int]], aligned: Sequence[Found]
 ) -> list[list[str]]:
     """By how long a passage is that was left out: how many there are, of how many a tenth of a second is found as
     untranscribed, and how much of all their seconds; and beside how many words do not fit."""
     found = []
-    for clip, (start, end, before) in zip(clips, passages, strict=True):
-        stretches, unfit = reported(clip, segment_time, decoded)
+    for clip, (start, end, before), one in zip(clips, passages, aligned, strict=True):
+        fit, stretches = verdict(clip, one)
         heard = sum(max(0.0, min(last, end) - max(first, start)) for first, last, _ in stretches)
-        beside = any(first <= before <= last for first, last in unfit)
+        beside = any(first <= before <= last for first, last in fit.unfit)
         found.append((end - start, heard, heard >= 0.1, beside, heard >= 0.1 or beside))
     rows = []
     for least, below in pairwise(LENGTHS):
@@ -69,9 +54,9 @@ def passage_rows(
     return rows
 
 
-def whole_row(name: str, clips: Sequence[ScoredClip], segment_time: float, decoded: Callable) -> list[str]:
+def whole_row(name: str, clips: Sequence[LabelledClip], aligned: Sequence[Found]) -> list[str]:
     """The same of recordings whose transcripts leave nothing out: how many have such reports nonetheless."""
-    found = [[bool(what) for what in reported(clip, segment_time, decoded)] for clip in clips]
-    untold, unfit = np.array(found).T
+    verdicts = [verdict(clip, one) for clip, one in zip(clips, aligned, strict=True)]
+    untold, unfit = np.array([(bool(stretches), bool(fit.unfit)) for fit, stretches in verdicts]).T
     shares = f"{untold.mean():.1%}", "–", f"{unfit.mean():.1%}", f"{(untold | unfit).mean():.1%}"
-    return [name, str(len(found)), *shares]
+    return [name, str(len(clips)), *shares]

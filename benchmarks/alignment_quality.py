@@ -1,11 +1,12 @@
-"""How good the aligner's times and scores are on labelled speech, and what decoding them costs.
+"""How good the aligner's times and scores are on labelled speech, stage by stage, beside other aligners.
 
     python benchmarks/alignment_quality.py --data labels.jsonl
 
-prints tables for README.md: argmax and repair against joint decoding, from the same scores, on the recordings as they
-are, with noise and with changed transcripts; times of 80 ms classes read finer; how well the scores tell words and
-transcripts that are wrong; what is reported where the transcript leaves a passage out; the cost against one
-log-softmax; and, with --long 10 60, recordings of so many minutes (long_recordings.py). See benchmarks/README.md.
+prints tables for README.md, of people's recordings first: as they are, in the telephone band, with noise, with changed
+words, with classes of 80 ms and, by --long 10 60, joined to recordings of so many minutes; whether scores are what
+they say; what is reported where the transcript leaves a passage out; and what decoding costs. --synthetic LABELS
+prints the same of synthesizers' recordings after them. PocketSphinx is measured beside it where it is installed, viter
+where --viter and --viter-dict name a model. See benchmarks/README.md.
 """
 
 import argparse
@@ -13,158 +14,187 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 from alignment_clips import (
-    ScoredClip,
-    aligned,
+    LabelledClip,
+    groups_of,
+    in_telephone_band,
     labelled_clips,
-    scored,
     with_changed_words,
     with_noise,
     with_others_words,
 )
 from alignment_cost import cost_table
-from alignment_passages import HEADINGS, passage_rows, whole_row, with_passages_left_out
-from long_recordings import print_table
+from alignment_figures import (
+    CALIBRATION,
+    CONFIDENCE,
+    HEADINGS,
+    calibration_row,
+    confidence_row,
+    share_that_fits,
+    table,
+    times_row,
+    verdict,
+)
+from alignment_long import long_rows
+from alignment_passages import HEADINGS as LEFT_OUT
+from alignment_passages import passage_rows, whole_row, with_passages_left_out
+from alignment_peers import Peer, peer_times, pocketsphinx_peer, viter_peer
+from alignment_stages import DEFAULT, STAGES, Found, ScoredClip, aligned, classes_merged, heard
 from transformers import AutoModelForTokenClassification, AutoProcessor
 
 from transformers_qwen3_asr import ForcedAlignmentPipeline
-from transformers_qwen3_asr.alignment.confidence import FITS, recording_fit
-from transformers_qwen3_asr.alignment.decoding import decode_slots
-from transformers_qwen3_asr.alignment.joint_decoding import classes_within, joint_bins
-from transformers_qwen3_asr.alignment.pace import letters
+from transformers_qwen3_asr.alignment.confidence import FITS
 from transformers_qwen3_asr.checkpoints import resolve_model
 from transformers_qwen3_asr.label_files import read_labels
-from transformers_qwen3_asr.training.metrics import alignment_metrics
-
-#: Columns of the tables of times: heading, key in `alignment_metrics`, how its number is written.
-COLUMNS = (
-    ("words", "words", "d"),
-    ("AAS ms", "aas_ms", ".1f"),
-    ("median", "median_ms", ".1f"),
-    ("≤ 20 ms", "within_20ms", ".1%"),
-    ("≤ 50 ms", "within_50ms", ".1%"),
-    ("≤ 80 ms", "within_80ms", ".1%"),
-    ("≤ 100 ms", "within_100ms", ".1%"),
-    ("> 1 s", "over_1s", ".2%"),
-    ("zero length", "zero_length", ".1%"),
-)
-#: A way from scores to milliseconds `(words, 2)`: what takes a clip, its scores and the milliseconds a class.
-Decoding = Callable[[ScoredClip, float], np.ndarray]
 
 
-def argmax_and_repair(clip: ScoredClip, segment_time: float) -> np.ndarray:
-    """As qwen-asr does."""
-    return 1000 * decode_slots(clip.logits, len(clip.clip.words), segment_time, decoding="argmax")[0]
-
-
-def path_on_the_grid(clip: ScoredClip, segment_time: float) -> np.ndarray:
-    """The joint path, times at the classes' own places."""
-    limit = np.floor(clip.clip.seconds * 1000)
-    bins = joint_bins(clip.logits, classes_within(limit, segment_time, len(clip.clip.words)))
-    return np.minimum(bins * float(segment_time), limit).reshape(-1, 2)
-
-
-def finer_path(clip: ScoredClip, segment_time: float) -> np.ndarray:
-    """The joint path, times read around its classes."""
-    return 1000 * decode_slots(clip.logits, None, segment_time, duration=clip.clip.seconds)[0]
-
-
-def decoded(clip: ScoredClip, segment_time: float) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds and scores as everyone gets them: doubtful words read from all paths, at the recording's pace, and heard
-    again in short windows, where that was done."""
-    if clip.refined is not None:
-        return clip.refined
-    lengths = [letters(word) for word in clip.clip.words]
-    return decode_slots(clip.logits, None, segment_time, duration=clip.clip.seconds, lengths=lengths)
-
-
-def joint(clip: ScoredClip, segment_time: float) -> np.ndarray:
-    """Doubtful words read from all paths, but not heard again."""
-    return 1000 * decoded(replace(clip, refined=None), segment_time)[0]
-
-
-DECODINGS: dict[str, Decoding] = {
-    "argmax + repair": argmax_and_repair,
-    "joint path, on the grid": path_on_the_grid,
-    "joint path, finer": finer_path,
-    "joint": joint,
-}
-#: And what the pipeline does by default, where it can.
-REFINED: dict[str, Decoding] = {"joint, refined (default)": lambda clip, _: 1000 * clip.refined[0]}
-
-
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown, the first column to the left."""
-    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def times_rows(
-    name: str, clips: Sequence[ScoredClip], segment_time: float, decodings: dict[str, Decoding] | None = None
-) -> tuple[list[list[str]], dict[str, dict[str, float]]]:
-    """A row for each decoding of the table of `COLUMNS`, and the figures. Words that are not said do not count."""
-    rows, figures = [], {}
-    for decoding, decode in (decodings or DECODINGS).items():
-        found = [decode(clip, segment_time)[clip.clip.right] for clip in clips]
-        wanted = [clip.clip.reference[clip.clip.right] for clip in clips]
-        figures[decoding] = alignment_metrics(found, wanted)
-        rows.append([name, decoding, *(format(figures[decoding][key], form) for _, key, form in COLUMNS)])
-    return rows, figures
-
-
-def coarser(clips: Sequence[ScoredClip], times: int) -> list[ScoredClip]:
+class Judge:
     """
-    The same clips as a model of classes `times` (even) as long would score them: a class has the probability of the
-    old ones that are nearest to it, and half that of those at its edges.
+    Measures a pipeline, and peers beside it, on sets of clips; rows of tables gather in `times` and `calibration`, and
+    in `notes` what peers leave out.
     """
-    merged = []
-    for clip in clips:
-        probabilities = clip.logits.softmax(-1)
-        kernel = torch.ones(1, 1, times + 1)
-        kernel[..., [0, -1]] = 0.5
-        sums = torch.nn.functional.conv1d(probabilities[:, None], kernel, stride=times, padding=times // 2)[:, 0]
-        merged.append(ScoredClip(clip.clip, (sums + 1e-12).log()))
-    return merged
+
+    def __init__(self, pipe, peers: dict[str, Peer], batch_size: int, told: Callable[[str], None]):
+        self.pipe, self.peers, self.batch_size, self.told = pipe, peers, batch_size, told
+        self.times: list[list[str]] = []
+        self.calibration: list[list[str]] = []
+        self.notes: list[str] = []
+
+    def condition(
+        self,
+        name: str,
+        clips: Sequence[LabelledClip],
+        split: dict[str, list[int]] | None = None,
+        foreign: bool = True,
+        peers: bool = True,
+    ) -> list[ScoredClip]:
+        """A row for each stage and each peer, of all clips or of each of the parts in `split`. Unless `foreign` is
+        False the clips are also aligned with each other's texts. Gives the clips with their scores."""
+        self.told(name)
+        own, audio = heard(self.pipe, clips, self.batch_size)
+        others = heard(self.pipe, with_others_words(clips), self.batch_size)[0] if foreign else None
+        ways: dict[str, list[Found | None]] = {stage: [*map(decode, own)] for stage, decode in STAGES.items()}
+        strange = {stage: [*map(decode, others)] for stage, decode in STAGES.items()} if others else {}
+        if peers:
+            ways |= {peer: self._of_peer(peer, name, clips) for peer in self.peers}
+        for part, places in (split or {"": range(len(clips))}).items():
+            label = f"{name}, {part}" if part else name
+            some = [clips[i] for i in places]
+            before = None
+            for way, everything in ways.items():
+                found = [everything[i] for i in places]
+                row: dict = {"before": before}
+                if way in STAGES:
+                    row["refused"] = 1 - share_that_fits(some, found)
+                    if strange:
+                        row["taken"] = share_that_fits(some, [strange[way][i] for i in places])
+                    if len(some) == len(clips):
+                        row["audio"] = audio if way == DEFAULT else 1.0
+                    before = found  # peers are all compared with the default
+                self.times.append(times_row(label, way, some, found, **row))
+            self.calibration.append(calibration_row(label, some, [ways[DEFAULT][i] for i in places]))
+        return own
+
+    def _of_peer(self, peer: str, name: str, clips: Sequence[LabelledClip]) -> list[Found | None]:
+        self.told(f"{name}, {peer}")
+        found, reasons = peer_times(self.peers[peer], clips)
+        self.notes += [f"{name}: {peer} leaves out {count} clips: {reason}." for reason, count in reasons.items()]
+        return found
+
+    def print_times(self) -> None:
+        print(table(HEADINGS, self.times) + "\n")
+        for note in self.notes:
+            print(f"- {note}")
+        print(("\n" if self.notes else "") + "Whether scores are what they say (refined):\n")
+        print(table(CALIBRATION, self.calibration) + "\n")
+        self.times, self.calibration, self.notes = [], [], []
 
 
-def area_under_roc(right: np.ndarray, wrong: np.ndarray) -> float:
-    """How often a right one scores above a wrong one, ties half (Mann and Whitney 1947); NaN where there is none."""
-    if not len(right) or not len(wrong):
-        return float("nan")
-    _, places, counts = np.unique(np.concatenate([right, wrong]), return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
-    above = ranks[: len(right)].sum() - len(right) * (len(right) + 1) / 2
-    return float(above / (len(right) * len(wrong)))
+def parts(clips: Sequence[LabelledClip]) -> dict[str, list[int]]:
+    """Places of all clips, of the largest group's, and of the others'; one nameless part where there are no groups."""
+    names = [clip.group for clip in clips]
+    largest = max(sorted(set(names)), key=names.count)
+    if len(set(names)) == 1:
+        return {"": [*range(len(clips))]}
+    of_largest = [i for i, name in enumerate(names) if name == largest]
+    others = [i for i, name in enumerate(names) if name != largest]
+    return {"all": [*range(len(clips))], largest: of_largest, "others": others}
 
 
-def word_confidence(clips: Sequence[ScoredClip], segment_time: float) -> list[str]:
-    """A row: how well scores tell words that are said from words that were put in their places."""
-    right, wrong = [], []
-    for clip in clips:
-        _, scores = decoded(clip, segment_time)
-        right.append(scores[clip.clip.right])
-        wrong.append(scores[~clip.clip.right])
-    right, wrong = np.concatenate(right), np.concatenate(wrong)
-    middles = [f"{np.median(values):.2f}" if len(values) else "–" for values in (right, wrong)]
-    return ["words", str(len(right)), str(len(wrong)), f"{area_under_roc(right, wrong):.3f}", *middles, "–", "–"]
+def print_judgement(
+    judge: Judge, clips: Sequence[LabelledClip], arguments: argparse.Namespace, people: bool
+) -> list[ScoredClip]:
+    """All tables of one set of clips; gives them as they are, with their scores."""
+    pipe, seed = judge.pipe, arguments.seed
+    segment_time = pipe.model.config.timestamp_segment_time
+    noise, changed = f"noise, {arguments.snr:g} dB", f"{arguments.changed:.0%} changed words"
+    split = parts(clips)
+    clean = judge.condition("as they are", clips, split, peers=people)
+    if people:
+        split.pop("others", None)
+        judge.condition("telephone band", in_telephone_band(clips), split)
+    noisy = judge.condition(noise, with_noise(clips, arguments.snr, seed), peers=people)
+    wrong = with_changed_words(clips, arguments.changed, seed=seed + 1)
+    judge.condition(changed, wrong, foreign=False, peers=people)
+    if segment_time <= 40:
+        with classes_merged(pipe.model, 2 * round(40 / segment_time)) as merged_time:
+            judge.condition(f"classes of {merged_time:g} ms", clips, peers=False)
+    for minutes in arguments.long if people else ():
+        judge.told(f"{minutes:g} minutes")
+        times, calibration = long_rows(pipe, clips, minutes, seed, judge.batch_size)
+        judge.times += times
+        judge.calibration += calibration
+    judge.print_times()
+    print_reports(judge, clips, clean, {"nothing": clean, f"nothing, {noise}": noisy}, seed)
+    return clean
 
 
-def recording_confidence(
-    name: str, own: Sequence[ScoredClip], others: Sequence[ScoredClip], segment_time: float
-) -> list[str]:
-    """A row: how well a recording's score tells its own transcript from another's, and the errors at `FITS`."""
-    scores = []
-    for clips in (own, others):
-        aligned = [decoded(clip, segment_time) for clip in clips]
-        scores.append(np.array([recording_fit(values, times).score for times, values in aligned]))
-    right, wrong = scores
-    middles = [f"{np.median(values):.2f}" if len(values) else "–" for values in (right, wrong)]
-    errors = [f"{(right < FITS).mean():.1%}", f"{(wrong >= FITS).mean():.1%}"]
-    return [name, str(len(right)), str(len(wrong)), f"{area_under_roc(right, wrong):.3f}", *middles, *errors]
+def print_reports(
+    judge: Judge, clips: Sequence[LabelledClip], clean: Sequence[ScoredClip], whole: dict, seed: int
+) -> None:
+    """Tables of what results say: words and texts that are wrong, and passages that the text leaves out."""
+
+    def of_pipeline(what: str, clips: Sequence[LabelledClip]) -> list[Found]:
+        judge.told(what)
+        return aligned(judge.pipe, clips, judge.batch_size)[0]
+
+    replaced = with_changed_words(clips, 0.08, ("replace",), seed + 2)
+    scores = [values for _, values in of_pipeline("words replaced", replaced)]
+    right = np.concatenate([one[clip.right] for clip, one in zip(replaced, scores)])
+    wrong = np.concatenate([one[~clip.right] for clip, one in zip(replaced, scores)])
+    rows = [confidence_row("words", right, wrong)]
+    others = of_pipeline("others' texts", with_others_words(clips))
+    means = [
+        np.array([verdict(clip, one)[0].score for clip, one in zip(clips, found)])
+        for found in ([clip.refined for clip in clean], others)
+    ]
+    print(table(CONFIDENCE, [*rows, confidence_row("recordings", *means, FITS)]) + "\n")
+
+    shorter, passages = with_passages_left_out(clips, seed)
+    rows = passage_rows(shorter, passages, of_pipeline("passages left out", shorter))
+    for name, scored in whole.items():
+        rows.append(whole_row(name, [clip.clip for clip in scored], [clip.refined for clip in scored]))
+    print(table(LEFT_OUT, rows) + "\n")
+
+
+def found_peers(model: str | None, dictionary: str | None) -> dict[str, Peer]:
+    """The peers that there are; of those that there are not, the reason is printed."""
+    peers: dict[str, Peer] = {}
+    try:
+        peers["PocketSphinx"] = pocketsphinx_peer()
+    except ImportError as error:
+        print(f"Without PocketSphinx: {error}.\n")
+    if model is None:
+        print("Without viter: --viter and --viter-dict name no model.\n")
+        return peers
+    try:
+        peers["viter"] = viter_peer(model, dictionary)
+    except ImportError as error:
+        print(f"Without viter: {error}.\n")
+    return peers
 
 
 def load(name: str, dtype: str, device: str):
@@ -174,95 +204,55 @@ def load(name: str, dtype: str, device: str):
     return model.to(device), AutoProcessor.from_pretrained(folder)
 
 
+def read_clips(files: Sequence[str], most: int | None) -> list[LabelledClip]:
+    """The clips of label files; only `most`, evenly taken from all, where that is given."""
+    clips = labelled_clips(read_labels(files), groups_of(files))
+    return [clips[i * len(clips) // most] for i in range(most)] if most and most < len(clips) else clips
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tiny-en", help="hub name, folder, or tiny-en (default)")
-    parser.add_argument("--data", nargs="+", required=True, help="labels, as for qwen3-asr evaluate")
+    parser.add_argument("--data", nargs="+", required=True, help="people's labels, as for qwen3-asr evaluate")
+    parser.add_argument("--synthetic", nargs="+", default=[], help="labels of synthesizers' recordings")
     parser.add_argument("--rows", type=int, help="only so many recordings, evenly taken from all")
     parser.add_argument("--snr", type=float, default=10.0, help="decibels of the noise below the words (default: 10)")
     parser.add_argument("--changed", type=float, default=0.05, help="share of words changed (default: 0.05)")
     parser.add_argument("--long", type=float, nargs="+", default=[], help="minutes of recordings made of the clips")
+    parser.add_argument("--viter", metavar="MODEL", help="a trained model of viter")
+    parser.add_argument("--viter-dict", metavar="DICT", help="its dictionary")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="of torch")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"))
     arguments = parser.parse_args()
+    if (arguments.viter is None) != (arguments.viter_dict is None):
+        parser.error("--viter and --viter-dict go together")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     began = time.monotonic()
+
+    def told(what: str) -> None:
+        print(f"{time.monotonic() - began:5.0f} s: {what}", file=sys.stderr, flush=True)
+
     model, processor = load(arguments.model, arguments.dtype, arguments.device)
-    segment_time = model.config.timestamp_segment_time
-    clips = labelled_clips(read_labels(arguments.data))
-    if arguments.rows and arguments.rows < len(clips):
-        clips = [clips[i * len(clips) // arguments.rows] for i in range(arguments.rows)]
-    hours = sum(clip.seconds for clip in clips) / 3600
     print(
-        f"{arguments.model}, {segment_time:g} ms a class, {arguments.dtype}, {arguments.device}, torch "
-        f"{torch.__version__}, {torch.get_num_threads()} threads: {len(clips)} recordings, {hours:.2f} hours\n"
+        f"{arguments.model}, {model.config.timestamp_segment_time:g} ms a class, {arguments.dtype}, "
+        f"{arguments.device}, torch {torch.__version__}, {torch.get_num_threads()} threads.\n"
     )
-
     pipe = ForcedAlignmentPipeline(model=model, processor=processor, device=arguments.device)
-
-    heard: dict[str, float] = {}
-
-    def scores_of(name: str, changed) -> list[ScoredClip]:
-        print(f"{time.monotonic() - began:5.0f} s: {name}", file=sys.stderr, flush=True)
-        clips = scored(model, processor, changed, arguments.batch_size)
-        refined, heard[name] = aligned(pipe, changed, arguments.batch_size)
-        return [replace(clip, refined=found) for clip, found in zip(clips, refined, strict=True)]
-
-    decodings = {**DECODINGS, **REFINED}
-    headings = ["recordings", "decoding", *(heading for heading, _, _ in COLUMNS)]
-    rows, figures = [], {}
-    clean = scores_of("as they are", clips)
-    noise = scores_of("noise", with_noise(clips, arguments.snr, arguments.seed))
-    for name, scores in (
-        ("as they are", clean),
-        (f"noise, {arguments.snr:g} dB", noise),
-        *(
-            (
-                f"{arguments.changed:.0%} {what}",
-                scores_of(what, with_changed_words(clips, arguments.changed, kinds, 1)),
-            )
-            for what, kinds in (
-                ("replaced, deleted or added", ("replace", "delete", "add")),
-                ("replaced", ("replace",)),
-                ("deleted", ("delete",)),
-                ("added", ("add",)),
-            )
-        ),
-    ):
-        more, figures[name] = times_rows(name, scores, segment_time, decodings)
-        rows += more
-    print(table(headings, rows) + "\n")
-
-    print("Audio that the model hears, doubtful words again, over the recordings' own:\n")
-    print(table(["recordings", "audio"], [[name, f"{times:.2f}"] for name, times in heard.items()]) + "\n")
-
-    if segment_time <= 40:
-        times = 2 * round(40 / segment_time)
-        print(f"Merged to classes of {times * segment_time:g} ms:\n")
-        print(table(headings, times_rows("as they are", coarser(clean, times), times * segment_time)[0]) + "\n")
-
-    replaced = scores_of("words replaced", with_changed_words(clips, 0.08, ("replace",), 2))
-    others = scores_of("others' transcripts", with_others_words(clips))
-    headings = ["of", "right", "wrong", "AUC", "median right", "median wrong", f"right below {FITS:g}", "wrong above"]
-    confidence = [word_confidence(replaced, segment_time)]
-    confidence.append(recording_confidence("recordings", clean, others, segment_time))
-    print(table(headings, confidence) + "\n")
-
-    shorter, passages = with_passages_left_out(clips, arguments.seed)
-    left_out = passage_rows(scores_of("passages left out", shorter), passages, segment_time, decoded)
-    noisy = f"nothing, noise, {arguments.snr:g} dB"
-    left_out.append(whole_row("nothing", clean, segment_time, decoded))
-    left_out.append(whole_row(noisy, noise, segment_time, decoded))
-    print(table(HEADINGS, left_out) + "\n")
-
-    print(cost_table(clean, segment_time, arguments.device))
-    if arguments.long:
-        print()
-        print_table(pipe, clips, arguments.long, seeds=[arguments.seed])
+    peers = found_peers(arguments.viter, arguments.viter_dict)
+    clean = None
+    for kind, files in (("People", arguments.data), ("Synthesizers", arguments.synthetic)):
+        if files:
+            clips = read_clips(files, arguments.rows)
+            hours = sum(clip.seconds for clip in clips) / 3600
+            print(f"{kind}: {len(clips)} recordings, {hours:.2f} hours.\n")
+            judge = Judge(pipe, peers, arguments.batch_size, told)
+            scored = print_judgement(judge, clips, arguments, people=kind == "People")
+            clean = clean or scored
+    print(cost_table(clean, arguments.device))
     print(f"\n{time.monotonic() - began:.0f} s in all on {os.cpu_count()} cores", file=sys.stderr)
 
 
