@@ -1,7 +1,10 @@
 """Other aligners on the same clips, for alignment_quality.py: PocketSphinx, and viter where there is a model of it."""
 
+import atexit
+import shutil
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,10 @@ from alignment_stages import Found
 Peer = Callable[[LabelledClip], np.ndarray]
 
 
+class UnknownWords(ValueError):
+    """Words, its `args[0]`, that a peer's dictionary does not have."""
+
+
 def pocketsphinx_peer() -> Peer:
     """
     PocketSphinx's forced alignment with the acoustic model and dictionary of its wheel.
@@ -20,8 +27,10 @@ def pocketsphinx_peer() -> Peer:
     """
     from pocketsphinx import Decoder
 
+    decoder = Decoder(lm=None, loglevel="FATAL")
+
     def align(clip: LabelledClip) -> np.ndarray:
-        decoder = Decoder(lm=None, loglevel="FATAL")
+        decoder.reinit_feat()  # or its times depend on the clips before
         words = [word.lower() for word in clip.words]
         check_known(words, lambda word: decoder.lookup_word(word) is not None)
         decoder.set_align_text(" ".join(words))
@@ -37,9 +46,10 @@ def pocketsphinx_peer() -> Peer:
     return align
 
 
-def viter_peer(model: str | Path, dictionary: str | Path) -> Peer:
+def viter_peer(model: str | Path, dictionary: str | Path, vocabulary: Iterable[str]) -> Peer:
     """
-    viter (Kaldi's and MFA's recipe) with a trained model and its dictionary, of a word and its phones a line.
+    viter (Kaldi's and MFA's recipe) with a trained model and its dictionary, of a word and its phones a line. It is
+    given the words of `vocabulary` alone: for each clip it reads all that there are, half a second with cmudict.
 
     Raises `ImportError` where it is not installed, `ValueError` where a file is not there.
     """
@@ -48,9 +58,15 @@ def viter_peer(model: str | Path, dictionary: str | Path) -> Peer:
     for file in (model, dictionary):
         if not Path(file).is_file():
             raise ValueError(f"{file} is no file")
-    lines = Path(dictionary).read_text(encoding="utf-8").splitlines()
-    spelled = {line.split()[0].casefold() for line in lines if line.strip()}
-    aligner = viter.Model(str(model), dict=str(dictionary), cpu=True)
+    wanted = {word.casefold() for word in vocabulary}
+    lines = [line for line in Path(dictionary).read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line for line in lines if line.split()[0].casefold() in wanted]
+    spelled = {line.split()[0].casefold() for line in lines}
+    folder = tempfile.mkdtemp()  # read anew for each clip
+    atexit.register(shutil.rmtree, folder)
+    small = Path(folder) / "dictionary.txt"
+    small.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    aligner = viter.Model(str(model), dict=str(small), cpu=True)
 
     def align(clip: LabelledClip) -> np.ndarray:
         words = [word.lower() for word in clip.words]
@@ -67,22 +83,30 @@ def viter_peer(model: str | Path, dictionary: str | Path) -> Peer:
 
 
 def check_known(words: Sequence[str], known: Callable[[str], bool]) -> None:
-    """Raises `ValueError` where a word is not in the dictionary."""
+    """Raises `UnknownWords` where some are not in the dictionary."""
     if unknown := [word for word in words if not known(word)]:
-        raise ValueError(f"{unknown[0]!r} is not in its dictionary")
+        raise UnknownWords(unknown)
 
 
-def peer_times(peer: Peer, clips: Sequence[LabelledClip]) -> tuple[list[Found | None], Counter]:
+def peer_times(peer: Peer, clips: Sequence[LabelledClip]) -> tuple[list[Found | None], list[str]]:
     """A peer's times of all clips, without scores, `None` for those that it does not align; and why these are left
-    out, how often."""
+    out, a line a reason, with how many they are."""
     found: list[Found | None] = []
     reasons: Counter = Counter()
+    words: Counter = Counter()
     for clip in clips:
         try:
             times = peer(clip)
+        except UnknownWords as error:
+            found.append(None)
+            reasons["with words that its dictionary lacks"] += 1
+            words.update(error.args[0])
         except ValueError as error:
             found.append(None)
-            reasons[str(error)] += 1
+            reasons[f"because {error}"] += 1
         else:
             found.append((times.reshape(-1, 2), np.full(len(times), np.nan)))
-    return found, reasons
+    lines = [f"{count} of {len(clips)} clips {reason}" for reason, count in reasons.items()]
+    if words:
+        lines.append(f"it lacks {len(words)} words: {', '.join(sorted(words)[:10])}{', …' * (len(words) > 10)}")
+    return found, lines

@@ -101,7 +101,8 @@ class Judge:
     def _of_peer(self, peer: str, name: str, clips: Sequence[LabelledClip]) -> list[Found | None]:
         self.told(f"{name}, {peer}")
         found, reasons = peer_times(self.peers[peer], clips)
-        self.notes += [f"{name}: {peer} leaves out {count} clips: {reason}." for reason, count in reasons.items()]
+        if reasons:
+            self.notes.append(f"{name}: {peer} leaves out {'; '.join(reasons)}.")
         return found
 
     def print_times(self) -> None:
@@ -132,23 +133,23 @@ def print_judgement(
     segment_time = pipe.model.config.timestamp_segment_time
     noise, changed = f"noise, {arguments.snr:g} dB", f"{arguments.changed:.0%} changed words"
     split = parts(clips)
-    clean = judge.condition("as they are", clips, split, peers=people)
+    clean = judge.condition("as they are", clips, split)
     if people:
         split.pop("others", None)
         judge.condition("telephone band", in_telephone_band(clips), split)
-    noisy = judge.condition(noise, with_noise(clips, arguments.snr, seed), peers=people)
+    noisy = judge.condition(noise, with_noise(clips, arguments.snr, seed))
     wrong = with_changed_words(clips, arguments.changed, seed=seed + 1)
-    judge.condition(changed, wrong, foreign=False, peers=people)
+    judge.condition(changed, wrong, foreign=False)
     if segment_time <= 40:
         with classes_merged(pipe.model, 2 * round(40 / segment_time)) as merged_time:
             judge.condition(f"classes of {merged_time:g} ms", clips, peers=False)
-    for minutes in arguments.long if people else ():
-        judge.told(f"{minutes:g} minutes")
-        times, calibration = long_rows(pipe, clips, minutes, seed, judge.batch_size)
-        judge.times += times
-        judge.calibration += calibration
     judge.print_times()
     print_reports(judge, clips, clean, {"nothing": clean, f"nothing, {noise}": noisy}, seed)
+    for length in arguments.long if people else ():
+        judge.told(f"{length:g} minutes")
+        judge.times, judge.calibration = long_rows(pipe, clips, length, seed, judge.batch_size)
+        print(f"Joined to a recording of {length:g} minutes:\n")
+        judge.print_times()
     return clean
 
 
@@ -180,8 +181,8 @@ def print_reports(
     print(table(LEFT_OUT, rows) + "\n")
 
 
-def found_peers(model: str | None, dictionary: str | None) -> dict[str, Peer]:
-    """The peers that there are; of those that there are not, the reason is printed."""
+def found_peers(clips: Sequence[LabelledClip], model: str | None, dictionary: str | None) -> dict[str, Peer]:
+    """The peers that there are, for the words of the clips; of those that there are not, the reason is printed."""
     peers: dict[str, Peer] = {}
     try:
         peers["PocketSphinx"] = pocketsphinx_peer()
@@ -191,7 +192,7 @@ def found_peers(model: str | None, dictionary: str | None) -> dict[str, Peer]:
         print("Without viter: --viter and --viter-dict name no model.\n")
         return peers
     try:
-        peers["viter"] = viter_peer(model, dictionary)
+        peers["viter"] = viter_peer(model, dictionary, (word for clip in clips for word in clip.words))
     except ImportError as error:
         print(f"Without viter: {error}.\n")
     return peers
@@ -208,6 +209,10 @@ def read_clips(files: Sequence[str], most: int | None) -> list[LabelledClip]:
     """The clips of label files; only `most`, evenly taken from all, where that is given."""
     clips = labelled_clips(read_labels(files), groups_of(files))
     return [clips[i * len(clips) // most] for i in range(most)] if most and most < len(clips) else clips
+
+
+def minutes(clips: Sequence[LabelledClip]) -> float:
+    return sum(clip.seconds for clip in clips) / 60
 
 
 def main() -> None:
@@ -242,16 +247,14 @@ def main() -> None:
         f"{arguments.device}, torch {torch.__version__}, {torch.get_num_threads()} threads.\n"
     )
     pipe = ForcedAlignmentPipeline(model=model, processor=processor, device=arguments.device)
-    peers = found_peers(arguments.viter, arguments.viter_dict)
-    clean = None
-    for kind, files in (("People", arguments.data), ("Synthesizers", arguments.synthetic)):
-        if files:
-            clips = read_clips(files, arguments.rows)
-            hours = sum(clip.seconds for clip in clips) / 3600
-            print(f"{kind}: {len(clips)} recordings, {hours:.2f} hours.\n")
-            judge = Judge(pipe, peers, arguments.batch_size, told)
-            scored = print_judgement(judge, clips, arguments, people=kind == "People")
-            clean = clean or scored
+    people = read_clips(arguments.data, arguments.rows)
+    print(f"People: {len(people)} recordings, {minutes(people):.1f} minutes.\n")
+    judge = Judge(pipe, found_peers(people, arguments.viter, arguments.viter_dict), arguments.batch_size, told)
+    clean = print_judgement(judge, people, arguments, people=True)
+    if arguments.synthetic:
+        clips = read_clips(arguments.synthetic, arguments.rows)
+        print(f"Synthesizers: {len(clips)} recordings, {minutes(clips):.1f} minutes.\n")
+        print_judgement(Judge(pipe, {}, arguments.batch_size, told), clips, arguments, people=False)
     print(cost_table(clean, arguments.device))
     print(f"\n{time.monotonic() - began:.0f} s in all on {os.cpu_count()} cores", file=sys.stderr)
 
