@@ -50,7 +50,7 @@ class Clip:
 
     @property
     def family(self) -> int:
-        """Whose phoneme names these are (index into FAMILIES)."""
+        """Whose phoneme names these are (index into FAMILIES); those of people's teacher are Flite's."""
         return 0 if self.engine == "espeak" else 1
 
 
@@ -83,6 +83,7 @@ BESIDE_SLIPS = 2.0
 #: and the start behind it, which is not the end of the word before.
 BEHIND_SLIPS = 4.0
 LONGEST_JOINED = 3100  # frames, below the last class
+TELEPHONE = 0.2  # share of the clips that have a telephone's band
 
 
 def join_clips(clips: list[Clip], rng: np.random.Generator, augmenter: Augmenter) -> list[Clip]:
@@ -106,7 +107,7 @@ def join_clips(clips: list[Clip], rng: np.random.Generator, augmenter: Augmenter
                 pause = int(rng.choice([0, 1, 1, 1]) * rng.uniform(10, 200))
                 if rng.random() < 0.3:
                     pause = int(np.clip(LONGEST_JOINED - begin - clip.frames, pause, rng.uniform(200, 1000)))
-                parts.append(np.full((pause, clip.features.shape[1]), -10.0, dtype=np.float32))
+                parts.append(quiet_frames(parts[-1], pause, rng))
                 begin += pause
             taken.append(clip)
             firsts.append(len(words))
@@ -130,6 +131,16 @@ def join_clips(clips: list[Clip], rng: np.random.Generator, augmenter: Augmenter
         times = np.concatenate(starts), np.concatenate(ends)
         joined.append(Clip(np.concatenate(parts), taken[0].engine, words, *times, phones, left_out=left_out))
     return joined
+
+
+def quiet_frames(block: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """`count` frames of a pause: in half of the cases digital silence, in the others frames that are drawn from the
+    quietest tenth of `block`, which is how a pause sounds where people are recorded."""
+    if rng.random() < 0.5:
+        return np.full((count, block.shape[1]), -10.0, dtype=np.float32)
+    level = block.mean(1)
+    quietest = np.flatnonzero(level <= np.quantile(level, 0.1))
+    return block[rng.choice(quietest, count)]
 
 
 class BatchPlan(torch.utils.data.Dataset):
@@ -250,7 +261,9 @@ class TrainingCollator:
             block = torch.from_numpy(np.asarray(clip.features, dtype=np.float32))
             tempo = 1.0
             if self.augment and rng.random() < 0.7:
-                count = min(round(len(block) / rng.uniform(0.82, 1.22)), max(len(block), LONGEST_JOINED))
+                widest = 1.22 if rng.random() < 0.8 else 1.5  # people in conversation speak fast, and slowly
+                factor = rng.uniform(1 / widest, widest)
+                count = min(round(len(block) / factor), max(len(block), LONGEST_JOINED))
                 tempo = len(block) / count
                 block = F.interpolate(block.T[None], size=count, mode="linear")[0].T
             room = int((self.classes - 2) * SEGMENT * 100) - len(block)
@@ -268,6 +281,8 @@ class TrainingCollator:
         mask = torch.arange(raw.shape[1]) < lengths[:, None]
         if self.augment and rng.random() < self.noisy(step):
             raw = self.augmenter(raw, mask, generator)
+        if self.augment:
+            raw = self.augmenter.telephone(raw, TELEPHONE, generator)
         batch = {
             "input_features": whisper_scale(raw, mask).transpose(1, 2).contiguous(),
             "input_features_mask": mask.long(),

