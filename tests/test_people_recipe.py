@@ -207,7 +207,7 @@ def test_the_teachers_times_become_a_training_part(taught, capsys):
     from corpus import load_clips
     from make_people import make_people
 
-    make_people(taught, check=None, most=250)
+    make_people(taught)
     (clip,) = load_clips(taught / "data" / "train")
     assert [word.lower() for word in clip.words] == ["go", "on"]
     assert clip.starts.tolist() == [0.2, 0.6] and clip.ends.tolist() == [0.6, 1.0]

@@ -31,6 +31,8 @@ CLIPS_A_PART = 100
 SILENCES = ("", "sil", "sp")
 #: Of texts that are all in capitals, one in so many stays so; the others are written small.
 CAPITALS = 5
+#: Mean milliseconds that two aligners of the same words may be apart.
+MOST_APART = 250.0
 
 
 def phone_name(label: str) -> str:
@@ -124,7 +126,7 @@ def _part(job) -> tuple[str, float, Counter]:
     return stem.name, frames / 100, left_out
 
 
-def make_people(work: Path, check: str | None, most: float, processes: int = 1) -> None:
+def make_people(work: Path, check: str | None = None, processes: int = 1, most: float = MOST_APART) -> None:
     """Make every part under WORK/data/train."""
     rows = json.loads((work / "teacher" / "recordings.json").read_text())
     folder = work / "data" / "train"
@@ -152,7 +154,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work-dir", type=Path, required=True)
     parser.add_argument("--check", help="an aligner whose times are compared, such as tiny-en")
-    parser.add_argument("--apart", type=float, default=250.0, help="mean milliseconds that it may be away (250)")
+    parser.add_argument("--apart", type=float, default=MOST_APART, help="mean milliseconds that it may be away")
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
-    make_people(arguments.work_dir, arguments.check, arguments.apart, arguments.processes)
+    make_people(arguments.work_dir, arguments.check, arguments.processes, arguments.apart)

