@@ -11,9 +11,15 @@ from transformers_qwen3_asr import Qwen3ASRFeatureExtractor, Qwen3ASRForTokenCla
 LICENSE_NOTE = """\
 tiny-en, the aligner bundled with transformers_qwen3_asr: Apache License 2.0, like the package.
 
-Trained from nothing by recipes/tiny_en on speech that eSpeak NG, Flite and Festival synthesized from the King James
-Bible, the fortunes of Debian and a word list. No recording, and no part of another model, is in it.
-See model_cards/tiny-en.md.
+Trained from nothing by recipes/tiny_en, first on speech that eSpeak NG, Flite and Festival synthesized from the King
+James Bible, the fortunes of Debian and a word list, then on recordings of people and their transcripts:
+
+- LibriSpeech (V. Panayotov, G. Chen, D. Povey, S. Khudanpur), CC BY 4.0, www.openslr.org/12 and /31
+- speechocean762 (J. Zhang and others), CC BY 4.0, www.openslr.org/101
+- Common Voice (Mozilla and its contributors), CC0
+- readings of LJ Speech's texts (public domain) that were published under the Apache License 2.0
+
+No recording, and no part of another model, is in it. See model_cards/tiny-en.md.
 """
 
 

@@ -162,10 +162,13 @@ class LogFile(TrainerCallback):
             )
 
 
-def weighted(clips):
-    """Diphone voices, which are few and sound unlike all others, and clips with long numbers count several times."""
+def weighted(clips, people: int):
+    """Diphone voices, which are few and sound unlike all others, and clips with long numbers count several times, and
+    people `people` times."""
 
     def weight(clip):
+        if clip.engine == "people":
+            return people
         long_number = any(word.isdigit() and len(word) > 2 for word in clip.words)
         return {"kal_diphone": 3, "kal16": 2}.get(clip.voice, 1) * (4 if long_number else 1)
 
@@ -198,19 +201,18 @@ def train_aligner(work: Path, clips, tests, prompter, config, arguments) -> Path
         return LONG if i // world % 8 == 0 else int(min(LONG, max(450, 450 + (LONG - 450) * share)))
 
     def joined(i):
-        often = 2 if i < 0.6 * items else 4  # half of the batches, later three quarters
+        often = arguments.joined[i >= 0.6 * items]
         return i // world % often != 0 and longest(i) == LONG
 
-    plan = BatchPlan(
-        weighted(clips), items, arguments.batch_frames // world, longest, together=world, seed=arguments.seed
-    )
+    drawn = weighted(clips, arguments.people_weight)
+    plan = BatchPlan(drawn, items, arguments.batch_frames // world, longest, together=world, seed=arguments.seed)
     collator = TrainingCollator(
-        weighted(clips),
+        drawn,
         prompter,
         lead=lambda i: 100,
         frame_labels=lambda i: i // world % (2 if i < 0.25 * items else 6) == 1,
         classes=CLASSES,
-        noisy=lambda i: 0.5 if i < 0.85 * items else 0.4,
+        noisy=lambda i: arguments.noisy if i < 0.85 * items else 0.8 * arguments.noisy,
         phonemes=names,
         joined=joined,
         slips=arguments.slips,
@@ -294,6 +296,10 @@ def main() -> None:
     parser.add_argument("--grow-from", type=Path, help="begin as this aligner, which has the same tokenizer")
     parser.add_argument("--eval-steps", type=int, default=500)
     parser.add_argument("--slips", type=float, default=0.8, help="share of the clips whose transcripts have slips")
+    parser.add_argument("--joined", type=int, nargs=2, default=[2, 4], metavar="N", help="one batch in N is of single "
+                        "clips, the others of joined ones; at first, and in the last two fifths")  # fmt: skip
+    parser.add_argument("--people-weight", type=int, default=3, help="how often a clip of people counts")
+    parser.add_argument("--noisy", type=float, default=0.5, help="share of the batches with other voices and noise")
     parser.add_argument("--seed", type=int, default=0, help="other batches, for weights whose mean is taken")
     parser.add_argument("--workers", type=int, default=0, help="processes that prepare batches")
     parser.add_argument("--processes", type=int, default=2, help="training processes, one thread each")
