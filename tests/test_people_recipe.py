@@ -245,3 +245,34 @@ def test_a_pause_sounds_like_the_quiet_of_its_recording():
     pauses = [quiet_frames(block, 30, np.random.default_rng(seed)) for seed in range(40)]
     assert {float(pause.max()) for pause in pauses} == {-6.0, -10.0}
     assert all(pause.shape == (30, 128) for pause in pauses)
+
+
+def test_nothing_is_right_to_say_of_a_word_that_is_not_said():
+    import torch
+    from objectives import doubt
+
+    logits = torch.full((2, 10), -30.0)
+    logits[0, :4] = logits[1, :8] = 2.0
+    assert doubt(logits, torch.tensor([3, 7])) < 1e-5
+    logits[0, 2] = 9.0
+    assert doubt(logits, torch.tensor([3, 7])) > 1
+
+
+def test_a_transcript_of_another_clip_has_no_labels_but_doubt(monkeypatch, tmp_path):
+    import corpus
+    from tokenizer import train_tokenizer
+    from transformers import AutoTokenizer
+
+    words = ["one", "two", "three"]
+    train_tokenizer(dict.fromkeys(words, 5), tmp_path)
+    prompter = corpus.Prompter(AutoTokenizer.from_pretrained(tmp_path), set(words))
+    times = np.array([0.1, 0.5, 0.9])
+    block = np.random.default_rng(0).normal(-4, 1, (130, 128)).astype(np.float16)
+    clips = [corpus.Clip(block, "people", words, times, times + 0.3, []) for _ in range(3)]
+    collator = corpus.TrainingCollator(clips, prompter, lambda i: 0, lambda i: False, 1600)
+    for share, right in ((0.0, 18), (1.0, 0)):
+        monkeypatch.setattr(corpus, "FOREIGN", share)
+        batch = collator([(0, [0, 1, 2])])
+        assert (batch["labels"] != -100).sum() == len(batch["places"]) == right
+        assert (batch["unsaid"] >= 0).sum() == 18 - right
+        assert batch["logits_to_keep"].sum() == 18

@@ -83,6 +83,7 @@ BESIDE_SLIPS = 2.0
 #: and the start behind it, which is not the end of the word before.
 BEHIND_SLIPS = 4.0
 LONGEST_JOINED = 3100  # frames, below the last class
+FOREIGN = 0.06  # share of the clips whose transcript is another clip's; of its words as of slips', doubt is learned
 TELEPHONE = 0.2  # share of the clips that have a telephone's band
 
 
@@ -288,12 +289,16 @@ class TrainingCollator:
             "input_features_mask": mask.long(),
         }
         rows, labels, targets, spoken = [], [], [], []
-        places, weights, own_times = [], [], []
-        for clip, lead, tempo, frames in zip(clips, leads, tempos, lengths.tolist(), strict=True):
+        places, weights, own_times, unsaid = [], [], [], []
+        for number, (clip, lead, tempo, frames) in enumerate(zip(clips, leads, tempos, lengths.tolist(), strict=True)):
             words = [w.lower() for w in clip.words] if rng.random() < 0.5 else clip.words
             positions = audio_token_lengths(frames)
             said = np.stack([clip.starts, clip.ends], 1).ravel() / tempo + lead
-            written, heard = self._transcript(words, clip.left_out, rng)
+            if self.augment and len(clips) > 1 and rng.random() < FOREIGN:
+                written = clips[(number + 1) % len(clips)].words
+                heard = np.full(len(written), -1)
+            else:
+                written, heard = self._transcript(words, clip.left_out, rng)
             ids = np.array(self.prompter.row(written, positions))
             right = np.repeat(heard >= 0, 2)
             times = said.reshape(-1, 2)[heard].ravel()  # of wrong words, those of any word
@@ -302,6 +307,9 @@ class TrainingCollator:
             label[ids == self.prompter.slot] = np.where(right, np.rint(place), -100)
             places.append(place[right])
             weights.append(slip_weights(heard, len(words))[right])
+            last = np.full(len(ids), -1)
+            last[ids == self.prompter.slot] = np.where(right, -1, min(int(frames / 100 / SEGMENT), self.classes - 1))
+            unsaid.append(last)
             own = np.full(len(ids), -1.0)
             if self.frame_labels(step):
                 own[1 : 1 + positions] = np.minimum(position_times(positions) / SEGMENT, self.classes - 1)
@@ -325,7 +333,9 @@ class TrainingCollator:
         batch["attention_mask"] = padded([np.ones(len(r), np.int64) for r in rows], 0)
         batch["labels"] = padded(labels, -100)
         own_times = padded(own_times, -1.0)
-        batch["logits_to_keep"] = (batch["labels"] != -100) | (own_times >= 0)
+        unsaid = padded(unsaid, -1)
+        batch["logits_to_keep"] = (batch["labels"] != -100) | (own_times >= 0) | (unsaid >= 0)
+        batch["unsaid"] = unsaid[batch["logits_to_keep"]]
         batch["places"] = torch.from_numpy(np.concatenate(places)).float()
         batch["weights"] = torch.from_numpy(np.concatenate(weights)).float()
         batch["own_times"] = own_times[batch["logits_to_keep"]].float()

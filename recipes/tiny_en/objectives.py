@@ -140,3 +140,18 @@ def smooth_cross_entropy(
     scores = logits.float().log_softmax(-1).gather(-1, near.clamp(0, logits.shape[-1] - 1))
     losses = -(bell * scores).sum(-1)
     return losses.mean() if weights is None else (weights * losses).sum() / weights.sum()
+
+
+def doubt(logits: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    """
+    How far the scores of words that are not said are from saying nothing: the mean of the Kullback-Leibler divergence
+    from the same probability for all classes of the clip, in nats. Scores of wrong words stay low by it (Hendrycks,
+    Mazeika and Dietterich 2019, "Deep Anomaly Detection with Outlier Exposure").
+
+    Args:
+        logits: `(slots, classes)`.
+        last: `(slots,)`, the last class of the slot's clip.
+    """
+    inside = torch.arange(logits.shape[-1]) <= last[:, None]
+    count = inside.sum(-1)
+    return (-(logits.float().log_softmax(-1) * inside).sum(-1) / count - count.log()).mean()

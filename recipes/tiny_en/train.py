@@ -22,7 +22,7 @@ from corpus import BatchPlan, Prompter, TrainingCollator, load_clips, phoneme_na
 from export import export
 from grow import grow
 from make_data import make_all
-from objectives import Lexicon, PhonemeHead, Pointer, smooth_cross_entropy
+from objectives import Lexicon, PhonemeHead, Pointer, doubt, smooth_cross_entropy
 from texts import TextSource
 from tokenizer import train_tokenizer
 from transformers import AutoTokenizer, TrainerCallback, TrainingArguments, set_seed
@@ -33,6 +33,7 @@ from transformers_qwen3_asr.training.metrics import AlignmentMetrics, slot_predi
 from transformers_qwen3_asr.training.trainer import ROW_NAMES, AlignmentTrainer, NonFiniteLoss
 
 LONG = 1600  # frames of the longest training clip
+DOUBT = 0.1  # what the words that are not said count beside those that are
 
 
 def make_tokenizer(folder: Path, grow_from: Path | None = None):
@@ -112,14 +113,14 @@ class AlignerTrainer(AlignmentTrainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         if not model.training:
-            asides = ("pointer_targets", "spoken", "places", "weights", "own_times")
+            asides = ("pointer_targets", "spoken", "places", "weights", "own_times", "unsaid")
             inputs = {k: v for k, v in inputs.items() if k not in asides}
             return super().compute_loss(model, inputs, return_outputs)
         names = inputs.pop(ROW_NAMES)
         targets, spoken, places = inputs.pop("pointer_targets"), inputs.pop("spoken"), inputs.pop("places")
         weights = inputs.pop("weights")
         own, phonemes, family = inputs.pop("own_times"), inputs.pop("phonemes"), inputs.pop("family")
-        labels = inputs.pop("labels")
+        labels, unsaid = inputs.pop("labels"), inputs.pop("unsaid")
         # asked for inner states, the model leaves the batch padded, which is how the pointers look at it
         outputs = model(**inputs, output_hidden_states=True)
         unwrapped = model.module if hasattr(model, "module") else model  # wrapped when distributed
@@ -128,8 +129,12 @@ class AlignerTrainer(AlignmentTrainer):
         self.notes.setdefault("at slots", []).append(loss.item())
         if not loss.isfinite():
             raise NonFiniteLoss("loss", self.state.global_step + 1, names)
-        if not at_slots.all():
-            loss = loss + 0.3 * smooth_cross_entropy(outputs.logits[~at_slots], own[~at_slots])
+        if (unsaid >= 0).any():
+            doubted = doubt(outputs.logits[unsaid >= 0], unsaid[unsaid >= 0])
+            self.notes.setdefault("doubt", []).append(doubted.item())
+            loss = loss + DOUBT * doubted
+        if (own >= 0).any():
+            loss = loss + 0.3 * smooth_cross_entropy(outputs.logits[own >= 0], own[own >= 0])
         audio = inputs["input_ids"] == unwrapped.config.thinker_config.audio_token_id
         asides = {f"layer {p.layer} looks right": p.loss(targets, audio) for p in self.pointers}
         asides["pieces right"] = self.lexicon.loss(spoken)
