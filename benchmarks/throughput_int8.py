@@ -11,7 +11,7 @@ import torch
 
 from transformers_qwen3_asr import ForcedAlignmentPipeline
 from transformers_qwen3_asr.audio_encoder_qwen3_asr import AttentionWindows
-from transformers_qwen3_asr.int8 import KEPT, Int8Linear, linear_layers, replace_layer
+from transformers_qwen3_asr.int8 import KEPT, convert
 
 INT8 = "| case | float32 | int8 | int8 / float32 | logits apart, standard deviations |"
 #: Root mean square distance of logits, in standard deviations. Random weights have no peaks that would hide it.
@@ -22,8 +22,7 @@ def in_int8(model: torch.nn.Module) -> torch.nn.Module:
     """A copy of a model in int8; what stays as it is is shared."""
     shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     model = copy.deepcopy(model, shared)
-    for name, linear in list(linear_layers(model, list(KEPT))):
-        replace_layer(model, name, Int8Linear.of(linear))
+    convert(model, list(KEPT))
     return model
 
 

@@ -1,4 +1,4 @@
-"""Int8 linear layers: exact sums on every processor, one answer in every batch, strict files, times as float32."""
+"""Int8 layers: exact sums on every processor, one answer in every batch, strict files, times as float32."""
 
 import copy
 import json
@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import GOLDENS, ROOT, SHARED
 from tiny import tiny_config, tiny_inputs, widen
 from torch import nn
@@ -18,7 +19,7 @@ from transformers_qwen3_asr import Int8Config, Qwen3ASRForConditionalGeneration,
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.checkpoints import bundled_model
 from transformers_qwen3_asr.cli.main import main
-from transformers_qwen3_asr.int8 import KEPT, Int8Linear, has_int8
+from transformers_qwen3_asr.int8 import KEPT, Int8Conv2d, Int8Linear, has_int8, int8_class, to_int8
 
 ALIGNER = GOLDENS / "aligner"
 
@@ -49,15 +50,30 @@ def check_exact():
         linear = nn.Linear(weight.shape[1], len(weight))
         linear.weight.data = weight
         layer = Int8Linear.of(linear)
-        rows = layer.weight.double()
-        least, most = x.amin(-1, keepdim=True).clamp(max=0), x.amax(-1, keepdim=True).clamp(min=0)
-        step = ((most - least) / 255).clamp(min=1e-30)
-        zero = (-least / step - 128).round()
-        rounded = torch.addcmul(zero, x, step.reciprocal()).round().clamp(-128, 127)
-        want = (
-            rounded.double() - zero.double()
-        ) @ rows.T * step.double() * layer.scale.double() + linear.bias.double()
+        rounded, step, zero = (values.double() for values in to_int8(x))
+        rows = layer.weight.double() * layer.scale.double()[:, None]
+        want = (rounded - zero) * step @ rows.T + linear.bias.double()
         torch.testing.assert_close(layer(x).double(), want, rtol=1e-4, atol=1e-4)
+    for weight in (torch.ones(16, 9, 3, 3), torch.randn(16, 9, 3, 3)):
+        convolution = nn.Conv2d(9, 16, 3, 2, padding=1)
+        convolution.weight.data = weight
+        layer = Int8Conv2d.of(convolution)
+        for x in (torch.ones(2, 9, 7, 6), -torch.ones(2, 9, 7, 6), torch.randn(3, 9, 8, 5)):
+            rounded, step, zero = (values.double() for values in to_int8(x.flatten(1)))
+            images = ((rounded - zero) * step).view(x.shape)
+            kernel = (layer.weight.double() * layer.scale.double()[:, None]).view(16, 3, 3, 9).permute(0, 3, 1, 2)
+            want = F.conv2d(images, kernel, convolution.bias.double(), 2, 1)
+            torch.testing.assert_close(layer(x).double(), want, rtol=1e-4, atol=1e-4)
+
+
+def test_rounding():
+    torch.manual_seed(0)
+    rows = torch.randn(2000, 7) * torch.logspace(-20, 20, 2000)[:, None] + torch.randn(2000, 1)
+    rows = torch.cat([rows, rows.abs(), -rows.abs(), torch.zeros(1, 7)])
+    rounded, step, zero = to_int8(rows)
+    assert rounded.dtype == torch.int8 and torch.equal(zero, zero.round()) and float(zero.abs().max()) <= 128
+    off = ((rounded.double() - zero.double()) * step.double() - rows.double()).abs() / step.double()
+    assert float(off.max()) < 0.501
 
 
 def test_sums_are_exact():
@@ -90,11 +106,38 @@ def test_a_layer_is_near_the_one_that_it_was_made_from():
     assert Int8Linear.of(linear)(torch.full((1, 256), torch.nan)).isnan().all()
 
 
+@pytest.mark.parametrize("shape", [(3, 16, 64, 50), (1, 16, 7, 4), (0, 16, 8, 8)])
+@pytest.mark.parametrize("options", [{"stride": 2, "padding": 1}, {"padding": (0, 2), "bias": False}])
+def test_a_convolution_is_near_the_one_that_it_was_made_from(shape, options):
+    convolution = nn.Conv2d(16, 24, (3, 2), **options)
+    layer, x = Int8Conv2d.of(convolution), F.gelu(torch.randn(shape))
+    x *= torch.logspace(-2, 2, len(x))[:, None, None, None]  # images of every size
+    for image in (x, x.contiguous(memory_format=torch.channels_last)):
+        want, got = convolution(image).detach(), layer(image)
+        assert got.shape == want.shape
+        for near, exact in zip(got, want):
+            assert float((near - exact).norm() / exact.norm()) < 0.03
+    assert torch.equal(layer(x[-1:]), layer(x)[-1:])  # whatever else is in the batch
+    assert layer(x.bfloat16()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    "options", [{"groups": 2}, {"dilation": 2}, {"padding": "same"}, {"padding": 1, "padding_mode": "reflect"}]
+)
+def test_convolutions_of_other_kinds_stay(options):
+    assert int8_class(nn.Conv2d(4, 4, 3, padding=1)) is Int8Conv2d
+    assert int8_class(nn.Conv2d(4, 4, 3, **options)) is None
+    assert int8_class(nn.Conv2d(1, 4, 3)) is None
+
+
 def test_what_is_left_alone(folder):
     model = in_int8(folder)
     kept = {name.rpartition(".")[2] for name, module in model.named_modules() if type(module) is nn.Linear}
     assert kept == {part for part in KEPT if "." not in part}
     assert sum(isinstance(module, Int8Linear) for module in model.modules()) > 20
+    tower = model.thinker.audio_tower
+    kinds = [type(layer) for layer in (tower.conv2d1, tower.conv2d2, tower.conv2d3)]
+    assert kinds == [nn.Conv2d, Int8Conv2d, Int8Conv2d]
     more = in_int8(folder, modules_to_not_convert=["audio_tower", "layers.0.mlp"])
     assert isinstance(more.thinker.lm_head, Int8Linear) and not has_int8(more.thinker.audio_tower)
     layers = more.thinker.model.layers

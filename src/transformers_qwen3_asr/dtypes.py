@@ -63,7 +63,7 @@ def floating_dtype(dtype: Any) -> torch.dtype | None:
 
 
 def loading_options(dtype: Any) -> dict[str, Any]:
-    """What `from_pretrained` is given for a dtype, where "int8" means int8 linear layers, the rest in float32."""
+    """What `from_pretrained` is given for a dtype, where "int8" means int8 layers, the rest in float32."""
     if is_int8(dtype):
         return {"dtype": torch.float32, "quantization_config": Int8Config()}
     return {"dtype": floating_dtype(dtype) or "auto"}

@@ -71,7 +71,7 @@ def load_transcriber(name: str, dtype: str = "auto", device: Any = None) -> Qwen
     "automatic-speech-recognition" pipeline takes.
 
     `dtype` "auto" is the checkpoint's, or float32 where the device does not multiply that (of another model, what
-    transformers makes of it); "int8" means int8 linear layers, for CPUs.
+    transformers makes of it); "int8" means int8 layers, for CPUs.
 
     Raises `ValueError` for an aligner, and what transformers raises (`OSError`, `ValueError`) for a checkpoint that
     cannot be loaded.

@@ -65,7 +65,7 @@ class ForcedAlignmentPipeline(Pipeline):
     unless there are `num_workers`, which do so.
 
     A model given by its name computes in its checkpoint's dtype where the device multiplies that, and else in float32;
-    `dtype` says otherwise, and "int8" means int8 linear layers, for CPUs (`transformers_qwen3_asr.Int8Config`). A
+    `dtype` says otherwise, and "int8" means int8 layers, for CPUs (`transformers_qwen3_asr.Int8Config`). A
     model given as an object keeps its dtype unless another is asked for.
 
     A recording may be of any length. One that is longer than `max_align_seconds` (a keyword; if not given, what the
