@@ -139,7 +139,8 @@ def smooth_cross_entropy(
     bell = bell / bell.sum(-1, keepdim=True)
     scores = logits.float().log_softmax(-1).gather(-1, near.clamp(0, logits.shape[-1] - 1))
     losses = -(bell * scores).sum(-1)
-    return losses.mean() if weights is None else (weights * losses).sum() / weights.sum()
+    # a batch may have nothing but transcripts of other clips
+    return losses.mean() if weights is None else (weights * losses).sum() / weights.sum().clamp(min=1)
 
 
 def doubt(logits: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
