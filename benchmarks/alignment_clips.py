@@ -133,11 +133,16 @@ def with_changed_words(
 
 
 def with_others_words(clips: Sequence[LabelledClip]) -> list[LabelledClip]:
-    """Each clip with the words of the clip that is next longer, the longest with the shortest's: the hard case, as a
-    transcript of another length gives itself away."""
+    """Each clip with the words of the next longer clip that has others, the longest with those of the shortest: the
+    hard case, as a transcript of another length gives itself away."""
     order = sorted(range(len(clips)), key=lambda i: clips[i].seconds)
-    following = dict(zip(order, [*order[1:], order[0]]))
-    return [
-        replace(clip, words=(other := clips[following[i]]).words, reference=np.full((len(other.words), 2), np.nan))
-        for i, clip in enumerate(clips)
-    ]
+    texts = [" ".join(clip.words).casefold() for clip in clips]
+    changed = []
+    for i, clip in enumerate(clips):
+        place = order.index(i)
+        following = (j for j in order[place + 1 :] + order[:place] if texts[j] != texts[i])
+        if (other := next(following, None)) is None:
+            raise ValueError("all clips have the same words, so none has a foreign text")
+        words = clips[other].words
+        changed.append(replace(clip, words=words, reference=np.full((len(words), 2), np.nan)))
+    return changed

@@ -4,6 +4,7 @@ import importlib
 import json
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,15 @@ def test_changed_words(clips_module, kinds, sign):
         assert [word for word, _ in right] == kept
         differences += len(clip.words) - len(kept) + (len(other.words) - len(right) if sign == 1 else 0)
     assert 0.1 < differences / sum(len(clip.words) for clip in clips) < 0.3
+
+
+def test_the_same_sentence_is_no_foreign_text(clips_module):
+    clips = made_clips(clips_module, 3)
+    clips = [clips[0], replace(clips[1], words=clips[0].words), clips[2]]
+    for clip, other in zip(clips, clips_module.with_others_words(clips), strict=True):
+        assert other.words != clip.words
+    with pytest.raises(ValueError, match="same words"):
+        clips_module.with_others_words(clips[:1])
 
 
 def test_others_words_and_noise(clips_module):
