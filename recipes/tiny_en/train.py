@@ -206,8 +206,8 @@ def train_aligner(work: Path, clips, tests, prompter, config, arguments) -> Path
         return LONG if i // world % 8 == 0 else int(min(LONG, max(450, 450 + (LONG - 450) * share)))
 
     def joined(i):
-        often = arguments.joined[i >= 0.6 * items]
-        return i // world % often != 0 and longest(i) == LONG
+        share, step = arguments.joined[i >= 0.6 * items], i // world
+        return int((step + 1) * share) > int(step * share) and longest(i) == LONG
 
     drawn = weighted(clips, arguments.people_weight)
     plan = BatchPlan(drawn, items, arguments.batch_frames // world, longest, together=world, seed=arguments.seed)
@@ -301,8 +301,8 @@ def main() -> None:
     parser.add_argument("--grow-from", type=Path, help="begin as this aligner, which has the same tokenizer")
     parser.add_argument("--eval-steps", type=int, default=500)
     parser.add_argument("--slips", type=float, default=0.8, help="share of the clips whose transcripts have slips")
-    parser.add_argument("--joined", type=int, nargs=2, default=[2, 4], metavar="N", help="one batch in N is of single "
-                        "clips, the others of joined ones; at first, and in the last two fifths")  # fmt: skip
+    parser.add_argument("--joined", type=float, nargs=2, default=[0.5, 0.75], metavar="SHARE",
+                        help="batches of joined clips, at first and in the last two fifths")  # fmt: skip
     parser.add_argument("--people-weight", type=int, default=3, help="how often a clip of people counts")
     parser.add_argument("--noisy", type=float, default=0.5, help="share of the batches with other voices and noise")
     parser.add_argument("--seed", type=int, default=0, help="other batches, for weights whose mean is taken")
