@@ -15,7 +15,6 @@ import torch
 from .confidence import scores_around, tolerance_radius, window
 from .joint_decoding import (
     classes_within,
-    fine_radius,
     first_classes,
     in_step,
     joint_bins,
@@ -93,21 +92,19 @@ class _Batch:
         self.bins = np.minimum(within, classes)
         self.crowded = self.bins <= words
         self.path = np.zeros(len(self.clip), dtype=np.int64)
-        self.near = np.empty((len(self.clip), 2 * fine_radius(segment_time) + 1), dtype=np.float32)
+        self.near = np.empty((len(self.clip), 2 * tolerance_radius(segment_time) + 1), dtype=np.float32)
 
     def decoded(self) -> list[tuple[np.ndarray, np.ndarray]]:
         best, self.normaliser = self._best()
         self._solve(best)
         probabilities = torch.from_numpy(self.near).exp().double().numpy()
-        middle, radius = self.near.shape[1] // 2, tolerance_radius(self.segment_time)
-        near = probabilities[:, middle - radius : middle + radius + 1]
-        scores = scores_around(near, self.last_words)
+        scores = scores_around(probabilities, self.last_words)
         answers = []
         for clip, first in zip(self.clips, self.firsts.tolist()):
             slots, words = slice(first, first + 2 * clip.words), slice(first // 2, first // 2 + clip.words)
             times = times_around(probabilities[slots], self.path[slots], self.segment_time, clip.limit)
             answers.append((times, scores[words]))
-        self._settle(answers, near)
+        self._settle(answers, probabilities)
         return answers
 
     def _settle(self, answers: list[tuple[np.ndarray, np.ndarray]], near: np.ndarray) -> None:

@@ -5,10 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from .confidence import window
+from .confidence import tolerance_radius, window
 
-#: Milliseconds around a class that its time is read from.
-FINE = 60.0
 #: How many scores a processor normalises at once: what it keeps near at hand until their best classes are found.
 NORMALISED = 2**19
 
@@ -99,7 +97,7 @@ def joint_times(
     log_probabilities: torch.Tensor, bins: np.ndarray, segment_time: float, limit: float = np.inf
 ) -> np.ndarray:
     """
-    Times finer than a class, read around the classes of `joint_bins`: the mean of the classes within `FINE`
+    Times finer than a class, read around the classes of `joint_bins`: the mean of the classes within `TOLERANCE`
     milliseconds (at least one on each side) by their probabilities, at most half a class away from the one chosen.
 
     Order is kept, and so is a class's length for each word: where the means contradict it, all are moved by as little
@@ -113,16 +111,11 @@ def joint_times(
 
     Returns: milliseconds, float64 `(2 * words,)`, whole numbers.
     """
-    return times_around(window(log_probabilities, bins, fine_radius(segment_time)), bins, segment_time, limit)
-
-
-def fine_radius(segment_time: float) -> int:
-    """How many classes on each side of the one chosen its time is read from."""
-    return max(1, round(FINE / segment_time))
+    return times_around(window(log_probabilities, bins, tolerance_radius(segment_time)), bins, segment_time, limit)
 
 
 def times_around(near: np.ndarray, bins: np.ndarray, segment_time: float, limit: float = np.inf) -> np.ndarray:
-    """`joint_times` from the probabilities around `bins` alone: `(2 * words, 2 * fine_radius(segment_time) + 1)`, as
+    """`joint_times` from the probabilities around `bins` alone: `(2 * words, 2 * tolerance_radius(...) + 1)`, as
     `confidence.window` gives them."""
     if (bins[1::2] == bins[::2]).any() or limit < len(bins) // 2 * segment_time:  # crowded: there is nothing to move
         return np.minimum(np.floor(bins * segment_time + 0.5), limit)
