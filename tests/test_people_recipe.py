@@ -258,21 +258,82 @@ def test_nothing_is_right_to_say_of_a_word_that_is_not_said():
     assert doubt(logits, torch.tensor([3, 7])) > 1
 
 
-def test_a_transcript_of_another_clip_has_no_labels_but_doubt(monkeypatch, tmp_path):
+@pytest.fixture
+def three_clips(monkeypatch, tmp_path):
+    """`collate(texts, share)`: a batch of three clips, that share of them with another's transcript; and its
+    prompter."""
     import corpus
     from tokenizer import train_tokenizer
     from transformers import AutoTokenizer
 
-    words = ["one", "two", "three"]
+    words = "one two three four five six seven eight nine".split()
     train_tokenizer(dict.fromkeys(words, 5), tmp_path)
-    prompter = corpus.Prompter(AutoTokenizer.from_pretrained(tmp_path), set(words))
+    prompter = corpus.Prompter(AutoTokenizer.from_pretrained(tmp_path), {*words, *map(str.upper, words)})
     times = np.array([0.1, 0.5, 0.9])
     block = np.random.default_rng(0).normal(-4, 1, (130, 128)).astype(np.float16)
-    clips = [corpus.Clip(block, "people", words, times, times + 0.3, []) for _ in range(3)]
-    collator = corpus.TrainingCollator(clips, prompter, lambda i: 0, lambda i: False, 1600)
-    for share, right in ((0.0, 18), (1.0, 0)):
+
+    def collate(texts, share):
         monkeypatch.setattr(corpus, "FOREIGN", share)
-        batch = collator([(0, [0, 1, 2])])
+        clips = [corpus.Clip(block, "people", text.split(), times, times + 0.3, []) for text in texts]
+        return corpus.TrainingCollator(clips, prompter, lambda i: 0, lambda i: False, 1600, slips=0.0)(
+            [(0, [0, 1, 2])]
+        )
+
+    return collate, prompter
+
+
+DIFFERENT = ["one two three", "four five six", "seven eight nine"]
+
+
+def written(batch, prompter):
+    """The words of each row's prompt."""
+    pieces = {prompter.start, prompter.audio, prompter.end, prompter.slot, prompter.pad}
+    spelt = {tuple(ids): word.lower() for word, ids in prompter.ids.items()}
+    rows = []
+    for row in batch["input_ids"].tolist():
+        words, word = [], []
+        for piece in row:
+            if piece not in pieces:
+                word.append(piece)
+            elif word:
+                words.append(spelt[tuple(word)])
+                word = []
+        rows.append(" ".join(words))
+    return rows
+
+
+def test_a_transcript_of_another_clip_has_no_labels_but_doubt(three_clips):
+    collate, prompter = three_clips
+    for share, right, texts in ((0.0, 18, DIFFERENT), (1.0, 0, [*DIFFERENT[1:], DIFFERENT[0]])):
+        batch = collate(DIFFERENT, share)
+        assert written(batch, prompter) == texts
         assert (batch["labels"] != -100).sum() == len(batch["places"]) == right
         assert (batch["unsaid"] >= 0).sum() == 18 - right
         assert batch["logits_to_keep"].sum() == 18
+
+
+def test_no_clip_gets_its_own_words_as_anothers(three_clips):
+    collate, prompter = three_clips
+    same = ["one two three", "ONE two three", "one two THREE"]
+    assert (collate(same, 1.0)["labels"] != -100).sum() == 18
+    batch = collate([*same[:2], "four five six"], 1.0)
+    assert written(batch, prompter) == ["four five six", "four five six", "one two three"]
+    assert len(batch["places"]) == 0
+
+
+def test_where_no_slot_is_about_anything_a_pointer_learns_nothing(three_clips):
+    from objectives import Pointer
+    from tiny import tiny_config
+
+    from transformers_qwen3_asr import Qwen3ASRForTokenClassification
+
+    batch = three_clips[0](DIFFERENT, 1.0)
+    assert (batch["pointer_targets"] < 0).all()
+    model = Qwen3ASRForTokenClassification(tiny_config())
+    text = model.thinker.model
+    pointer = Pointer(text, 1)
+    text(inputs_embeds=text.embed_tokens(batch["input_ids"].clamp(max=9)))
+    loss, share = pointer.loss(batch["pointer_targets"], batch["input_ids"] == three_clips[1].audio)
+    loss.backward()
+    assert loss.item() == 0.0 and share is None
+    assert not text.layers[1].self_attn.q_proj.weight.grad.any()

@@ -294,8 +294,10 @@ class TrainingCollator:
             words = [w.lower() for w in clip.words] if rng.random() < 0.5 else clip.words
             positions = audio_token_lengths(frames)
             said = np.stack([clip.starts, clip.ends], 1).ravel() / tempo + lead
+            others = []
             if self.augment and len(clips) > 1 and rng.random() < FOREIGN:
-                written = clips[(number + 1) % len(clips)].words
+                others = (other.words for other in clips[number + 1 :] + clips[:number])
+            if written := next((other for other in others if _folded(other) != _folded(words)), None):
                 heard = np.full(len(written), -1)
             else:
                 written, heard = self._transcript(words, clip.left_out, rng)
@@ -380,6 +382,10 @@ class TrainingCollator:
             starts = np.array([start for _, start in clip.phones] + [clip.frames / 100])
             row[:count] = classes[np.searchsorted(starts, times, side="right")]
         return torch.from_numpy(targets), torch.from_numpy(family)
+
+
+def _folded(words: list[str]) -> list[str]:
+    return [word.casefold() for word in words]
 
 
 def slip_weights(heard: np.ndarray, said: int) -> np.ndarray:

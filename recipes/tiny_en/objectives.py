@@ -66,13 +66,14 @@ class Pointer:
         hidden = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
         self.inputs = (hidden, kwargs["position_embeddings"])
 
-    def loss(self, targets: torch.Tensor, audio: torch.Tensor) -> tuple[torch.Tensor, float]:
+    def loss(self, targets: torch.Tensor, audio: torch.Tensor) -> tuple[torch.Tensor, float | None]:
         """
         Args:
             targets: `(batch, length)` index of the audio position a slot is about, -1 off the slots.
             audio: `(batch, length)`, true at audio positions, which stand at 1, 2, ... in every row.
 
-        Returns: cross-entropy of the head's attention among audio positions, and the share that looks right.
+        Returns: cross-entropy of the head's attention among audio positions, and the share that looks right; zero, and
+        no share, where no slot is about anything.
         """
         hidden, (cos, sin) = self.inputs
         self.inputs = None
@@ -86,6 +87,8 @@ class Pointer:
         scores = (query[:, 0] @ key[:, 0, 1 : last + 1].transpose(1, 2)).float() * attention.scaling
         scores = scores.masked_fill(~audio[:, None, 1 : last + 1], -1e4)
         slots = targets >= 0
+        if not slots.any():
+            return 0.0 * scores.sum(), None
         scores, wanted = scores[slots], targets[slots]
         return F.cross_entropy(scores, wanted), float((scores.argmax(-1) == wanted).float().mean())
 

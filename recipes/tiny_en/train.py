@@ -126,9 +126,8 @@ class AlignerTrainer(AlignmentTrainer):
         unwrapped = model.module if hasattr(model, "module") else model  # wrapped when distributed
         at_slots = (labels != -100)[inputs["logits_to_keep"]]
         loss = smooth_cross_entropy(outputs.logits[at_slots], places, weights)
-        self.notes.setdefault("at slots", []).append(loss.item())
-        if not loss.isfinite():
-            raise NonFiniteLoss("loss", self.state.global_step + 1, names)
+        if len(places):
+            self.notes.setdefault("at slots", []).append(loss.item())
         if (unsaid >= 0).any():
             doubted = doubt(outputs.logits[unsaid >= 0], unsaid[unsaid >= 0])
             self.notes.setdefault("doubt", []).append(doubted.item())
@@ -141,8 +140,11 @@ class AlignerTrainer(AlignmentTrainer):
         heard, self.lexicon.heard = self.lexicon.heard, None
         asides["phonemes right"] = unwrapped.phoneme_head(heard, phonemes, family)
         for name, (aside, share) in asides.items():
-            self.notes.setdefault(name, []).append(share)
+            if share is not None:
+                self.notes.setdefault(name, []).append(share)
             loss = loss + self.fading(self.state.global_step) * aside
+        if not loss.isfinite():
+            raise NonFiniteLoss("loss", self.state.global_step + 1, names)
         self._step_rows += names
         return (loss, outputs) if return_outputs else loss
 
