@@ -58,7 +58,7 @@ def groups_of(files: Iterable[str | Path]) -> dict[str, str]:
     found = {}
     for file in map(Path, files):
         if file.suffix == ".jsonl":
-            rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+            rows = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
             found |= {str(row["id"]): str(row["group"]) for row in rows if "id" in row and "group" in row}
     return found
 

@@ -55,14 +55,62 @@ def test_the_three_layouts_are_read(tmp_path):
     )
     found, left_out = read_transcripts([tmp_path / "ours", tmp_path / "libri", tmp_path / "cv"])
     assert [(r.words, r.speaker) for r in found] == [
-        (["Good", "day"], "s"),
-        (["GO", "ON"], "84"),
-        (["Quoted", "he", "said"], "abc"),
+        (["Good", "day"], "ours-s"),
+        (["GO", "ON"], "librispeech-84"),
+        (["Quoted", "he", "said"], "common-voice-abc"),
     ]
     assert not left_out
 
 
-def test_what_cannot_be_used_is_counted(tmp_path):
+def test_names_are_unique_and_a_recording_met_twice_is_read_once(tmp_path, capsys):
+    from transcripts import read_transcripts
+
+    json_lines(tmp_path / "a", [{"audio": name, "text": "Good day"} for name in ("x/one.wav", "x-one.wav")])
+    json_lines(tmp_path / "b", [{"audio": name, "text": "Good day"} for name in ("x/one.wav", "../a/x/one.wav")])
+    for name in ("a/x/one", "a/x-one", "b/x/one"):
+        write_wave(tmp_path / f"{name}.wav")
+    found, left_out = read_transcripts([tmp_path / "a", tmp_path / "b"])
+    assert len({recording.name for recording in found}) == 3
+    assert left_out == {"recording met twice": 1}
+    assert "../a/x/one.wav: recording met twice" in capsys.readouterr().out
+
+
+def test_speakers_of_two_corpora_are_two_and_an_unknown_one_is_alone(tmp_path):
+    from transcripts import read_transcripts
+
+    rows = [
+        {"audio": "1.wav", "text": "a", "speaker": 0},
+        {"audio": "2.wav", "text": "a", "speaker": 0, "set": "other"},
+    ]
+    json_lines(tmp_path / "ours", [*rows, {"audio": "3.wav", "text": "a"}, {"audio": "4.wav", "text": "a"}])
+    for number in range(1, 5):
+        write_wave(tmp_path / "ours" / f"{number}.wav")
+    found, _ = read_transcripts([tmp_path / "ours"])
+    assert [r.speaker for r in found[:2]] == ["ours-0", "other-0"]
+    assert [r.speaker for r in found[2:]] == [r.name for r in found[2:]]
+
+
+def test_a_librispeech_name_is_no_path(tmp_path):
+    from transcripts import read_transcripts
+
+    (tmp_path / "1-2.trans.txt").write_text("1-2-0000 GO ON\n../1-2-0001 GO ON\n")
+    with pytest.raises(ValueError, match=r"1-2\.trans\.txt, line 2: '\.\./1-2-0001'"):
+        read_transcripts([tmp_path])
+
+
+def test_common_voice_says_its_language(tmp_path):
+    from transcripts import read_transcripts
+
+    (tmp_path / "validated.tsv").write_text(
+        "client_id\tpath\tsentence\tlocale\na\t1.wav\tGood day\ten\nb\t2.wav\tGuten Tag\tde\n"
+    )
+    write_wave(tmp_path / "clips" / "1.wav")
+    write_wave(tmp_path / "clips" / "2.wav")
+    found, left_out = read_transcripts([tmp_path])
+    assert [r.text for r in found] == ["Good day"] and left_out == {"another language than English": 1}
+
+
+def test_what_cannot_be_used_is_named_and_counted(tmp_path, capsys):
     from transcripts import read_transcripts
 
     rows = [
@@ -83,6 +131,8 @@ def test_what_cannot_be_used_is_counted(tmp_path):
         "another language than English": 1,
         "of the set prompts": 1,
     }
+    printed = capsys.readouterr().out
+    assert all(f"{name}.wav: " in printed for name in ("two", "none", "three", "four"))
 
 
 def test_a_folder_without_transcripts_is_named(tmp_path):
@@ -92,11 +142,37 @@ def test_a_folder_without_transcripts_is_named(tmp_path):
         read_transcripts([tmp_path])
 
 
-def test_a_broken_line_is_named(tmp_path):
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"audio": "b.wav"}', '{"audio": null, "text": "b"}', '{"audio": "", "text": "b"}',
+        '{"audio": "b", "text": 1}', '{"audio": "b", "text": "b", "speaker": []}',
+        '{"audio": "b", "text": "b", "set": 1}', "null", "[]", "{", "\xff",
+    ],
+)  # fmt: skip
+def test_a_broken_line_is_named(tmp_path, line):
     from transcripts import read_transcripts
 
-    (tmp_path / "transcripts.jsonl").write_text('{"audio": "a.wav", "text": "a"}\n{"audio": "b.wav"}\n')
-    with pytest.raises(ValueError, match=r"transcripts\.jsonl, line 2"):
+    lines = '{"audio": "a.wav", "text": "a"}\n\n' + line + "\n"
+    (tmp_path / "transcripts.jsonl").write_text(lines, encoding="latin-1")
+    with pytest.raises(ValueError, match=r"transcripts\.jsonl, line 3"):
+        read_transcripts([tmp_path])
+
+
+def test_lines_end_at_line_feeds_alone(tmp_path):
+    from transcripts import read_transcripts
+
+    row = {"audio": "a.wav", "text": "Good\u2028day"}
+    write_wave(tmp_path / "a.wav")
+    (tmp_path / "transcripts.jsonl").write_text("\n" + json.dumps(row, ensure_ascii=False) + "\r\n \n", "utf-8")
+    assert [r.words for r in read_transcripts([tmp_path])[0]] == [["Good", "day"]]
+
+
+def test_an_empty_file_is_said_to_be_empty(tmp_path):
+    from transcripts import read_transcripts
+
+    (tmp_path / "transcripts.jsonl").write_text("\n")
+    with pytest.raises(ValueError, match=r"transcripts\.jsonl is empty"):
         read_transcripts([tmp_path])
 
 

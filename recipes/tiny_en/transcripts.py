@@ -6,14 +6,16 @@
   `speaker`, `language` and `set`;
 - LibriSpeech: `*.trans.txt`, an utterance's name and its words a line, with NAME.flac (or .wav, .opus, .mp3) beside
   it;
-- Common Voice: `validated.tsv`, or else `train.tsv`, with the columns `path`, `sentence` and `client_id`, and the
-  recordings in `clips/`.
+- Common Voice: `validated.tsv`, or else `train.tsv`, with the columns `path`, `sentence` and `client_id`, where known
+  `locale`, and the recordings in `clips/`.
 
-What cannot be used is left out, and counted by its reason in the `Counter` that comes back.
+What cannot be used is named as it is met, left out, and counted by its reason in the `Counter` that comes back.
 """
 
 import csv
+import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +29,8 @@ LONGEST = 30.0  # seconds, the longest that tiny-en has classes for
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording, what is said in it, and by whom; `name` is unique among all that are read."""
+    """A recording, what is said in it, and by whom; `name` is unique among all that are read, and both it and
+    `speaker` may be the name of a file."""
 
     name: str
     path: Path
@@ -46,58 +49,89 @@ def read_transcripts(
     """All recordings of `language` below `folders` but those of the sets `without`, and how many were left out for
     what reason.
 
-    Raises `ValueError` naming the folder in which none of the three layouts is found.
+    Raises `ValueError` naming the folder in which none of the three layouts is found, or the line that is broken.
     """
     found, left_out = {}, Counter()
     for folder in folders:
         known = False
         for reader in (_json_lines, _librispeech, _common_voice):
-            for name, path, text, speaker, spoken, source in reader(Path(folder)):
+            for path, text, corpus, speaker, spoken, source in reader(Path(folder)):
                 known = True
+                place = path.resolve() if os.path.isfile(path) else None
                 if spoken is not None and spoken.casefold() != language.casefold():
-                    left_out[f"another language than {language}"] += 1
+                    reason = f"another language than {language}"
                 elif source in without:
-                    left_out[f"of the set {source}"] += 1
-                elif not path.is_file():
-                    left_out["recording is missing"] += 1
+                    reason = f"of the set {source}"
+                elif place is None:
+                    reason = "recording is missing"
                 elif not split_words(text):
-                    left_out["no words in the transcript"] += 1
-                elif name in found:
-                    left_out["name met twice"] += 1
+                    reason = "no words in the transcript"
+                elif place in found:
+                    reason = "recording met twice"
                 else:
-                    found[name] = Recording(name, path, text, speaker)
+                    name = _name(place)
+                    found[place] = Recording(name, path, text, file_name(f"{corpus}-{speaker}") if speaker else name)
+                    continue
+                print(f"left out: {path}: {reason}", flush=True)
+                left_out[reason] += 1
         if not known:
             raise ValueError(
-                f"{folder}: neither transcripts.jsonl nor *.trans.txt nor validated.tsv or train.tsv in it"
+                f"{folder}: no transcripts, neither in transcripts.jsonl nor in *.trans.txt nor in validated.tsv or "
+                "train.tsv"
             )
     return list(found.values()), left_out
 
 
-def _name(path: Path) -> str:
-    """A recording's name: its place in its set, as one word."""
-    return "-".join(path.with_suffix("").parts[-3:]).replace(" ", "_")
+def file_name(text: str) -> str:
+    """`text` as the name of a file or folder: letters, digits, "-" and "_", at most 100 bytes."""
+    name = "".join(c if c.isalnum() or c in "-_" else "_" for c in text)
+    return name.encode()[:100].decode(errors="ignore") or "_"
+
+
+def _name(place: Path) -> str:
+    """A recording's name: its file's, and a hash of where that is."""
+    return f"{file_name(place.stem)}-{hashlib.sha256(os.fsencode(place)).hexdigest()[:16]}"
+
+
+def _json_row(line: bytes) -> dict:
+    row = json.loads(line.decode("utf-8"))
+    if not isinstance(row, dict):
+        raise ValueError("no object")
+    for key, types in {"audio": str, "text": str, "speaker": (str, int), "language": str, "set": str}.items():
+        value = row.get(key)
+        if not (isinstance(value, types) or (value is None and key not in ("audio", "text"))):
+            raise ValueError(f"{key} is {value!r}")
+    if not row["audio"]:
+        raise ValueError("audio is empty")
+    return row
 
 
 def _json_lines(folder: Path) -> Iterator[tuple]:
     for index in sorted(folder.rglob("transcripts.jsonl")):
-        for number, line in enumerate(index.read_text(encoding="utf-8").splitlines(), 1):
+        # at \n alone: others of Unicode's line ends may stand inside a JSON string
+        lines = [(number, line) for number, line in enumerate(index.read_bytes().split(b"\n"), 1) if line.strip()]
+        if not lines:
+            raise ValueError(f"{index} is empty")
+        for number, line in lines:
             try:
-                row = json.loads(line)
-                audio, text = row["audio"], row["text"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{index}, line {number}: {error!r}; a line has at least audio and text") from error
+                row = _json_row(line)
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"{index}, line {number}: {error}; a line has at least audio and text") from error
             speaker, language, source = (row.get(key) for key in ("speaker", "language", "set"))
-            yield _name(Path(audio)), index.parent / audio, text, str(speaker or "one"), language, source
+            speaker = "" if speaker is None else str(speaker)
+            yield index.parent / row["audio"], row["text"], source or index.parent.name, speaker, language, source
 
 
 def _librispeech(folder: Path) -> Iterator[tuple]:
     for index in sorted(folder.rglob("*.trans.txt")):
-        for line in index.read_text(encoding="utf-8").splitlines():
+        for number, line in enumerate(index.read_text(encoding="utf-8").split("\n"), 1):
             name, _, text = line.strip().partition(" ")
+            if "/" in name:
+                raise ValueError(f"{index}, line {number}: {name!r} is no utterance's name")
             if name:
                 paths = [index.parent / (name + suffix) for suffix in SUFFIXES]
-                path = next((path for path in paths if path.is_file()), paths[0])
-                yield name, path, text, name.split("-")[0], None, None
+                path = next((path for path in paths if os.path.isfile(path)), paths[0])
+                yield path, text, "librispeech", name.split("-")[0], None, None
 
 
 def _common_voice(folder: Path) -> Iterator[tuple]:
@@ -106,5 +140,7 @@ def _common_voice(folder: Path) -> Iterator[tuple]:
         table = table if table.exists() else index / "train.tsv"
         with table.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
+                locale = row.get("locale") or None
+                language = "English" if locale and locale.casefold().startswith("en") else locale
                 path = index / "clips" / (row.get("path") or "")
-                yield path.stem, path, row.get("sentence") or "", row.get("client_id") or path.stem, None, None
+                yield path, row.get("sentence") or "", "common-voice", row.get("client_id") or "", language, None
