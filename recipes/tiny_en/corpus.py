@@ -17,6 +17,7 @@ from transformers_qwen3_asr.configuration_qwen3_asr import audio_token_lengths
 
 SEGMENT = SEGMENT_MILLISECONDS / 1000  # seconds a class
 CHUNK, POSITIONS = 100, 13  # mel frames of an encoder chunk and its positions
+LONG = 1600  # frames of the longest training clip
 
 
 def position_times(count: int) -> np.ndarray:

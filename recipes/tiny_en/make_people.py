@@ -3,9 +3,10 @@
     python recipes/tiny_en/make_people.py --work-dir WORK [--check tiny-en]
 
 reads WORK/teacher (see teacher.py) and writes WORK/data/train/people-NNN.npy and .json as make_data.py writes those of
-synthesizers. A recording is left out, and counted by its reason, where the teacher found no way through it, or where
-the aligner `--check` says times that are on average more than `--apart` milliseconds away: then one of them is lost,
-and more often than not the transcript is wrong. A part that is already there is kept.
+synthesizers. A recording is named, left out and counted by its reason where the teacher found no way through it, where
+it is longer than any training clip, or where the aligner `--check` says times that are on average more than `--apart`
+milliseconds away: then one of them is lost, and more often than not the transcript is wrong. A part that is already
+there is kept, with its counts in people-NNN.counts; a call with another `--check` or `--apart` is refused.
 """
 
 import argparse
@@ -18,8 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from corpus import LONG
 from features import raw_log_mel
 from praatio import textgrid
+from teacher import keep_options
 from transformers import AutoModelForTokenClassification, AutoProcessor
 
 from transformers_qwen3_asr import ForcedAlignmentPipeline
@@ -78,6 +81,11 @@ class Check:
 def make_part(stem: Path, rows: list[dict], teacher: Path, check: Check | None, most: float) -> Counter:
     """Write one part; returns how many recordings were left out for what reason."""
     left_out, clips = Counter(), []
+
+    def leave_out(name: str, reason: str) -> None:
+        print(f"left out: {name}: {reason}", flush=True)
+        left_out[reason] += 1
+
     for row in rows:
         text = row["text"]
         if text.isupper() and zlib.crc32(row["name"].encode()) % CAPITALS:
@@ -86,23 +94,29 @@ def make_part(stem: Path, rows: list[dict], teacher: Path, check: Check | None, 
         path = teacher / "aligned" / row["speaker"] / f"{row['name']}.TextGrid"
         times = teacher_times(path, words) if path.exists() else None
         if times is None:
-            left_out["no alignment by the teacher"] += 1
+            leave_out(row["name"], "no alignment by the teacher")
             continue
         parts = [teacher / "corpus" / part / row["speaker"] / f"{row['name']}.wav" for part in ("known", "guessed")]
         samples = load_audio(next(path for path in parts if path.exists()), 16000)
-        clips.append((samples, row["speaker"], text, *times))
+        block = raw_log_mel(samples).numpy().astype(np.float16)
+        if len(block) > LONG:
+            leave_out(row["name"], f"longer than {LONG / 100:g} s")
+            continue
+        clips.append((row, samples, block, text, *times))
     if check and clips:
-        apart = check([(samples, words) for samples, _, _, words, _ in clips])
-        left_out[f"more than {most:g} ms from the aligner's times"] += sum(value > most for value in apart)
+        apart = check([(samples, words) for _, samples, _, _, words, _ in clips])
+        for clip, value in zip(clips, apart, strict=True):
+            if value > most:
+                leave_out(clip[0]["name"], f"more than {most:g} ms from the aligner's times")
         clips = [clip for clip, value in zip(clips, apart, strict=True) if value <= most]
     entries, blocks, first = [], [], 0
-    for samples, speaker, text, words, phones in clips:
-        block = raw_log_mel(samples).numpy().astype(np.float16)
-        entry = {"engine": "people", "voice": speaker, "text": text, "first": first, "frames": len(block)}
+    for row, _, block, text, words, phones in clips:
+        entry = {"engine": "people", "voice": row["speaker"], "text": text, "first": first, "frames": len(block)}
         entries.append({**entry, "words": words, "phones": phones})
         blocks.append(block)
         first += len(block)
     np.save(stem.with_suffix(".npy"), np.concatenate(blocks) if blocks else np.zeros((0, 128), np.float16))
+    stem.with_suffix(".counts").write_text(json.dumps(left_out))
     # The JSON is written last and in one step: a part without it is made again.
     partial = stem.with_suffix(".partial")
     partial.write_text(json.dumps(entries))
@@ -119,15 +133,23 @@ def _part(job) -> tuple[str, float, Counter]:
     """Make a part that is not there; returns its name, its seconds, and how many were left out for what reason."""
     stem, rows, teacher, check, most = job
     torch.set_num_threads(1)
-    left_out = Counter()
+    counts = stem.with_suffix(".counts")
     if not stem.with_suffix(".json").exists():
         left_out = make_part(stem, rows, teacher, _check(check) if check else None, most)
+    else:  # parts of older runs have none
+        left_out = Counter(json.loads(counts.read_text()) if counts.exists() else {})
     frames = sum(entry["frames"] for entry in json.loads(stem.with_suffix(".json").read_text()))
     return stem.name, frames / 100, left_out
 
 
 def make_people(work: Path, check: str | None = None, processes: int = 1, most: float = MOST_APART) -> None:
-    """Make every part under WORK/data/train."""
+    """Make every part under WORK/data/train.
+
+    Raises `ValueError` where an earlier call had another `check` or `most`.
+    """
+    if check:
+        resolve_model(check)  # refused here, before it is written down
+    keep_options(work / "teacher" / "parts.json", {"check": check, "apart": most})
     rows = json.loads((work / "teacher" / "recordings.json").read_text())
     folder = work / "data" / "train"
     folder.mkdir(parents=True, exist_ok=True)

