@@ -307,6 +307,7 @@ def test_what_has_to_be_installed_is_named(monkeypatch):
         (["--people"], "expected at least one argument"),
         (["--check", "tiny-en"], "are about --people"),
         (["--without", "prompts"], "are about --people"),
+        (["--people-note", "FILE"], "needs --export-dir"),
     ],
 )
 def test_no_option_is_ignored(tmp_path, monkeypatch, capsys, options, message):
@@ -329,6 +330,14 @@ def test_another_scale_is_refused(tmp_path, monkeypatch):
         train.make_synthesized(tmp_path, 1.0, 1)
     (tmp_path / "data" / "hours.json").write_text('{"train/espeak": 1.0}')
     train.make_synthesized(tmp_path, 1.0, 1)
+
+
+def test_the_note_names_peoples_recordings_where_it_is_told():
+    from export import license_note
+
+    told = license_note((RECIPE / "people-note.txt").read_text(encoding="utf-8"))
+    assert "LibriSpeech" in told and "not named" not in told
+    assert "LibriSpeech" not in license_note(None) and "not named" in license_note(None)
 
 
 TEXTGRID = """File type = "ooTextFile"

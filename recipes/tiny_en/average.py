@@ -40,15 +40,19 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="where the mean goes, in float32")
     parser.add_argument("--export", type=Path, help="where it goes as it ships; needs --tokenizer")
     parser.add_argument("--tokenizer", type=Path, help="folder of the tokenizer, WORK/tokenizer")
+    parser.add_argument("--people-note", type=Path, help="text for the exported note that names people's recordings")
     arguments = parser.parse_args()
     if arguments.export and not arguments.tokenizer:
         parser.error("--export needs --tokenizer")
+    if arguments.people_note and not arguments.export:
+        parser.error("--people-note needs --export")
+    people_note = arguments.people_note and arguments.people_note.read_text(encoding="utf-8")
     weights = mean_weights(arguments.folders)
     arguments.output.mkdir(parents=True, exist_ok=True)
     save_file(weights, arguments.output / "model.safetensors", metadata={"format": "pt"})
     shutil.copyfile(arguments.folders[0] / "config.json", arguments.output / "config.json")
     if arguments.export:
-        export(arguments.output, arguments.tokenizer, arguments.export)
+        export(arguments.output, arguments.tokenizer, arguments.export, people_note)
 
 
 if __name__ == "__main__":

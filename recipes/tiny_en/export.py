@@ -12,19 +12,23 @@ LICENSE_NOTE = """\
 tiny-en, the aligner bundled with transformers_qwen3_asr: Apache License 2.0, like the package.
 
 Trained from nothing by recipes/tiny_en, first on speech that eSpeak NG, Flite and Festival synthesized from the King
-James Bible, the fortunes of Debian and a word list, then on recordings of people and their transcripts:
+James Bible, the fortunes of Debian and a word list.
 
-- LibriSpeech (V. Panayotov, G. Chen, D. Povey, S. Khudanpur), CC BY 4.0, www.openslr.org/12 and /31
-- speechocean762 (J. Zhang and others), CC BY 4.0, www.openslr.org/101
-- Common Voice (Mozilla and its contributors), CC0
-- readings of LJ Speech's texts (public domain) that were published under the Apache License 2.0
+{people}
 
 No recording, and no part of another model, is in it. See model_cards/tiny-en.md.
 """
+NOT_NAMED = "Recordings of people that it may have been trained on, too, were not named when it was exported."
 
 
-def export(trained: Path, tokenizer: Path, target: Path) -> None:
-    """Write the aligner in `trained` with the tokenizer in `tokenizer` to `target`.
+def license_note(people_note: str | None) -> str:
+    """What the folder's LICENSE-NOTE.txt says."""
+    return LICENSE_NOTE.format(people=people_note.strip() if people_note else NOT_NAMED)
+
+
+def export(trained: Path, tokenizer: Path, target: Path, people_note: str | None = None) -> None:
+    """Write the aligner in `trained` with the tokenizer in `tokenizer` to `target`; `people_note` is what its note
+    says of the recordings of people that it was trained on.
 
     Raises `ValueError` where the folder would be larger than the 8 MB that the package has for it.
     """
@@ -38,7 +42,7 @@ def export(trained: Path, tokenizer: Path, target: Path) -> None:
         timestamp_segment_time=model.config.timestamp_segment_time,
     )
     processor.save_pretrained(target)
-    (target / "LICENSE-NOTE.txt").write_text(LICENSE_NOTE, encoding="utf-8")
+    (target / "LICENSE-NOTE.txt").write_text(license_note(people_note), encoding="utf-8")
     for path in target.iterdir():
         path.chmod(0o644)  # weights are written for their owner alone; a package is for everybody
     size = sum(path.stat().st_size for path in target.iterdir())

@@ -302,6 +302,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work-dir", type=Path, required=True, help="data, checkpoints and logs (several GB)")
     parser.add_argument("--export-dir", type=Path, help="where the finished aligner goes")
+    parser.add_argument("--people-note", type=Path, help="text for the exported note that names people's recordings")
     parser.add_argument("--people", type=Path, nargs="+", help="folders of people's recordings with transcripts, too")
     parser.add_argument("--without", nargs="*", default=[], help="sets of transcripts.jsonl that are left out")
     parser.add_argument("--check", help="an aligner that has to agree with people's teacher, such as tiny-en")
@@ -326,6 +327,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.people and (arguments.check or arguments.without):
         parser.error("--check and --without are about --people")
+    if arguments.people_note and not arguments.export_dir:
+        parser.error("--people-note needs --export-dir")
+    people_note = arguments.people_note and arguments.people_note.read_text(encoding="utf-8")
     work = arguments.work_dir
     learn_people = arguments.people and "WORLD_SIZE" not in os.environ
     if learn_people:
@@ -353,7 +357,7 @@ def main() -> None:
         subprocess.run([*launcher, f"--nproc-per-node={arguments.processes}", *sys.argv], check=True)
     trained = train_aligner(work, clips, tests, prompter, config, arguments)
     if arguments.export_dir and int(os.environ.get("RANK", 0)) == 0:
-        export(trained, work / "tokenizer", arguments.export_dir)
+        export(trained, work / "tokenizer", arguments.export_dir, people_note)
 
 
 if __name__ == "__main__":
