@@ -12,7 +12,6 @@ from pathlib import Path
 import pysubs2
 import pytest
 
-from transformers_qwen3_asr.alignment import confidence
 from transformers_qwen3_asr.cli.align import DEFAULT_MODEL
 from transformers_qwen3_asr.cli.main import build_parser, main
 from transformers_qwen3_asr.pipelines import forced_alignment
@@ -360,13 +359,12 @@ def test_a_text_that_is_not_said_is_noted(capsys):
     assert f"note: the text may not be what is said in {RECORDING} (score 0." in line
 
 
-def test_words_that_are_not_said_are_noted(capsys, monkeypatch):
-    monkeypatch.setattr(confidence, "FITS", 0.4)  # the recording is so short that four words are much of it
+def test_words_that_are_not_said_are_noted(capsys):
     arguments = ["align", str(RECORDING), "--language", "English", "--model", "tiny-en", "--device", "cpu", "--text"]
     text = " ".join([*WORDS[:8], "elephants garden yellow mountain", *WORDS[12:]])
     assert main([*arguments, text]) == 0
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("qwen3-asr")]
-    assert re.fullmatch(rf".* note: some words may not be what is said in {RECORDING} \([23]\.\d-[57]\.\d s\)", line)
+    assert re.fullmatch(rf".* note: some words may not be what is said in {RECORDING} \([23]\.\d-[45]\.\d s\)", line)
 
 
 def test_what_the_text_leaves_out_is_noted(capsys):

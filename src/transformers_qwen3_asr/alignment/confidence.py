@@ -10,14 +10,16 @@ import torch
 TOLERANCE = 80.0
 #: What a word's start, its end and the next word's start count for in its score.
 _WEIGHTS = (1.0, 2.0, 2.0)
-#: Mean score of a recording's words from which on its text is taken to belong to it.
-FITS = 0.5
+#: Mean score of a recording's words from which on its text is taken to belong to it. Chosen on people's speech: one
+#: right text of 96 is refused, and one foreign text of 94 is taken.
+FITS = 0.55
 #: Words from which on that says something whatever else is heard.
 FEW = 4
 #: Words below this score speak against the text, those above for it,
 _WORD_FITS = 0.6
-#: and so much together, without as much to the contrary, make a passage that does not fit.
-_UNFIT = 1.5
+#: and so much together, without as much to the contrary, make a passage that does not fit. Chosen on people's speech:
+#: one right text of 96 has such a passage, and nine in ten runs of four wrong words are in one.
+_UNFIT = 1.0
 
 
 @dataclass(frozen=True)
