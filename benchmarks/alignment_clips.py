@@ -87,9 +87,8 @@ def in_telephone_band(clips: Sequence[LabelledClip]) -> list[LabelledClip]:
     """
     passed = []
     for clip in clips:
-        size = (
-            len(clip.samples) + 1600
-        )  # a tenth of a second, or what rings at the end would be heard at the beginning
+        # a tenth of a second more, or what rings at the end would be heard at the beginning
+        size = len(clip.samples) + 1600
         hertz = np.fft.rfftfreq(size, 1 / 16000)
         edges = np.interp(hertz, (200, 300, 3400, 3600), (0, 1, 1, 0))
         spectrum = np.fft.rfft(clip.samples, size) * (1 - np.cos(np.pi * edges)) / 2

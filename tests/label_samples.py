@@ -51,14 +51,14 @@ def problems_of(source, **options):
 GOOD = (("so", 0.1, 0.4), ("it", 0.5, 0.75), ("goes", 0.75, 1.25))
 
 
-def text_grid(path, tiers, form="short_textgrid"):
+def text_grid(path, tiers, form="short_textgrid", seconds=SECONDS):
     """A TextGrid as praatio, which MFA writes with, saves it."""
     from praatio.data_classes.interval_tier import IntervalTier
     from praatio.data_classes.textgrid import Textgrid
 
-    grid = Textgrid(0, SECONDS)
+    grid = Textgrid(0, seconds)
     for name, entries in tiers.items():
-        grid.addTier(IntervalTier(name, entries, 0, SECONDS))
+        grid.addTier(IntervalTier(name, entries, 0, seconds))
     path.parent.mkdir(parents=True, exist_ok=True)
     grid.save(str(path), form, includeBlankSpaces=True)
     return path

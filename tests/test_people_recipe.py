@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from label_samples import text_grid
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "tiny_en"
 
@@ -261,7 +262,7 @@ def stub_viter(monkeypatch):
             for path in corpus.rglob("*.wav"):
                 path = output / path.relative_to(corpus).with_suffix(".TextGrid")
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(TEXTGRID)
+                text_grid(path, TIERS, seconds=1)
 
     monkeypatch.setattr(teacher, "viter", viter)
     monkeypatch.setattr(teacher, "check_tools", lambda: None)
@@ -340,59 +341,11 @@ def test_the_note_names_peoples_recordings_where_it_is_told():
     assert "LibriSpeech" not in license_note(None) and "not named" in license_note(None)
 
 
-TEXTGRID = """File type = "ooTextFile"
-Object class = "TextGrid"
-
-xmin = 0
-xmax = 1
-tiers? <exists>
-size = 2
-item []:
-    item [1]:
-        class = "IntervalTier"
-        name = "words"
-        xmin = 0
-        xmax = 1
-        intervals: size = 3
-        intervals [1]:
-            xmin = 0
-            xmax = 0.2
-            text = ""
-        intervals [2]:
-            xmin = 0.2
-            xmax = 0.6
-            text = "go"
-        intervals [3]:
-            xmin = 0.6
-            xmax = 1
-            text = "on"
-    item [2]:
-        class = "IntervalTier"
-        name = "phones"
-        xmin = 0
-        xmax = 1
-        intervals: size = 5
-        intervals [1]:
-            xmin = 0
-            xmax = 0.2
-            text = "sil"
-        intervals [2]:
-            xmin = 0.2
-            xmax = 0.3
-            text = "G"
-        intervals [3]:
-            xmin = 0.3
-            xmax = 0.6
-            text = "OW1"
-        intervals [4]:
-            xmin = 0.6
-            xmax = 0.8
-            text = "AH0"
-        intervals [5]:
-            xmin = 0.8
-            xmax = 1
-            text = "N"
-"""
+#: What the teacher says of a recording of a second.
+TIERS = {
+    "words": [(0.2, 0.6, "go"), (0.6, 1.0, "on")],
+    "phones": [(0.0, 0.2, "sil"), (0.2, 0.3, "G"), (0.3, 0.6, "OW1"), (0.6, 0.8, "AH0"), (0.8, 1.0, "N")],
+}
 
 
 @pytest.fixture
@@ -403,7 +356,7 @@ def taught(tmp_path):
     for row in rows:
         write_wave(teacher / "corpus" / "known" / "s" / f"{row['name']}.wav")
     (teacher / "aligned" / "s").mkdir(parents=True)
-    (teacher / "aligned" / "s" / "aligned.TextGrid").write_text(TEXTGRID)
+    text_grid(teacher / "aligned" / "s" / "aligned.TextGrid", TIERS, seconds=1)
     (teacher / "recordings.json").write_text(json.dumps(rows))
     return tmp_path
 

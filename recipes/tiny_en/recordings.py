@@ -8,6 +8,15 @@ from features import to_16k
 from speakers import Utterance
 
 
+def write_wave(path: Path, samples: np.ndarray) -> None:
+    """Write int16 samples at 16 kHz as WAV."""
+    with wave.open(str(path), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(16000)
+        sound.writeframes(samples.tobytes())
+
+
 def labelled_recording(
     spoken: Utterance | None, path: Path, text: str, language: str, voice: str, seconds: tuple[float, float]
 ) -> dict | None:
@@ -22,11 +31,7 @@ def labelled_recording(
     length = len(samples) / 16000
     if not seconds[0] <= length <= seconds[1]:
         return None
-    with wave.open(str(path), "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(16000)
-        sound.writeframes((samples.clip(-1, 1) * 32767).astype(np.int16).tobytes())
+    write_wave(path, (samples.clip(-1, 1) * 32767).astype(np.int16))
     words = [{"text": word, "start": round(start, 4), "end": round(end, 4)} for word, start, end in spoken.words]
     row = {"audio": str(path), "text": text, "language": language, "voice": voice, "words": words}
     return {**row, "seconds": length}

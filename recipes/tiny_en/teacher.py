@@ -17,13 +17,13 @@ import json
 import shutil
 import subprocess
 import sys
-import wave
 from collections import Counter
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from pronunciations import Pronunciations, dictionary_lines
+from recordings import write_wave
 from transcripts import LONGEST, Recording, file_name, read_transcripts
 
 from transformers_qwen3_asr.audio import load_audio
@@ -51,9 +51,7 @@ def _write_wave(job: tuple[Recording, Path]) -> str | None:
             return reason
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    with wave.open(str(partial), "wb") as file:
-        file.setnchannels(1), file.setsampwidth(2), file.setframerate(RATE)
-        file.writeframes((samples * 32767).round().astype(np.int16).tobytes())
+    write_wave(partial, (samples * 32767).round().astype(np.int16))
     partial.rename(path)
     return None
 
