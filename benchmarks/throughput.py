@@ -28,7 +28,7 @@ from throughput_qwen_asr import QwenASR
 from transformers.models.qwen3_asr.processing_qwen3_asr import _fix_timestamps
 
 from transformers_qwen3_asr.alignment.decoding import repair_monotone
-from transformers_qwen3_asr.checkpoints import to_published_name
+from transformers_qwen3_asr.checkpoints.published import to_published_name
 
 TIMESTAMP = TOKEN_IDS["<timestamp>"]
 WORDS_A_SECOND = 2.5

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import torch
 
 from transformers_qwen3_asr import ForcedAlignmentPipeline
-from transformers_qwen3_asr.audio_encoder_qwen3_asr import AttentionWindows
-from transformers_qwen3_asr.int8 import KEPT, convert
+from transformers_qwen3_asr.checkpoints.int8 import KEPT, convert
+from transformers_qwen3_asr.models.audio_encoder_qwen3_asr import AttentionWindows
 
 INT8 = "| case | float32 | int8 | int8 / float32 | logits apart, standard deviations |"
 #: Root mean square distance of logits, in standard deviations. Random weights have no peaks that would hide it.

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 
 from throughput_measuring import Device
 
-from transformers_qwen3_asr import audio_encoder_qwen3_asr as audio_encoder
-from transformers_qwen3_asr import packing
-from transformers_qwen3_asr import text_model_qwen3_asr as text_model
+from transformers_qwen3_asr.models import audio_encoder_qwen3_asr as audio_encoder
+from transformers_qwen3_asr.models import packing
+from transformers_qwen3_asr.models import text_model_qwen3_asr as text_model
 from transformers_qwen3_asr.pipelines import batching
 
 #: Our ways to speed and memory, and what is to be set to do without each: (where, name, value).

@@ -28,8 +28,8 @@ from transformers_qwen3_asr import (
     Qwen3ASRForTokenClassification,
     Qwen3ASRProcessor,
 )
-from transformers_qwen3_asr.chat_templates import HF_ALIGNER
-from transformers_qwen3_asr.checkpoints import published_config, to_published_name
+from transformers_qwen3_asr.checkpoints.published import published_config, to_published_name
+from transformers_qwen3_asr.processing.chat_templates import HF_ALIGNER
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # conversion/ is a tool beside the package
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from transformers_qwen3_asr import Qwen3ASRConfig
-from transformers_qwen3_asr.checkpoints import PUBLISHED_ARCHITECTURES, is_hf_config
+from transformers_qwen3_asr.checkpoints.published import PUBLISHED_ARCHITECTURES, is_hf_config
 
 AUDIO_FIELDS = ("activation_dropout", "activation_function", "attention_dropout", "conv_chunksize", "d_model",
                 "downsample_hidden_size", "dropout", "encoder_attention_heads", "encoder_ffn_dim", "encoder_layers",

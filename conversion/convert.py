@@ -7,12 +7,8 @@ from pathlib import Path
 
 import torch
 
-from transformers_qwen3_asr import (
-    Qwen3ASRConfig,
-    Qwen3ASRForConditionalGeneration,
-    Qwen3ASRForTokenClassification,
-)
-from transformers_qwen3_asr.checkpoints import (
+from transformers_qwen3_asr import Qwen3ASRConfig, Qwen3ASRForConditionalGeneration, Qwen3ASRForTokenClassification
+from transformers_qwen3_asr.checkpoints.published import (
     HF_GENERATION_HEAD,
     PUBLISHED_HEAD,
     SKIPPED_PREFIXES,

@@ -17,7 +17,7 @@ from typing import Any
 
 from transformers import Qwen2Tokenizer
 
-from transformers_qwen3_asr import chat_templates
+from transformers_qwen3_asr.processing import chat_templates
 
 END_OF_TEXT, END_OF_TURN = "<|endoftext|>", "<|im_end|>"
 

@@ -8,12 +8,8 @@ from pathlib import Path
 import torch
 from transformers.models.qwen3_asr import modeling_qwen3_asr as native
 
-from transformers_qwen3_asr import (
-    Qwen3ASRConfig,
-    Qwen3ASRForConditionalGeneration,
-    Qwen3ASRForTokenClassification,
-)
-from transformers_qwen3_asr.configuration_qwen3_asr import audio_token_lengths
+from transformers_qwen3_asr import Qwen3ASRConfig, Qwen3ASRForConditionalGeneration, Qwen3ASRForTokenClassification
+from transformers_qwen3_asr.models.configuration_qwen3_asr import audio_token_lengths
 
 
 @dataclass(frozen=True)

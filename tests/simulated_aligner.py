@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from transformers_qwen3_asr.alignment.long_audio import Answer, Window
+from transformers_qwen3_asr.longform.long_audio import Answer, Window
 
 #: Beta distributions of scores: words that fit (half of them above 0.84), words that do not (half of them above 0.2),
 #: and words behind the end of the audio.

@@ -8,7 +8,7 @@ from tiny import slots, tiny_config, tiny_inputs, widen
 from transformers import AttentionInterface
 
 from transformers_qwen3_asr import Qwen3ASRForTokenClassification
-from transformers_qwen3_asr.configuration_qwen3_asr import audio_token_lengths
+from transformers_qwen3_asr.models.configuration_qwen3_asr import audio_token_lengths
 
 CALLS = []
 

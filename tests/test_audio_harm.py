@@ -19,9 +19,9 @@ import time
 import numpy as np
 import pytest
 
-from transformers_qwen3_asr import audio, audio_sources
-from transformers_qwen3_asr.audio import load_audio
-from transformers_qwen3_asr.audio_streams import AudioStream, NotReadTwice
+from transformers_qwen3_asr import audio
+from transformers_qwen3_asr.audio import load_audio, sources
+from transformers_qwen3_asr.audio.streams import AudioStream, NotReadTwice
 from transformers_qwen3_asr.label_files import audio_duration
 
 RATE = 16000
@@ -187,7 +187,7 @@ def test_devices_sockets_and_folders(tmp_path):
 
 
 def test_a_pipe_without_a_writer(tmp_path, monkeypatch):
-    monkeypatch.setattr(audio_sources, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(sources, "ANSWER_SECONDS", 0.5)
     os.mkfifo(tmp_path / "pipe")
     for source in (str(tmp_path / "pipe"), tmp_path / "pipe", f"file://{tmp_path}/pipe"):
         assert "pipe' cannot be read: nothing came within 0.5 s" in refusal(source)
@@ -227,7 +227,7 @@ def test_a_pipe_is_read_as_it_is_written(tmp_path):
 def test_a_pipe_that_stops_or_drips(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe")
     content = wav(noise(RATE))
-    monkeypatch.setattr(audio_sources, "ANSWER_SECONDS", 1)
+    monkeypatch.setattr(sources, "ANSWER_SECONDS", 1)
     holding = os.open(tmp_path / "pipe", os.O_RDWR)  # a writer that never ends
     writer = written(tmp_path / "pipe", [content[:5000]])
     with pytest.raises(ValueError, match="pipe' cannot be read: nothing more came within 1 s"):
@@ -351,16 +351,16 @@ def hostile():
     ],
 )
 def test_servers_with_bad_manners(hostile, monkeypatch, path, message):
-    monkeypatch.setattr(audio_sources, "ANSWER_SECONDS", 1)
-    monkeypatch.setattr(audio_sources, "MOST_BYTES", 1_000_000)
+    monkeypatch.setattr(sources, "ANSWER_SECONDS", 1)
+    monkeypatch.setattr(sources, "MOST_BYTES", 1_000_000)
     said = refusal(f"{hostile}/{path}")
     assert re.search(message, said), said
     assert said == "loaded 16000" or f"{hostile}/{path}' cannot be read" in said
 
 
 def test_a_download_has_a_limit_in_all(hostile, monkeypatch):
-    monkeypatch.setattr(audio_sources, "LEAST_BYTES_PER_SECOND", 0)
-    monkeypatch.setattr(audio_sources, "DOWNLOAD_SECONDS", 1.5)
+    monkeypatch.setattr(sources, "LEAST_BYTES_PER_SECOND", 0)
+    monkeypatch.setattr(sources, "DOWNLOAD_SECONDS", 1.5)
     assert "dripping' cannot be read: it takes longer than the 1.5 s allowed" in refusal(f"{hostile}/dripping")
 
 

@@ -3,15 +3,7 @@
 import numpy as np
 import pytest
 
-from transformers_qwen3_asr.training import (
-    Augmentation,
-    Concatenation,
-    Gain,
-    Noise,
-    RowSize,
-    Silence,
-    Speed,
-)
+from transformers_qwen3_asr.training import Augmentation, Concatenation, Gain, Noise, RowSize, Silence, Speed
 from transformers_qwen3_asr.training.augmentation import Clip, Step, resampled
 from transformers_qwen3_asr.training.randomness import row_key
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from transformers_qwen3_asr.audio import load_audio
-from transformers_qwen3_asr.audio_streams import AudioStream
+from transformers_qwen3_asr.audio.streams import AudioStream
 from transformers_qwen3_asr.pipelines import batching, forced_alignment
 from transformers_qwen3_asr.pipelines.batching import ahead, pass_seconds, passes, reads_ahead
 

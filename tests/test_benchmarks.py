@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from transformers_qwen3_asr.audio import load_audio
-from transformers_qwen3_asr.text_model_qwen3_asr import Qwen3ASRTextModel
+from transformers_qwen3_asr.models.text_model_qwen3_asr import Qwen3ASRTextModel
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 

@@ -11,7 +11,7 @@ from transformers import AutoModelForTokenClassification, AutoProcessor, pipelin
 
 from transformers_qwen3_asr import bundled_model
 from transformers_qwen3_asr.audio import load_audio
-from transformers_qwen3_asr.modeling_qwen3_asr import Qwen3ASRForTokenClassification
+from transformers_qwen3_asr.models.modeling_qwen3_asr import Qwen3ASRForTokenClassification
 from transformers_qwen3_asr.training import SlotCollator, change_bins
 from transformers_qwen3_asr.training.bins import interpolated_rows
 

@@ -11,7 +11,7 @@ from transformers import DynamicCache
 
 import transformers_qwen3_asr
 from transformers_qwen3_asr import Qwen3ASRForConditionalGeneration, Qwen3ASRForTokenClassification
-from transformers_qwen3_asr.cache_argument import CACHE_NAME, CACHE_NAMES, cache_of
+from transformers_qwen3_asr.models.cache_argument import CACHE_NAME, CACHE_NAMES, cache_of
 
 SOURCE = Path(transformers_qwen3_asr.__file__).parent
 

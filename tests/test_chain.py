@@ -5,9 +5,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from transformers_qwen3_asr.alignment import chain
-from transformers_qwen3_asr.alignment.chain import Placed, best_chain
-from transformers_qwen3_asr.alignment.pauses import Silences
+from transformers_qwen3_asr.longform import chain
+from transformers_qwen3_asr.longform.chain import Placed, best_chain
+from transformers_qwen3_asr.longform.pauses import Silences
 
 
 def placed(first, starts, evidence, length=0.3):

@@ -14,8 +14,8 @@ from transformers_qwen3_asr import (
     Qwen3ASRTextConfig,
     Qwen3ASRThinkerConfig,
 )
-from transformers_qwen3_asr.checkpoints import PUBLISHED_MODELS, published_config
-from transformers_qwen3_asr.configuration_qwen3_asr import audio_token_lengths
+from transformers_qwen3_asr.checkpoints.published import PUBLISHED_MODELS, published_config
+from transformers_qwen3_asr.models.configuration_qwen3_asr import audio_token_lengths
 
 PUBLISHED = [name.split("/")[1] for name in PUBLISHED_MODELS]
 # fields that every v4 config carried; what they hold means nothing to these models

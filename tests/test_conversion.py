@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers.models.qwen3_asr import modeling_qwen3_asr as native
 
 from transformers_qwen3_asr import Qwen3ASRConfig
-from transformers_qwen3_asr.checkpoints import to_hf_name, to_published_name
+from transformers_qwen3_asr.checkpoints.published import to_hf_name, to_published_name
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # conversion/ is a tool beside the package, not installed with it

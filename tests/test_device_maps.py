@@ -6,7 +6,7 @@ from accelerate import infer_auto_device_map, init_empty_weights
 from tiny import slots, tiny_config, tiny_inputs, widen
 
 from transformers_qwen3_asr import Qwen3ASRConfig, Qwen3ASRForConditionalGeneration, Qwen3ASRForTokenClassification
-from transformers_qwen3_asr.checkpoints import PUBLISHED_MODELS, published_config
+from transformers_qwen3_asr.checkpoints.published import PUBLISHED_MODELS, published_config
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 

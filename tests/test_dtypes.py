@@ -9,9 +9,10 @@ import torch
 from conftest import GOLDENS
 from transformers import AutoModelForTokenClassification, AutoProcessor, pipeline
 
-from transformers_qwen3_asr import ForcedAlignmentPipeline, dtypes
+from transformers_qwen3_asr import ForcedAlignmentPipeline
+from transformers_qwen3_asr.checkpoints import dtypes
+from transformers_qwen3_asr.checkpoints.dtypes import computing_dtype, multiplies_bfloat16
 from transformers_qwen3_asr.cli.common import load_aligner
-from transformers_qwen3_asr.dtypes import computing_dtype, multiplies_bfloat16
 
 OLD_PROCESSOR = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 
@@ -32,7 +33,7 @@ def has_bfloat16(request, monkeypatch):
 
 
 def test_an_old_processor_multiplies_no_bfloat16():
-    code = "from transformers_qwen3_asr.dtypes import multiplies_bfloat16 as f; print(f('cpu'))"
+    code = "from transformers_qwen3_asr.checkpoints.dtypes import multiplies_bfloat16 as f; print(f('cpu'))"
     environment = {**os.environ, **OLD_PROCESSOR, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
     assert done.stdout.split()[-1:] == ["False"], done.stderr[-2000:]

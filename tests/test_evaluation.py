@@ -14,13 +14,13 @@ from tiny import tiny_config
 from transformers import AutoModelForTokenClassification, AutoProcessor
 
 from transformers_qwen3_asr import Qwen3ASRForConditionalGeneration, bundled_model, evaluation
-from transformers_qwen3_asr.alignment.segments import make_chunks
-from transformers_qwen3_asr.alignment.words import split_words
+from transformers_qwen3_asr.alignment.chunks import make_chunks
 from transformers_qwen3_asr.alignment.writers import write_alignment
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.evaluation import aligning, plots
 from transformers_qwen3_asr.evaluation.rows import BadRows, items
 from transformers_qwen3_asr.pipelines import forced_alignment
+from transformers_qwen3_asr.text.words import split_words
 
 EXAMPLES = ROOT / "examples"
 # Beginnings and ends in hundredths of a second, from PocketSphinx 5.1.1's forced alignment

@@ -9,7 +9,7 @@ from transformers import Qwen3ASRFeatureExtractor as NativeFeatureExtractor
 from transformers import WhisperFeatureExtractor
 from transformers.audio_utils import mel_filter_bank
 
-from transformers_qwen3_asr.feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
+from transformers_qwen3_asr.processing.feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
 
 PUBLISHED = {
     "chunk_length": 30,

@@ -18,8 +18,8 @@ from transformers import AutoModelForMultimodalLM, AutoModelForTokenClassificati
 from transformers_qwen3_asr import Int8Config, Qwen3ASRForConditionalGeneration, Qwen3ASRForTokenClassification
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.checkpoints import bundled_model
+from transformers_qwen3_asr.checkpoints.int8 import KEPT, Int8Conv2d, Int8Linear, has_int8, int8_class, to_int8
 from transformers_qwen3_asr.cli.main import main
-from transformers_qwen3_asr.int8 import KEPT, Int8Conv2d, Int8Linear, has_int8, int8_class, to_int8
 
 ALIGNER = GOLDENS / "aligner"
 

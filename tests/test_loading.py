@@ -25,7 +25,7 @@ from transformers_qwen3_asr import (
     Qwen3ASRTextModel,
     Qwen3ASRThinkerModel,
 )
-from transformers_qwen3_asr.checkpoints import (
+from transformers_qwen3_asr.checkpoints.published import (
     HF_KEY_MAPPING,
     PUBLISHED_MODELS,
     is_hf_config,
@@ -33,7 +33,7 @@ from transformers_qwen3_asr.checkpoints import (
     to_hf_name,
     to_published_name,
 )
-from transformers_qwen3_asr.configuration_qwen3_asr import Qwen3ASRConfig
+from transformers_qwen3_asr.models.configuration_qwen3_asr import Qwen3ASRConfig
 
 CLASSIFIER = {"classify_num": 60, "timestamp_token_id": 91, "timestamp_segment_time": 40}
 HEAD = "thinker.lm_head.weight"

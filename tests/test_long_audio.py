@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from simulated_aligner import SimulatedAligner, drive
 
-from transformers_qwen3_asr.alignment.long_audio import Answer, Window, align_long
-from transformers_qwen3_asr.alignment.window_fit import Levels, fitting_runs, pause_anchor, words_within
-from transformers_qwen3_asr.alignment.windows import Listener
-from transformers_qwen3_asr.alignment.word_times import WordTimes
+from transformers_qwen3_asr.longform.long_audio import Answer, Window, align_long
+from transformers_qwen3_asr.longform.window_fit import Levels, fitting_runs, pause_anchor, words_within
+from transformers_qwen3_asr.longform.windows import Listener
+from transformers_qwen3_asr.longform.word_times import WordTimes
 
 
 def speech(count=900, seed=0, pauses=(0.2, 10.0), every=15):

@@ -14,13 +14,13 @@ import pytest
 import torch
 from test_audio import encoded
 
-from transformers_qwen3_asr.alignment.long_audio import LongAlignment
 from transformers_qwen3_asr.audio import load_audio
-from transformers_qwen3_asr.audio_streams import AudioStream
+from transformers_qwen3_asr.audio.silences import silences_of, without_long_silences
+from transformers_qwen3_asr.audio.streams import AudioStream
 from transformers_qwen3_asr.cli.main import main
 from transformers_qwen3_asr.evaluation.comparing import evaluate_aligner
-from transformers_qwen3_asr.pipelines.long_recordings import LongRecording, Window, open_long, window_limit
-from transformers_qwen3_asr.pipelines.silences import silences_of, without_long_silences
+from transformers_qwen3_asr.longform.long_audio import LongAlignment
+from transformers_qwen3_asr.longform.long_recordings import LongRecording, Window, open_long, window_limit
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE = 16000

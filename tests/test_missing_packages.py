@@ -69,7 +69,7 @@ def test_plot(fails, monkeypatch, rows, tmp_path):
 
 @pytest.mark.parametrize(("language", "package"), [("Japanese", "nagisa"), ("ko", "soynlp")])
 def test_word_splitters(fails, monkeypatch, tmp_path, language, package):
-    from transformers_qwen3_asr.alignment import words
+    from transformers_qwen3_asr.text import words
 
     words._korean_tokenizer.cache_clear()
     without(monkeypatch, package)

@@ -8,7 +8,8 @@ from huggingface_hub import ModelCard
 from transformers import AutoConfig
 
 import transformers_qwen3_asr  # noqa: F401 (registers the classes)
-from transformers_qwen3_asr.checkpoints import PUBLISHED_MODELS, bundled_models
+from transformers_qwen3_asr.checkpoints import bundled_models
+from transformers_qwen3_asr.checkpoints.published import PUBLISHED_MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
 CARDS = {path.stem: path for path in sorted((ROOT / "model_cards").glob("*.md"))}

@@ -11,7 +11,7 @@ from transformers_qwen3_asr import (
     Qwen3ASRForTokenClassification,
     Qwen3ASRThinkerModel,
 )
-from transformers_qwen3_asr.configuration_qwen3_asr import audio_token_lengths
+from transformers_qwen3_asr.models.configuration_qwen3_asr import audio_token_lengths
 
 
 def aligner(implementation="sdpa", **kwargs):

@@ -13,7 +13,7 @@ from transformers.models.qwen3_asr import modeling_qwen3_asr as native
 from transformers.models.qwen3_asr import processing_qwen3_asr as native_processing
 
 import transformers_qwen3_asr
-from transformers_qwen3_asr.cache_argument import CACHE_NAMES
+from transformers_qwen3_asr.models.cache_argument import CACHE_NAMES
 
 POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,10 +10,10 @@ from transformers import AttentionInterface
 from transformers.models.qwen3 import modeling_qwen3 as native
 
 from transformers_qwen3_asr import Qwen3ASRForConditionalGeneration, Qwen3ASRForTokenClassification
-from transformers_qwen3_asr import block_attention as blocks
-from transformers_qwen3_asr import packing as packing_module
-from transformers_qwen3_asr.packing import Packing
-from transformers_qwen3_asr.text_model_qwen3_asr import Qwen3ASRTextModel
+from transformers_qwen3_asr.models import block_attention as blocks
+from transformers_qwen3_asr.models import packing as packing_module
+from transformers_qwen3_asr.models.packing import Packing
+from transformers_qwen3_asr.models.text_model_qwen3_asr import Qwen3ASRTextModel
 
 #: What two orders of the same sums may differ by, in this dtype, for states of about one.
 CLOSE = {

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from transformers_qwen3_asr.alignment.pauses import Silences, looks_across
-from transformers_qwen3_asr.alignment.windows import Window
+from transformers_qwen3_asr.longform.pauses import Silences, looks_across
+from transformers_qwen3_asr.longform.windows import Window
 
 
 def silent(*pairs):

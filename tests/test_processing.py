@@ -13,10 +13,10 @@ from transformers import Qwen3ASRFeatureExtractor as NativeFeatureExtractor
 from transformers import WhisperFeatureExtractor
 from transformers.models.qwen3_asr.processing_qwen3_asr import Qwen3ASRProcessor as NativeProcessor
 
-from transformers_qwen3_asr import chat_templates
-from transformers_qwen3_asr.configuration_qwen3_asr import audio_token_lengths
-from transformers_qwen3_asr.feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
-from transformers_qwen3_asr.processing_qwen3_asr import Qwen3ASRProcessor
+from transformers_qwen3_asr.models.configuration_qwen3_asr import audio_token_lengths
+from transformers_qwen3_asr.processing import chat_templates
+from transformers_qwen3_asr.processing.feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
+from transformers_qwen3_asr.processing.processing_qwen3_asr import Qwen3ASRProcessor
 
 
 def noise(samples, seed=0):

@@ -7,12 +7,12 @@ pytest.importorskip("hypothesis", reason="hypothesis is not installed")
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from transformers_qwen3_asr.alignment.languages import ASR_LANGUAGES, aligner_language, language_name
+from transformers_qwen3_asr.alignment.chunks import UNITS, make_chunks
 from transformers_qwen3_asr.alignment.pace import letters
-from transformers_qwen3_asr.alignment.segments import UNITS, make_chunks
-from transformers_qwen3_asr.alignment.spans import pieces, whole_text
-from transformers_qwen3_asr.alignment.words import LONGEST_WORD, prompt_text, split_words, word_texts
-from transformers_qwen3_asr.transcription import parse_transcription, repair_repetitions
+from transformers_qwen3_asr.processing.transcription import parse_transcription, repair_repetitions
+from transformers_qwen3_asr.text.languages import ASR_LANGUAGES, aligner_language, language_name
+from transformers_qwen3_asr.text.spans import pieces, whole_text
+from transformers_qwen3_asr.text.words import LONGEST_WORD, prompt_text, split_words, word_texts
 
 # the same cases each time, and no database of earlier ones
 BOUNDED = settings(derandomize=True, deadline=None, max_examples=150, database=None)

@@ -11,11 +11,11 @@ from torch.profiler import ProfilerActivity, profile
 from torch.testing._internal.two_tensor import TwoTensor
 from transformers import Qwen3Model
 
-from transformers_qwen3_asr import audio_encoder_qwen3_asr as encoder
-from transformers_qwen3_asr import packing
-from transformers_qwen3_asr import text_model_qwen3_asr as text_model
-from transformers_qwen3_asr.packing import Packing
-from transformers_qwen3_asr.recomputation import may_recompute, recomputing
+from transformers_qwen3_asr.models import audio_encoder_qwen3_asr as encoder
+from transformers_qwen3_asr.models import packing
+from transformers_qwen3_asr.models import text_model_qwen3_asr as text_model
+from transformers_qwen3_asr.models.packing import Packing
+from transformers_qwen3_asr.models.recomputation import may_recompute, recomputing
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import torch
 from test_audio import encoded
 from test_long_recordings import RATE, READINGS, joined, readings, times_of  # noqa: F401
 
-from transformers_qwen3_asr.alignment import decoding, refinement
-from transformers_qwen3_asr.alignment.refinement import Hearing, doubtful_pieces, doubtful_windows, mixture, peaks
-from transformers_qwen3_asr.alignment.windows import Window
+from transformers_qwen3_asr.alignment import decoding
 from transformers_qwen3_asr.audio import load_audio
+from transformers_qwen3_asr.audio.silences import without_long_silences
 from transformers_qwen3_asr.evaluation.comparing import evaluate_aligner
-from transformers_qwen3_asr.pipelines import refining
-from transformers_qwen3_asr.pipelines.silences import without_long_silences
+from transformers_qwen3_asr.longform import refinement, refining
+from transformers_qwen3_asr.longform.refinement import Hearing, doubtful_pieces, doubtful_windows, mixture, peaks
+from transformers_qwen3_asr.longform.windows import Window
 
 
 def evenly(count, each=0.5):

@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from transformers_qwen3_asr.alignment.segments import make_chunks
-from transformers_qwen3_asr.alignment.sentences import sentence_ends
-from transformers_qwen3_asr.alignment.words import split_words
+from transformers_qwen3_asr.alignment.chunks import make_chunks
+from transformers_qwen3_asr.text.sentences import sentence_ends
+from transformers_qwen3_asr.text.words import split_words
 
 
 def sentences(text):

@@ -8,12 +8,12 @@ import torch
 from test_long_recordings import RATE, READINGS, times_of
 from test_refinement import evenly
 
-from transformers_qwen3_asr.alignment.sides import AROUND, STAGES, across_odds, beside_odds, pauses
 from transformers_qwen3_asr.audio import load_audio
-from transformers_qwen3_asr.audio_streams import AudioStream
-from transformers_qwen3_asr.pipelines.pause_excerpts import Found, Place, places
-from transformers_qwen3_asr.pipelines.refining import OnDevice
-from transformers_qwen3_asr.pipelines.sides import choose_sides
+from transformers_qwen3_asr.audio.streams import AudioStream
+from transformers_qwen3_asr.longform.pause_excerpts import Found, Place, places
+from transformers_qwen3_asr.longform.refining import OnDevice
+from transformers_qwen3_asr.longform.side_choice import choose_sides
+from transformers_qwen3_asr.longform.side_odds import AROUND, STAGES, across_odds, beside_odds, pauses
 
 
 def test_pauses_have_what_is_around_them():

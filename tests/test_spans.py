@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from transformers_qwen3_asr.alignment.segments import UNITS, make_chunks
-from transformers_qwen3_asr.alignment.spans import opens, pieces, whole_text
-from transformers_qwen3_asr.alignment.words import split_words, word_texts
+from transformers_qwen3_asr.alignment.chunks import UNITS, make_chunks
+from transformers_qwen3_asr.text.spans import opens, pieces, whole_text
+from transformers_qwen3_asr.text.words import split_words, word_texts
 
 CASES = json.loads((Path(__file__).parent / "goldens" / "words.json").read_text(encoding="utf-8"))["cases"]
 NEEDS = {"Japanese": "nagisa", "Korean": "soynlp"}

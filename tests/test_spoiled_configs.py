@@ -23,8 +23,8 @@ from transformers_qwen3_asr import (
     Qwen3ASRForTokenClassification,
     Qwen3ASRTextConfig,
     Qwen3ASRThinkerConfig,
-    checkpoints,
 )
+from transformers_qwen3_asr.checkpoints import published
 
 NAN, INF = math.nan, math.inf
 AUDIO_PART, TEXT_PART = ("thinker_config", "audio_config"), ("thinker_config", "text_config")
@@ -218,13 +218,13 @@ def test_keys_that_a_flat_config_lacks_have_transformers_defaults(tmp_path):
     theirs, text = defaults(native.Qwen3ASREncoderConfig), defaults(Qwen3Config)
     ours = defaults(Qwen3ASRAudioEncoderConfig)
     same = {name: value for name, value in theirs.items() if name in ours}
-    assert {**{name: ours[name] for name in same}, **checkpoints.HF_AUDIO_DEFAULTS} == same
-    assert checkpoints.HF_TEXT_DEFAULTS["max_position_embeddings"] == text["max_position_embeddings"]
-    assert checkpoints.HF_TEXT_DEFAULTS["rope_theta"] == Qwen3Config().rope_parameters["rope_theta"]
+    assert {**{name: ours[name] for name in same}, **published.HF_AUDIO_DEFAULTS} == same
+    assert published.HF_TEXT_DEFAULTS["max_position_embeddings"] == text["max_position_embeddings"]
+    assert published.HF_TEXT_DEFAULTS["rope_theta"] == Qwen3Config().rope_parameters["rope_theta"]
     whole = native.Qwen3ASRConfig().text_config
-    assert {n: getattr(whole, n) for n in checkpoints.HF_WHOLE_TEXT_DEFAULTS} == checkpoints.HF_WHOLE_TEXT_DEFAULTS
+    assert {n: getattr(whole, n) for n in published.HF_WHOLE_TEXT_DEFAULTS} == published.HF_WHOLE_TEXT_DEFAULTS
     top = defaults(native.Qwen3ASRConfig)
-    assert {name: top[name] for name in checkpoints.HF_TOKEN_DEFAULTS} == checkpoints.HF_TOKEN_DEFAULTS
+    assert {name: top[name] for name in published.HF_TOKEN_DEFAULTS} == published.HF_TOKEN_DEFAULTS
 
     flat = fuzz.flat(aligner=True)
     for key in ("n_window", "n_window_infer"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from transformers import AutoProcessor
 
-from transformers_qwen3_asr.alignment.words import LONGEST_WORD, MOST_MARKS, prompt_text, split_words, word_texts
+from transformers_qwen3_asr.text.words import LONGEST_WORD, MOST_MARKS, prompt_text, split_words, word_texts
 from transformers_qwen3_asr.training.transcription_collator import TranscriptionCollator, transcription_sizes
 
 RATE = 16000

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from transformers_qwen3_asr import Qwen3ASRFeatureExtractor
-from transformers_qwen3_asr.alignment.words import split_words, word_texts
+from transformers_qwen3_asr.text.words import split_words, word_texts
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "tiny_en"
 

@@ -16,6 +16,7 @@ from transformers import (
 )
 
 from transformers_qwen3_asr import Qwen3ASRForConditionalGeneration, Qwen3ASRForTokenClassification
+from transformers_qwen3_asr.processing.transcription import parse_transcription
 from transformers_qwen3_asr.training import EpochCallback, SlotCollator, resume
 from transformers_qwen3_asr.training.data import RowDataset, ShuffledBatchSampler
 from transformers_qwen3_asr.training.schedule import Intervals
@@ -25,7 +26,6 @@ from transformers_qwen3_asr.training.transcription_collator import (
     answer_head,
     transcription_sizes,
 )
-from transformers_qwen3_asr.transcription import parse_transcription
 
 GOLDENS = Path(__file__).resolve().parent / "goldens"
 

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from transformers import AutoModelForTokenClassification, AutoProcessor, Trainer, TrainingArguments
 
 from transformers_qwen3_asr.checkpoints import resolve_model
-from transformers_qwen3_asr.processing_alignment import written_gap
+from transformers_qwen3_asr.processing.processing_alignment import written_gap
 from transformers_qwen3_asr.training import (
     AlignmentMetrics,
     Augmentation,

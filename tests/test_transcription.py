@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from transformers_qwen3_asr.transcription import parse_transcription, repair_repetitions
+from transformers_qwen3_asr.processing.transcription import parse_transcription, repair_repetitions
 
 GOLDEN = json.loads((Path(__file__).parent / "goldens" / "transcripts.json").read_text(encoding="utf-8"))
 

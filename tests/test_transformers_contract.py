@@ -212,9 +212,9 @@ def test_every_line_here_is_needed():
 def test_the_scan_sees_what_is_there():
     """So that the tests above cannot pass by seeing nothing."""
     assert "registration" in imported()[f"{AUTO}.processing_auto.PROCESSOR_MAPPING_NAMES"]
-    assert "text_model_qwen3_asr" in imported()[f"{QWEN3}.Qwen3Attention"]
+    assert "models.text_model_qwen3_asr" in imported()[f"{QWEN3}.Qwen3Attention"]
     assert private_names()["_model_mapping"] == {"registration"}
-    assert private_names()["_init_weights"] == {"thinker_qwen3_asr"}
+    assert private_names()["_init_weights"] == {"models.thinker_qwen3_asr"}
     with pytest.raises((AttributeError, ImportError)):
         resolve(f"{QWEN3}.NoSuchName")
 
@@ -249,23 +249,23 @@ def native_text_model():
 #: Parts of the library's layers that ours call by name: class -> (attributes of one, what for).
 LAYERS = {
     "Qwen3Model": ("embed_tokens layers norm rotary_emb", "text_model_qwen3_asr, thinker_qwen3_asr"),
-    "Qwen3DecoderLayer": ("self_attn mlp input_layernorm post_attention_layernorm", "text_model_qwen3_asr"),
+    "Qwen3DecoderLayer": ("self_attn mlp input_layernorm post_attention_layernorm", "models.text_model_qwen3_asr"),
     "Qwen3Attention": (
         "q_proj k_proj v_proj o_proj q_norm k_norm head_dim scaling attention_dropout layer_idx config is_causal "
         "num_key_value_groups",
         "text_model_qwen3_asr, packing",
     ),
-    "Qwen3MLP": ("gate_proj up_proj down_proj config", "text_model_qwen3_asr"),
-    "Qwen3RMSNorm": ("weight variance_epsilon", "text_model_qwen3_asr"),
+    "Qwen3MLP": ("gate_proj up_proj down_proj config", "models.text_model_qwen3_asr"),
+    "Qwen3RMSNorm": ("weight variance_epsilon", "models.text_model_qwen3_asr"),
 }
 ENCODER_LAYERS = {
     "Qwen3OmniMoeAudioAttention": (
         "q_proj k_proj v_proj out_proj num_heads head_dim scaling num_key_value_groups config",
-        "audio_encoder_qwen3_asr",
+        "models.audio_encoder_qwen3_asr",
     ),
     "Qwen3OmniMoeAudioEncoderLayer": (
         "self_attn self_attn_layer_norm final_layer_norm fc1 fc2 activation_fn dropout activation_dropout",
-        "audio_encoder_qwen3_asr",
+        "models.audio_encoder_qwen3_asr",
     ),
 }
 
@@ -299,26 +299,32 @@ def test_the_feature_extractor_has_what_ours_reads():
         "dither",
     ):
         name = f"WhisperFeatureExtractor().{attribute}"
-        assert hasattr(extractor, attribute), gone(name, {"feature_extraction_qwen3_asr"}, "which reads it")
+        assert hasattr(extractor, attribute), gone(name, {"processing.feature_extraction_qwen3_asr"}, "which reads it")
 
 
 def test_the_position_table_can_be_filled_again():
     table = resolve(f"{OMNI}.SinusoidsPositionEmbedding")(8, 4)
     for attribute in ("positional_embedding", "compute_default_singular_positional_embedding"):
         name = f"{OMNI}.SinusoidsPositionEmbedding().{attribute}"
-        assert hasattr(table, attribute), gone(name, {"thinker_qwen3_asr"}, "which fills it after a start on meta")
+        assert hasattr(table, attribute), gone(
+            name, {"models.thinker_qwen3_asr"}, "which fills it after a start on meta"
+        )
     assert isinstance(table, nn.Module) and table(3).shape == (3, 4)
 
 
 @pytest.mark.parametrize(
     ("function", "parameter", "modules"),
     [
-        ("transformers.GenerationMixin.prepare_inputs_for_generation", "is_first_iteration", "modeling_qwen3_asr"),
-        ("transformers.GenerationMixin.prepare_inputs_for_generation", "inputs_embeds", "modeling_qwen3_asr"),
-        ("transformers.loss.loss_utils.ForCausalLMLoss", "shift_labels", "modeling_qwen3_asr"),
-        ("transformers.loss.loss_utils.ForCausalLMLoss", "num_items_in_batch", "modeling_qwen3_asr"),
-        (f"{QWEN3}.Qwen3Attention.forward", "position_embeddings", "text_model_qwen3_asr"),
-        (f"{QWEN3}.Qwen3Model.forward", "inputs_embeds", "text_model_qwen3_asr"),
+        (
+            "transformers.GenerationMixin.prepare_inputs_for_generation",
+            "is_first_iteration",
+            "models.modeling_qwen3_asr",
+        ),
+        ("transformers.GenerationMixin.prepare_inputs_for_generation", "inputs_embeds", "models.modeling_qwen3_asr"),
+        ("transformers.loss.loss_utils.ForCausalLMLoss", "shift_labels", "models.modeling_qwen3_asr"),
+        ("transformers.loss.loss_utils.ForCausalLMLoss", "num_items_in_batch", "models.modeling_qwen3_asr"),
+        (f"{QWEN3}.Qwen3Attention.forward", "position_embeddings", "models.text_model_qwen3_asr"),
+        (f"{QWEN3}.Qwen3Model.forward", "inputs_embeds", "models.text_model_qwen3_asr"),
     ],
 )
 def test_functions_take_what_they_are_given(function, parameter, modules):
@@ -348,4 +354,4 @@ def test_outputs_have_the_fields_that_are_filled():
     for name, fields in wanted.items():
         known = {field.name for field in dataclasses.fields(resolve(f"transformers.modeling_outputs.{name}"))}
         for field in fields.split():
-            assert field in known, gone(f"{name}.{field}", {"modeling_qwen3_asr"}, "which fills it")
+            assert field in known, gone(f"{name}.{field}", {"models.modeling_qwen3_asr"}, "which fills it")

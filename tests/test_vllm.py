@@ -49,7 +49,7 @@ ENVIRONMENT = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """What the page calls my-aligner, and its recordings."""
-    from transformers_qwen3_asr.processing_serving import _wav
+    from transformers_qwen3_asr.processing.processing_serving import _wav
 
     place = tmp_path_factory.mktemp("vllm")
     align = pipeline("forced-alignment", model=str(transformers_qwen3_asr.bundled_model("tiny-en")), device="cpu")

@@ -9,14 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from transformers_qwen3_asr.alignment import words as words_module
-from transformers_qwen3_asr.alignment.languages import (
-    ALIGNER_LANGUAGES,
-    ASR_LANGUAGES,
-    aligner_language,
-    language_name,
-)
-from transformers_qwen3_asr.alignment.words import KOREAN_DICTIONARY_VARIABLE, Word, split_words, word_texts
+from transformers_qwen3_asr.text import words as words_module
+from transformers_qwen3_asr.text.languages import ALIGNER_LANGUAGES, ASR_LANGUAGES, aligner_language, language_name
+from transformers_qwen3_asr.text.words import KOREAN_DICTIONARY_VARIABLE, Word, split_words, word_texts
 
 GOLDEN = json.loads((Path(__file__).parent / "goldens" / "words.json").read_text(encoding="utf-8"))
 NEEDS = {"Japanese": "nagisa", "Korean": "soynlp"}
@@ -119,7 +114,7 @@ def test_a_missing_splitter_names_its_extra(monkeypatch, language, package, extr
 
 def test_splitters_are_imported_only_for_their_language():
     code = (
-        "import sys; from transformers_qwen3_asr.alignment.words import split_words; split_words('a 你 日本'); "
+        "import sys; from transformers_qwen3_asr.text.words import split_words; split_words('a 你 日本'); "
         "print(sorted({'nagisa', 'soynlp'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

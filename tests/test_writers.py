@@ -5,10 +5,10 @@ import json
 import pysubs2
 import pytest
 
+from transformers_qwen3_asr.alignment.chunks import make_chunks
 from transformers_qwen3_asr.alignment.results import line_cues, word_cues
-from transformers_qwen3_asr.alignment.segments import make_chunks
-from transformers_qwen3_asr.alignment.words import split_words
 from transformers_qwen3_asr.alignment.writers import SUBTITLE_SUFFIXES, SUFFIXES, write_alignment
+from transformers_qwen3_asr.text.words import split_words
 
 
 def make_result(text, words, seconds=0.4, pauses=()):

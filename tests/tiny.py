@@ -3,7 +3,7 @@
 import torch
 
 from transformers_qwen3_asr import Qwen3ASRConfig
-from transformers_qwen3_asr.configuration_qwen3_asr import audio_token_lengths
+from transformers_qwen3_asr.models.configuration_qwen3_asr import audio_token_lengths
 
 AUDIO = 90  # token ids of the tiny vocabulary
 TIMESTAMP = 91

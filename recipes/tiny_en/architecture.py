@@ -1,6 +1,6 @@
 """The bundled aligner's shape: the published architecture, small."""
 
-from transformers_qwen3_asr.configuration_qwen3_asr import Qwen3ASRConfig
+from transformers_qwen3_asr.models.configuration_qwen3_asr import Qwen3ASRConfig
 
 SEGMENT_MILLISECONDS = 20
 CLASSES = 1600  # 32 seconds

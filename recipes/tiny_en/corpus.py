@@ -13,7 +13,7 @@ from features import BANDS, whisper_scale
 from objectives import FAMILIES, PHONES_A_POSITION
 from transformers import PreTrainedTokenizerBase
 
-from transformers_qwen3_asr.configuration_qwen3_asr import audio_token_lengths
+from transformers_qwen3_asr.models.configuration_qwen3_asr import audio_token_lengths
 
 SEGMENT = SEGMENT_MILLISECONDS / 1000  # seconds a class
 CHUNK, POSITIONS = 100, 13  # mel frames of an encoder chunk and its positions

@@ -4,7 +4,7 @@ import re
 
 import torch
 
-from transformers_qwen3_asr.modeling_qwen3_asr import Qwen3ASRForTokenClassification
+from transformers_qwen3_asr.models.modeling_qwen3_asr import Qwen3ASRForTokenClassification
 from transformers_qwen3_asr.training.bins import interpolated_rows
 
 HEAD = "thinker.lm_head.weight"

@@ -26,9 +26,9 @@ from teacher import keep_options
 from transformers import AutoModelForTokenClassification, AutoProcessor
 
 from transformers_qwen3_asr import ForcedAlignmentPipeline
-from transformers_qwen3_asr.alignment.words import split_words
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.checkpoints import resolve_model
+from transformers_qwen3_asr.text.words import split_words
 
 CLIPS_A_PART = 100
 SILENCES = ("", "sil", "sp")

@@ -28,7 +28,7 @@ from tokenizer import train_tokenizer
 from transformers import AutoTokenizer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from transformers_qwen3_asr.modeling_qwen3_asr import Qwen3ASRAudioEncoder, Qwen3ASRForTokenClassification
+from transformers_qwen3_asr.models.modeling_qwen3_asr import Qwen3ASRAudioEncoder, Qwen3ASRForTokenClassification
 from transformers_qwen3_asr.training.metrics import AlignmentMetrics, slot_predictions
 from transformers_qwen3_asr.training.trainer import ROW_NAMES, AlignmentTrainer, NonFiniteLoss
 

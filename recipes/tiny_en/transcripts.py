@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformers_qwen3_asr.alignment.words import split_words
+from transformers_qwen3_asr.text.words import split_words
 
 SUFFIXES = (".flac", ".wav", ".opus", ".ogg", ".mp3")
 LONGEST = 30.0  # seconds, the longest that tiny-en has classes for

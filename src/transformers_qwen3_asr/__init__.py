@@ -2,16 +2,15 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from .checkpoints import bundled_model, bundled_models
-from .configuration_qwen3_asr import (
+from .checkpoints.bundled import bundled_model, bundled_models
+from .checkpoints.int8 import Int8Config
+from .models.configuration_qwen3_asr import (
     Qwen3ASRAudioEncoderConfig,
     Qwen3ASRConfig,
     Qwen3ASRTextConfig,
     Qwen3ASRThinkerConfig,
 )
-from .feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
-from .int8 import Int8Config
-from .modeling_qwen3_asr import (
+from .models.modeling_qwen3_asr import (
     Qwen3ASRAudioEncoder,
     Qwen3ASRForConditionalGeneration,
     Qwen3ASRForTokenClassification,
@@ -20,7 +19,8 @@ from .modeling_qwen3_asr import (
     Qwen3ASRThinkerModel,
 )
 from .pipelines.forced_alignment import ForcedAlignmentPipeline
-from .processing_qwen3_asr import Qwen3ASRProcessor
+from .processing.feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
+from .processing.processing_qwen3_asr import Qwen3ASRProcessor
 from .registration import register
 
 try:

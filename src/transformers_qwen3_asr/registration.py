@@ -19,17 +19,16 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.token_classification import TokenClassificationPipeline
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AUTO_QUANTIZER_MAPPING
 
-from .configuration_qwen3_asr import (
+from .checkpoints.dtypes import is_int8, loading_options
+from .checkpoints.int8 import QUANT_METHOD, Int8Config, Int8Quantizer
+from .checkpoints.loading import for_pipeline
+from .models.configuration_qwen3_asr import (
     Qwen3ASRAudioEncoderConfig,
     Qwen3ASRConfig,
     Qwen3ASRTextConfig,
     Qwen3ASRThinkerConfig,
 )
-from .dtypes import is_int8, loading_options
-from .feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
-from .int8 import QUANT_METHOD, Int8Config, Int8Quantizer
-from .loading import for_pipeline
-from .modeling_qwen3_asr import (
+from .models.modeling_qwen3_asr import (
     Qwen3ASRAudioEncoder,
     Qwen3ASRForConditionalGeneration,
     Qwen3ASRForTokenClassification,
@@ -38,7 +37,8 @@ from .modeling_qwen3_asr import (
 )
 from .pipelines.forced_alignment import ForcedAlignmentPipeline
 from .pipelines.token_classification import TokenClassificationOrAlignment
-from .processing_qwen3_asr import Qwen3ASRProcessor
+from .processing.feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
+from .processing.processing_qwen3_asr import Qwen3ASRProcessor
 
 logger = logging.getLogger(__name__)
 

@@ -74,7 +74,7 @@ def may_hold(key, value):
 
 def published(aligner):
     """A tiny config.json of the published layout, with the fields of transformers 4 that the published ones carry."""
-    from transformers_qwen3_asr import configuration_base
+    from transformers_qwen3_asr.models import configuration_base
 
     config = tiny_config(classes=50 if aligner else None).to_dict()
     thinker = config["thinker_config"]
@@ -107,7 +107,7 @@ def flat(aligner):
 
 
 def configuration_keys():
-    from transformers_qwen3_asr import configuration_base
+    from transformers_qwen3_asr.models import configuration_base
 
     return set(configuration_base._V4_GENERIC_DEFAULTS)
 
@@ -130,11 +130,7 @@ def prepare():
 
 
 def build(config, aligner):
-    from transformers_qwen3_asr import (
-        Qwen3ASRConfig,
-        Qwen3ASRForConditionalGeneration,
-        Qwen3ASRForTokenClassification,
-    )
+    from transformers_qwen3_asr import Qwen3ASRConfig, Qwen3ASRForConditionalGeneration, Qwen3ASRForTokenClassification
 
     model_class = Qwen3ASRForTokenClassification if aligner else Qwen3ASRForConditionalGeneration
     return model_class(Qwen3ASRConfig(**copy.deepcopy(config))).eval()

@@ -35,7 +35,7 @@ def control(processor, ids):
 def run(case, folder):
     import numpy as np
 
-    from transformers_qwen3_asr.alignment.words import LONGEST_WORD
+    from transformers_qwen3_asr.text.words import LONGEST_WORD
     from transformers_qwen3_asr.training.transcription_collator import TranscriptionCollator
 
     audio, texts = np.zeros(8000, np.float32), case["texts"]

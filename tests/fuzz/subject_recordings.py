@@ -30,7 +30,7 @@ DTYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?",
 def prepare():
     import torch  # noqa: F401
 
-    import transformers_qwen3_asr.audio_streams
+    import transformers_qwen3_asr.audio.streams
     import transformers_qwen3_asr.label_files  # noqa: F401
 
 
@@ -143,7 +143,7 @@ def run(case, folder):
     import numpy as np
 
     from transformers_qwen3_asr.audio import load_audio
-    from transformers_qwen3_asr.audio_streams import AudioStream
+    from transformers_qwen3_asr.audio.streams import AudioStream
     from transformers_qwen3_asr.label_files import audio_duration
 
     if case["kind"] == "array":

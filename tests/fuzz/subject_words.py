@@ -13,8 +13,8 @@ SECONDS = 10
 
 
 def prepare():
-    import transformers_qwen3_asr.alignment.segments  # noqa: F401
-    from transformers_qwen3_asr.alignment.words import split_words
+    import transformers_qwen3_asr.alignment.chunks  # noqa: F401
+    from transformers_qwen3_asr.text.words import split_words
 
     for language, text in SPLIT.items():
         split_words(text, language)  # their splitters take a while to load
@@ -29,8 +29,8 @@ def make(random, folder):
 
 
 def run(case, folder):
-    from transformers_qwen3_asr.alignment.segments import make_chunks
-    from transformers_qwen3_asr.alignment.words import split_words
+    from transformers_qwen3_asr.alignment.chunks import make_chunks
+    from transformers_qwen3_asr.text.words import split_words
 
     words = split_words(case["text"], case["language"])
     whole = case["text"] if isinstance(case["text"], str) else " ".join(case["text"])

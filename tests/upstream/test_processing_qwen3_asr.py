@@ -5,7 +5,7 @@ import unittest
 from transformers_tests.test_processing_common import ProcessorTesterMixin
 
 from transformers_qwen3_asr import Qwen3ASRProcessor, bundled_model
-from transformers_qwen3_asr.chat_templates import HF_ASR
+from transformers_qwen3_asr.processing.chat_templates import HF_ASR
 
 
 class AlignerProcessorTest(ProcessorTesterMixin, unittest.TestCase):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from tiny import tiny_config
 
-from transformers_qwen3_asr.configuration_qwen3_asr import audio_token_lengths
+from transformers_qwen3_asr.models.configuration_qwen3_asr import audio_token_lengths
 
 # ids that stay in the vocabulary when a test makes it smaller
 PAD, AUDIO, TIMESTAMP = 0, 3, 4

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import NotRequired, TypedDict
 
-from .sentences import sentence_ends
-from .spans import Span, pieces, whole_text
+from ..text.sentences import sentence_ends
+from ..text.spans import Span, pieces, whole_text
 
 
 class Chunk(TypedDict):
     """
     One piece of the text: ``text``, ``timestamp`` (start, end) in seconds, ``score`` between 0 and 1, and the offsets
-    of its first character and past its last one in the transcript. See `segments.make_chunks`.
+    of its first character and past its last one in the transcript. See `chunks.make_chunks`.
     """
 
     text: str
@@ -54,6 +54,11 @@ class AlignmentResult(TypedDict):
     unfit: list[Passage]
     untranscribed: list[Passage]
     error: NotRequired[str | None]
+
+
+#: What is a row's own error: its recording, text or language, or a package that its language needs. Anything else (no
+#: memory, a programming error) is nobody's, and ends the whole call.
+ROW_ERRORS = (ValueError, OSError, ImportError)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..checkpoints import resolve_model
+from ..checkpoints.bundled import resolve_model
 from .common import (
     DECODINGS,
     DEFAULT_MODEL,
@@ -122,9 +122,9 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
     Appends (recording, reason) to `failures` for each recording that is missing or has no readable text.
     Raises InputError where the call itself makes no sense.
     """
-    from ..alignment.languages import aligner_language
-    from ..alignment.words import split_words
     from ..alignment.writers import SUBTITLE_SUFFIXES
+    from ..text.languages import aligner_language
+    from ..text.words import split_words
 
     texts = arguments.text or arguments.text_file
     if texts is not None and len(texts) != len(arguments.audio):
@@ -187,8 +187,8 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
     """Runs the pipeline over all jobs and writes each result as soon as it is there."""
     from tqdm import tqdm
 
+    from ..longform.long_recordings import window_limit
     from ..pipelines.each_row import align_each
-    from ..pipelines.long_recordings import window_limit
 
     parameters = {
         "decoding": arguments.decoding,

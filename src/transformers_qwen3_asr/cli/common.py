@@ -104,8 +104,8 @@ def load_aligner(name: str, dtype: str = "auto", device: str | None = None, **pa
     from transformers import AutoModelForTokenClassification, AutoProcessor, pipeline
     from transformers.utils import logging
 
-    from ..checkpoints import resolve_model
-    from ..dtypes import loading_options, settle_dtype
+    from ..checkpoints.bundled import resolve_model
+    from ..checkpoints.dtypes import loading_options, settle_dtype
 
     if not sys.stderr.isatty():
         logging.disable_progress_bar()

@@ -8,7 +8,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from ..checkpoints import resolve_model
+from ..checkpoints.bundled import resolve_model
 from ..whole_files import write_whole
 from .common import (
     DECODINGS,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..alignment.decoding import DEFAULT_DECODING
-from ..audio import load_audio
+from ..audio.decoding import load_audio
 from ..label_files.recordings import audio_duration
 from ..label_files.rows import Entry
 from ..pipelines.each_row import align_each

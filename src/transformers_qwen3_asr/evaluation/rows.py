@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..alignment.languages import aligner_language
 from ..label_files.checking import check_row, entries_of, is_time
 from ..label_files.matching import entry_name, match_words
 from ..label_files.rows import Entry, join_texts
+from ..text.languages import aligner_language
 
 #: How rows are called that name no language.
 UNKNOWN = "unknown"

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForSpeechSeq2Seq, AutoProcessor, pipeline
 
-from ..alignment.languages import language_name
-from ..checkpoints import resolve_model
-from ..configuration_qwen3_asr import Qwen3ASRConfig
-from ..dtypes import check_asked, is_int8, loading_options, settle_dtype
-from ..transcription import parse_transcription
+from ..checkpoints.bundled import resolve_model
+from ..checkpoints.dtypes import check_asked, is_int8, loading_options, settle_dtype
+from ..models.configuration_qwen3_asr import Qwen3ASRConfig
+from ..processing.transcription import parse_transcription
+from ..text.languages import language_name
 from .transcribing import SAMPLING_RATE
 
 

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..alignment.decoding import DEFAULT_DECODING
-from ..alignment.words import split_words, word_texts
-from ..audio import load_audio
+from ..audio.decoding import load_audio
+from ..text.words import split_words, word_texts
 from .aligning import Aligner
 from .predictions import Predictions
 from .results import ClipTranscripts, TranscriptionEvaluation

@@ -6,7 +6,7 @@ import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..alignment.languages import aligner_language
+from ..text.languages import aligner_language
 from .matching import cleaned, entry_name, match_words, some
 from .rows import Entry, join_texts, shown
 

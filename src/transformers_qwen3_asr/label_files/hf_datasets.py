@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from ..audio import load_audio
+from ..audio.decoding import load_audio
 from .json_lines import draft_of
 from .rows import Draft
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from ..alignment.words import Word, split_words
+from ..text.words import Word, split_words
 from .rows import Entry
 
 

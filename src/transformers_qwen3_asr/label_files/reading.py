@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ..alignment.languages import aligner_language
+from ..text.languages import aligner_language
 from .checking import END_TOLERANCE, ended_with_audio, entries_of, is_time, time_problems
 from .ctm import read_ctm
 from .hf_datasets import StoredRecording, is_dataset, read_rows

@@ -10,8 +10,8 @@ from typing import Any
 
 import av
 
-from ..audio import load_audio, open_container
-from ..audio_sources import opened
+from ..audio.decoding import load_audio, open_container
+from ..audio.sources import opened
 
 #: Extensions by which a recording is recognised where a label file does not name it.
 AUDIO_SUFFIXES = frozenset(

@@ -10,19 +10,19 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
+from ..alignment.chunks import check_choices
 from ..alignment.decoding import DECODINGS, DEFAULT_DECODING, slot_logits
-from ..alignment.languages import aligner_language
 from ..alignment.results import AlignmentResult
-from ..alignment.segments import check_choices
 from ..alignment.untranscribed import Levels
-from ..alignment.words import split_words, word_texts
-from ..dtypes import check_asked, floating_dtype, is_int8, settle_dtype
-from ..int8 import has_int8
-from ..modeling_qwen3_asr import Qwen3ASRForTokenClassification
+from ..checkpoints.dtypes import check_asked, floating_dtype, is_int8, settle_dtype
+from ..checkpoints.int8 import has_int8
+from ..longform.long_recordings import align_recordings, open_long, window_limit
+from ..longform.refining import OnDevice, refine
+from ..models.modeling_qwen3_asr import Qwen3ASRForTokenClassification
+from ..text.languages import aligner_language
+from ..text.words import split_words, word_texts
 from .batching import ahead, pass_seconds, passes, reads_ahead
-from .long_recordings import align_recordings, open_long, window_limit
 from .outcomes import ON_ERROR, ROW_ERRORS, Numbered, aligned_result, error_result, failure, numbered
-from .refining import OnDevice, refine
 from .rows import as_row, as_rows, check_row, is_recording, undecoded, whole_number
 
 
@@ -54,10 +54,10 @@ class ForcedAlignmentPipeline(Pipeline):
     Keywords, of the call or (as defaults) of `pipeline()`: `language` (name or code, one for all or, beside a list of
     recordings, a list; a row's own goes first), `korean_dictionary` (see `split_words`), `decoding` ("joint", or
     "argmax" for qwen-asr's times; see `alignment.decoding.decode_slots`), `refine` (whether doubtful words are heard
-    again in short windows, see `alignment.refinement`; if not given they are with "joint", and never with "argmax"),
+    again in short windows, see `longform.refinement`; if not given they are with "joint", and never with "argmax"),
     `return_timestamps` ("word" if not given; "char", "sentence" or "line" make other chunks) and `original_text`
     (False if not given; True gives chunks their punctuation and white space, so that their texts joined are the text;
-    see `alignment.segments.make_chunks` for both), `batch_size` (recordings at once, 1 if not given; results do not
+    see `alignment.chunks.make_chunks` for both), `batch_size` (recordings at once, 1 if not given; results do not
     depend on it) and `num_workers` (processes that decode audio, 0 if not given).
 
     A batch is one forward pass, or several, of similar lengths each, where it holds more audio than the device is
@@ -70,7 +70,7 @@ class ForcedAlignmentPipeline(Pipeline):
 
     A recording may be of any length. One that is longer than `max_align_seconds` (a keyword; if not given, what the
     model's config says: `Qwen3ASRConfig.align_seconds`) is decoded as it is needed and aligned window by window (see
-    `alignment.long_audio`); `batch_size` then counts windows. `progress=True` draws a bar for each such recording on
+    `longform.long_audio`); `batch_size` then counts windows. `progress=True` draws a bar for each such recording on
     standard error, if that is a terminal.
 
     Raises `ValueError`, naming the item's index in a list or dataset, for a recording that cannot be decoded, a

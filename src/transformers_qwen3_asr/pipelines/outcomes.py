@@ -7,15 +7,12 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
+from ..alignment.chunks import make_chunks
 from ..alignment.confidence import recording_fit
-from ..alignment.results import AlignmentResult, Passage
-from ..alignment.segments import make_chunks
+from ..alignment.results import ROW_ERRORS, AlignmentResult, Passage
 from ..alignment.untranscribed import untranscribed
 from .rows import named
 
-#: What is a row's own error: its recording, text or language, or a package that its language needs. Anything else (no
-#: memory, a programming error) is nobody's, and ends the whole call.
-ROW_ERRORS = (ValueError, OSError, ImportError)
 #: What becomes of a row with an error: it is raised, or returned in the row's place.
 ON_ERROR = ("raise", "return")
 

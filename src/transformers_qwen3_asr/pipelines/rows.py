@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..audio import is_rated_pair
+from ..audio.decoding import is_rated_pair
 
 
 def is_recording(audio: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from transformers import AutoProcessor, AutoTokenizer
 from transformers.pipelines.token_classification import TokenClassificationPipeline
 
-from ..modeling_qwen3_asr import Qwen3ASRForTokenClassification
+from ..models.modeling_qwen3_asr import Qwen3ASRForTokenClassification
 from .forced_alignment import ForcedAlignmentPipeline, unwrapped
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from ..checkpoint_files import check_folder, check_weights
+from ..checkpoints.files import check_folder, check_weights
 from ..json_files import read_json
 from .resume import write_json
 

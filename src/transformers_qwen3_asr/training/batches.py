@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from ..alignment.words import split_words, word_texts
-from ..configuration_qwen3_asr import audio_token_lengths
 from ..label_files import audio_duration
 from ..label_files.checking import entries_of
+from ..models.configuration_qwen3_asr import audio_token_lengths
+from ..text.words import split_words, word_texts
 from .augmentation import Augmentation, RowSize
 from .labels import check_kind
 from .randomness import BATCHES, generator, row_key

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..alignment.words import split_words, word_texts
-from ..audio import load_audio
-from ..configuration_qwen3_asr import audio_token_lengths
+from ..audio.decoding import load_audio
 from ..label_files.checking import entries_of
+from ..models.configuration_qwen3_asr import audio_token_lengths
+from ..text.words import split_words, word_texts
 from .augmentation import Augmentation, Clip
 from .labels import IGNORED, check_kind, slot_classes
 from .randomness import AUGMENTATION, SLOTS, Epoch, generator, row_key
@@ -32,7 +32,7 @@ class SlotCollator:
 
     With `slot_sample_share` above 0 some words have no slots (dynamic slot insertion: Qwen3-ASR report, section 3.3,
     with a share of 0.5 for both), so that the model learns to be asked for any subset of the words. Words without
-    slots stay in the prompt, written as [`~transformers_qwen3_asr.processing_alignment.written_gap`] says.
+    slots stay in the prompt, written as [`~transformers_qwen3_asr.processing.processing_alignment.written_gap`] says.
 
     Which words have slots, and what an augmentation does, is drawn from the seed, the epoch and the row's "id" alone:
     other batches, more processes or a resumed training change nothing. The epoch is what `set_epoch` was told last

@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoProcessor, PrinterCallback, TrainingArguments, set_seed
 from transformers.integrations import get_reporting_integration_callbacks
 
-from ..checkpoints import resolve_model
-from ..configuration_qwen3_asr import Qwen3ASRConfig
-from ..modeling_qwen3_asr import Qwen3ASRForConditionalGeneration, Qwen3ASRForTokenClassification
+from ..checkpoints.bundled import resolve_model
+from ..models.configuration_qwen3_asr import Qwen3ASRConfig
+from ..models.modeling_qwen3_asr import Qwen3ASRForConditionalGeneration, Qwen3ASRForTokenClassification
 from . import resume, run_record
 from .adapters import add_lora, base_description, import_peft
 from .data import RowDataset, make_augmentation, make_batches, make_collators, measured, read_rows

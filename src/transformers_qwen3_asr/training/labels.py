@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..alignment.languages import aligner_language
+from ..text.languages import aligner_language
 
 IGNORED = -100
 

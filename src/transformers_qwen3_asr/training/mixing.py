@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..audio import load_audio
+from ..audio.decoding import load_audio
 from .augmentation import Clip, RowSize, Step, checked_range, within_full_scale
 from .labels import check_kind, slot_classes
 from .randomness import JOINING, generator, row_key

@@ -10,7 +10,7 @@ import torch
 from accelerate import PartialState
 from transformers import AutoConfig
 
-from ..checkpoints import resolve_model
+from ..checkpoints.bundled import resolve_model
 from .adapters import merge_adapter, write_base
 from .settings import FineTuningSettings
 

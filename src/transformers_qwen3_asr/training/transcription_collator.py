@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 
-from ..alignment.languages import language_name
-from ..audio import load_audio
+from ..audio.decoding import load_audio
 from ..label_files import audio_duration
-from ..plain_text import check_plain, check_text
-from ..transcription import ANSWER_TAG
+from ..processing.plain_text import check_plain, check_text
+from ..processing.transcription import ANSWER_TAG
+from ..text.languages import language_name
 from .augmentation import Augmentation, Clip, RowSize
 from .labels import IGNORED, check_kind
 from .randomness import AUGMENTATION, Epoch, generator

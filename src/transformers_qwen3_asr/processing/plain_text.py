@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .alignment.texts import check_text
+from ..text.checks import check_text
 
 
 def control_ids(tokenizer: Any) -> dict[int, str]:

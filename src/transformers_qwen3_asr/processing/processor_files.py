@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .json_files import CheckpointFileError, check_is_file, read_json
-from .whole_files import write_whole
+from ..json_files import CheckpointFileError, check_is_file, read_json
+from ..whole_files import write_whole
 
 CHAT_TEMPLATE_FILE = "chat_template.json"
 FEATURE_EXTRACTOR_FILE = "preprocessor_config.json"

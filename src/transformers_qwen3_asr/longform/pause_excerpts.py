@@ -1,4 +1,4 @@
-"""Pauses of long recordings with what is heard around them (`alignment.sides`): excerpts to ask a model about, and
+"""Pauses of long recordings with what is heard around them (`longform.side_odds`): excerpts to ask a model about, and
 words that are moved from one side to the other."""
 
 from collections.abc import Iterator
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..alignment.sides import PAUSE, SILENT_ACROSS, SILENT_BESIDE, Pause, pauses, since, until
+from ..audio.silences import silences_of
 from .refining import Aligned
-from .silences import silences_of
+from .side_odds import PAUSE, SILENT_ACROSS, SILENT_BESIDE, Pause, pauses, since, until
 
 #: Seconds that an excerpt has at least, as far as there are any.
 SHORTEST = 0.5

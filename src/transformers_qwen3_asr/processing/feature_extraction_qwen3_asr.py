@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from transformers import BatchFeature, WhisperFeatureExtractor
 
+from ..models.configuration_checks import EXTRACTOR_FIELDS, check_fields
 from . import processor_files
-from .configuration_checks import EXTRACTOR_FIELDS, check_fields
 
 # What the published preprocessor_config.json leaves unsaid: keys are written only where they differ, so that our files
 # equal the published ones and WhisperFeatureExtractor (qwen-asr, AutoFeatureExtractor) reads them.

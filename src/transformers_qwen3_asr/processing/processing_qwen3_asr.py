@@ -9,11 +9,11 @@ from transformers import AutoTokenizer, BatchFeature
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.models.qwen3_asr import processing_qwen3_asr as native
 
+from ..audio.decoding import audio_list, is_unrated, load_audio, load_audios
+from ..models.configuration_qwen3_asr import audio_token_lengths
+from ..text.checks import check_text
+from ..text.languages import language_name
 from . import chat_templates, processor_files
-from .alignment.languages import language_name
-from .alignment.texts import check_text
-from .audio import audio_list, is_unrated, load_audio, load_audios
-from .configuration_qwen3_asr import audio_token_lengths
 from .conversations import plain_conversation
 from .feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
 from .plain_text import check_plain

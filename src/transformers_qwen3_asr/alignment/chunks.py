@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
+from ..text.sentences import sentence_ends
+from ..text.spans import Span, pieces, whole_text
+from ..text.words import Word
 from .results import Chunk
-from .sentences import sentence_ends
-from .spans import Span, pieces, whole_text
-from .words import Word
 
 #: What a chunk may be.
 UNITS = ("word", "char", "sentence", "line")

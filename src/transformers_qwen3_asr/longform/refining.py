@@ -1,4 +1,4 @@
-"""Doubtful words of aligned recordings, heard again in short windows (`alignment.refinement`)."""
+"""Doubtful words of aligned recordings, heard again in short windows (`longform.refinement`)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from torch.nn.functional import pad
 from ..alignment.decoding import decode_clips
 from ..alignment.joint_decoding import classes_within
 from ..alignment.pace import letters
-from ..alignment.refinement import LONGEST, Hearing, doubtful_pieces, doubtful_windows, mixture, peaks
-from ..alignment.windows import Window
-from ..audio_streams import AudioStream
-from .silences import Shortened, without_long_silences
+from ..audio.silences import Shortened, without_long_silences
+from ..audio.streams import AudioStream
+from .refinement import LONGEST, Hearing, doubtful_pieces, doubtful_windows, mixture, peaks
+from .windows import Window
 
 #: Items with "audio", "words" and "language" in; each with its "aligned" words and the "logits" at its slots out.
 Hear = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
@@ -87,7 +87,7 @@ def refine_long(recording: Aligned, hear: Hear, segment_time: float, batch_size:
     """
     `refine` for a recording that was aligned window by window. Pieces with doubtful words are read once more, as much
     at a time as `batch_size` windows have, and heard without their long silences; of what was found before times and
-    scores are known (`alignment.refinement.peaks`).
+    scores are known (`longform.refinement.peaks`).
     """
     rate, longest = recording.stream.sampling_rate, min(recording.item["seconds"], LONGEST)
     waiting: list[tuple[Window, Shortened, dict[str, Any]]] = []

@@ -1,4 +1,4 @@
-"""What is stored where: the published and the -hf checkpoint layouts as small tables, and the bundled models.
+"""What is stored where: the published and the -hf checkpoint layouts as small tables.
 
 Three repositories are published in the nested ("published") layout, which is the native one here. Each has a twin
 whose name ends in -hf, written for the classes inside transformers: the "flat" layout. The tables below are everything
@@ -8,7 +8,6 @@ that differs between the two; loading, saving and `conversion/` read them. Nothi
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 #: (published prefix, -hf prefix) of tensor names; the first match wins, so longer prefixes stand before shorter ones.
@@ -184,26 +183,3 @@ def nest_hf_config(config: dict[str, Any]) -> dict[str, Any]:
         config.pop(key, None)
     config["thinker_config"] = thinker
     return config
-
-
-BUNDLED_FOLDER = Path(__file__).parent / "bundled"
-
-
-def bundled_models() -> list[str]:
-    """Names of the models that ship inside the package."""
-    return sorted(path.parent.name for path in BUNDLED_FOLDER.glob("*/config.json"))
-
-
-def bundled_model(name: str) -> Path:
-    """Folder of a model that ships inside the package, for `from_pretrained`.
-
-    Raises `ValueError` with the names there are for any other.
-    """
-    if name not in bundled_models():
-        raise ValueError(f"no bundled model {name!r}; there are {bundled_models()}")
-    return BUNDLED_FOLDER / name
-
-
-def resolve_model(name: str | Path) -> str:
-    """A bundled model's folder for its name; any other name or path as it is."""
-    return str(bundled_model(str(name))) if str(name) in bundled_models() else str(name)

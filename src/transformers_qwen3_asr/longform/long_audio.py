@@ -21,11 +21,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..text.words import prompt_text
 from .place_search import PlaceSearch
 from .window_fit import pause_anchor
 from .windows import Answer, Listener, Look, Window
 from .word_times import WordTimes
-from .words import prompt_text
 
 _PASSAGE = 8  # words that do not fit, behind which others are not trusted at once
 _LEAD = 0.5  # seconds of a pause that go before the next window's first word, or half the pause

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .audio import decoded_parts, divided, is_encoded, load_audio, peak_of, unwrapped
-from .audio_sources import opened
+from .decoding import decoded_parts, divided, is_encoded, load_audio, peak_of, unwrapped
+from .sources import opened
 
 
 class NotReadTwice(ValueError):

@@ -19,8 +19,9 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from . import checkpoints
-from .checkpoint_files import (
+from . import published
+from .dtypes import floating_dtype, is_int8
+from .files import (
     GENERATION_CONFIG,
     check_folder,
     check_generation_config,
@@ -28,7 +29,6 @@ from .checkpoint_files import (
     check_weights,
     merged_pickles,
 )
-from .dtypes import floating_dtype, is_int8
 from .int8 import Int8Config, has_int8
 
 _SHOWN = 8
@@ -166,7 +166,7 @@ class StrictCheckpointMixin:
                 *model_args,
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
-                key_mapping={**checkpoints.HF_KEY_MAPPING, **(key_mapping or {})},
+                key_mapping={**published.HF_KEY_MAPPING, **(key_mapping or {})},
                 **kwargs,
             )
         except Exception as error:

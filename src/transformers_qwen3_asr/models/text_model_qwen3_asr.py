@@ -20,9 +20,9 @@ from transformers.models.qwen3.modeling_qwen3 import (
     eager_attention_forward,
 )
 
+from ..checkpoints.loading import StrictCheckpointMixin
 from .cache_argument import CACHE_NAMES
 from .configuration_qwen3_asr import Qwen3ASRTextConfig
-from .loading import StrictCheckpointMixin
 from .packing import Packing, causal_attention
 from .recomputation import keeping_inputs, may_recompute, recomputing
 

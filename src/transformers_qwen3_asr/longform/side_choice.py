@@ -1,4 +1,4 @@
-"""Words of long recordings that stand on the wrong side of a silence, found and moved (`alignment.sides`)."""
+"""Words of long recordings that stand on the wrong side of a silence, found and moved (`longform.side_odds`)."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,10 +8,10 @@ import torch
 
 from ..alignment.decoding import decode_slots
 from ..alignment.pace import letters
-from ..alignment.sides import STAGES, across_odds, beside_odds
+from ..audio.silences import Shortened, without_long_silences
 from .pause_excerpts import Excerpt, Found, Place, places
 from .refining import Aligned, Hear
-from .silences import Shortened, without_long_silences
+from .side_odds import STAGES, across_odds, beside_odds
 
 #: Words that are moved over a pause at most, one after the other.
 MOST = 3

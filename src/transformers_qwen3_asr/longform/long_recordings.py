@@ -1,5 +1,5 @@
 """Recordings that are longer than what the model takes: their windows cut, batched with those of others, and put
-together by `alignment.long_audio`."""
+together by `longform.long_audio`."""
 
 import numbers
 import sys
@@ -14,16 +14,16 @@ import torch
 
 from ..alignment.decoding import decode_slots
 from ..alignment.joint_decoding import in_order
-from ..alignment.long_audio import Answer, LongAlignment, Window, align_long
 from ..alignment.pace import letters
-from ..alignment.refinement import FASTEST
+from ..alignment.results import ROW_ERRORS
 from ..alignment.untranscribed import Levels
-from ..alignment.words import prompt_text
-from ..audio_streams import AudioStream, NotReadTwice
-from .outcomes import ROW_ERRORS
+from ..audio.silences import Shortened, without_long_silences
+from ..audio.streams import AudioStream, NotReadTwice
+from ..text.words import prompt_text
+from .long_audio import Answer, LongAlignment, Window, align_long
+from .refinement import FASTEST
 from .refining import Hear, aligned_words, refine_long
-from .sides import choose_sides
-from .silences import Shortened, without_long_silences
+from .side_choice import choose_sides
 
 #: Audio that a stream keeps behind it, in windows: a search for words looks some windows ahead and comes back.
 KEPT_WINDOWS = 4

@@ -2,7 +2,7 @@
 Encoded recordings as open files: paths, pipes, downloads and base64, none of which may take for ever.
 
 The limits are constants of this module. Whoever reads from slower places, or wants less, sets them:
-`audio_sources.DOWNLOAD_SECONDS = 60`.
+`audio.sources.DOWNLOAD_SECONDS = 60`.
 """
 
 import base64

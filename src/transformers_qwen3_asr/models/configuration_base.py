@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from transformers.configuration_utils import PreTrainedConfig
 
+from ..json_files import read_json
 from .configuration_checks import (
     FILE_FIELDS,
     GENERIC_FIELDS,
@@ -19,7 +20,6 @@ from .configuration_checks import (
     shown,
     value_errors,
 )
-from .json_files import read_json
 
 # Fields that every transformers v4 config wrote, with the value that means nothing. They stand in the published files
 # and are left out of ours.

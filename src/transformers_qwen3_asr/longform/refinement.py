@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .joint_decoding import classes_within
+from ..alignment.joint_decoding import classes_within
 from .windows import Window
 
 #: Score below which a word is heard again.

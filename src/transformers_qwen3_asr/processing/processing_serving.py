@@ -7,8 +7,8 @@ from typing import Any
 import av
 import numpy as np
 
-from .alignment.words import prompt_text
-from .audio import audio_list
+from ..audio.decoding import audio_list
+from ..text.words import prompt_text
 
 
 class ServingProcessing:

@@ -16,9 +16,10 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutp
 from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import SinusoidsPositionEmbedding
 from transformers.utils import can_return_tuple
 
+from ..checkpoints.loading import StrictCheckpointMixin
+from ..checkpoints.published import SKIPPED_PREFIXES
 from .audio_encoder_qwen3_asr import AudioEncoderForward, build_encoder_modules
 from .cache_argument import CACHE_NAMES, named_cache, one_cache
-from .checkpoints import SKIPPED_PREFIXES
 from .configuration_base import nested_implementation
 from .configuration_qwen3_asr import (
     Qwen3ASRAudioEncoderConfig,
@@ -26,7 +27,6 @@ from .configuration_qwen3_asr import (
     Qwen3ASRThinkerConfig,
     audio_token_lengths,
 )
-from .loading import StrictCheckpointMixin
 from .packing import Packing
 from .text_model_qwen3_asr import Qwen3ASRTextModel
 

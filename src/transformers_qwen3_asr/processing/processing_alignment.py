@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from transformers import BatchFeature
 
-from .alignment.decoding import DEFAULT_DECODING, decode_batch
-from .alignment.languages import ALIGNER_LANGUAGES, aligner_language
-from .alignment.pace import letters
-from .alignment.words import prompt_text, split_words, word_texts
-from .audio import audio_list
+from ..alignment.decoding import DEFAULT_DECODING, decode_batch
+from ..alignment.pace import letters
+from ..audio.decoding import audio_list
+from ..text.languages import ALIGNER_LANGUAGES, aligner_language
+from ..text.words import prompt_text, split_words, word_texts
 from .plain_text import check_plain, check_text, control_ids
 from .processor_arguments import for_each, named, sorted_kwargs, transcripts_for
 
@@ -44,7 +44,7 @@ class ForcedAlignmentProcessing:
     """Methods that [`Qwen3ASRProcessor`] has for alignment; they use its tokenizer and its way to features."""
 
     def split_words_for_alignment(self, text, language: str | None = None, korean_dictionary=None) -> list[str]:
-        """The words of a transcript, as text; `alignment.words.split_words` tells where they stand, too."""
+        """The words of a transcript, as text; `text.words.split_words` tells where they stand, too."""
         return word_texts(split_words(text, aligner_language(language), korean_dictionary))
 
     def slot_prompt(self, words: Sequence[str], slots: Sequence[bool] | None = None) -> str:
@@ -54,7 +54,7 @@ class ForcedAlignmentProcessing:
         `slots` says for each word whether it has slots; default: all have. Nothing stands between slots and the next
         word, as ever; a word without slots is followed by what `written_gap` says, so that text between slots is text
         as it is written ("the old<timestamp><timestamp>house<timestamp><timestamp>"). Of a word of more than
-        `alignment.words.LONGEST_WORD` characters the prompt has both ends alone.
+        `text.words.LONGEST_WORD` characters the prompt has both ends alone.
 
         Raises `ValueError` where `slots` does not fit `words`.
         """

@@ -16,7 +16,7 @@ from torch import nn
 from transformers import GenerationConfig
 from transformers.modeling_utils import load_state_dict
 
-from .json_files import CheckpointFileError, check_is_file, read_json
+from ..json_files import CheckpointFileError, check_is_file, read_json
 
 #: Data types of safetensors that are weights. Whole numbers are none, unless a quantiser says how to read them.
 _FLOATS = ("F16", "BF16", "F32", "F64")

@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers.processing_utils import ProcessingKwargs, TextKwargs
 
-from .audio import holds_several
+from ..audio.decoding import holds_several
 
 _EXTRACTOR_KEYS = ("device", "n_window", "sampling_rate", "load_audio_backend")
 # transformers hands these to the tokenizer and to the extractor; but a length in tokens is not one in samples

@@ -17,7 +17,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import Qwen3Config
 from transformers.configuration_utils import PreTrainedConfig
 
-from . import checkpoints
+from ..checkpoints import published
 from .configuration_base import (
     CheckedFields,
     FamilyConfig,
@@ -123,7 +123,7 @@ class Qwen3ASRAudioEncoderConfig(FamilyConfig):
     def __post_init__(self, **kwargs):
         check_fields(kwargs, FILE_FIELDS, self.part_name)
         # a v4 generic (an encoder has no word embeddings), and what follows from other fields
-        for key in ("tie_word_embeddings", *checkpoints.HF_DERIVED_AUDIO_FIELDS):
+        for key in ("tie_word_embeddings", *published.HF_DERIVED_AUDIO_FIELDS):
             kwargs.pop(key, None)
         for alias, field in self.attribute_map.items():
             said = kwargs.get(alias)
@@ -204,7 +204,7 @@ class Qwen3ASRTextConfig(CheckedFields, Qwen3Config):
     default_theta = 5_000_000.0
     ignore_keys_at_rope_validation = set(MROPE_KEYS)
     field_kinds = TEXT_FIELDS
-    known_model_types = (checkpoints.PUBLISHED_TEXT_TYPE,)
+    known_model_types = (published.PUBLISHED_TEXT_TYPE,)
 
     hidden_size: int = 4096
     head_dim: int | None = 128
@@ -335,7 +335,7 @@ class Qwen3ASRThinkerConfig(FamilyConfig):
     base_config_key = "thinker_config"
     sub_configs = {"audio_config": Qwen3ASRAudioEncoderConfig, "text_config": Qwen3ASRTextConfig}
     field_kinds = THINKER_FIELDS
-    known_model_types = (checkpoints.PUBLISHED_MODEL_TYPE, checkpoints.PUBLISHED_ALIGNER_THINKER_TYPE)
+    known_model_types = (published.PUBLISHED_MODEL_TYPE, published.PUBLISHED_ALIGNER_THINKER_TYPE)
 
     audio_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
@@ -402,7 +402,7 @@ class Qwen3ASRConfig(FamilyConfig):
     Raises `ValueError` for values that no model can be built from, naming the field.
     """
 
-    model_type = checkpoints.PUBLISHED_MODEL_TYPE
+    model_type = published.PUBLISHED_MODEL_TYPE
     __eq__ = same_settings
     sub_configs = {"thinker_config": Qwen3ASRThinkerConfig}
     field_kinds = TOP_FIELDS
@@ -422,8 +422,8 @@ class Qwen3ASRConfig(FamilyConfig):
                 f"config: {part} stands beside thinker_config: it belongs inside (the published layout), or "
                 "thinker_config does not belong here (the -hf layout)",
             )
-        if checkpoints.is_hf_config(kwargs):
-            kwargs = checkpoints.nest_hf_config(kwargs)
+        if published.is_hf_config(kwargs):
+            kwargs = published.nest_hf_config(kwargs)
         for field in ("thinker_config", "support_languages", "timestamp_token_id", "timestamp_segment_time",
                       "max_align_seconds"):  # fmt: skip
             setattr(self, field, kwargs.pop(field, None))
@@ -443,7 +443,7 @@ class Qwen3ASRConfig(FamilyConfig):
         thinker = self.thinker_config
         thinker_type = thinker.get("model_type") if isinstance(thinker, dict) else None
         self.thinker_config = as_config(thinker, Qwen3ASRThinkerConfig, "thinker_config")
-        if thinker_type in (checkpoints.PUBLISHED_MODEL_TYPE, checkpoints.PUBLISHED_ALIGNER_THINKER_TYPE):
+        if thinker_type in (published.PUBLISHED_MODEL_TYPE, published.PUBLISHED_ALIGNER_THINKER_TYPE):
             self.thinker_config.model_type = thinker_type  # qwen-asr and vLLM choose the head by it
         if classify_num is not None:
             check_agreement(
@@ -459,7 +459,7 @@ class Qwen3ASRConfig(FamilyConfig):
         # pipeline() tries the classes named here when a load fails, and transformers has a class of the published
         # name: it would answer with random weights. Written to files, not kept in memory.
         self.architectures = self.thinker_config.architectures = None
-        if thinker_type == checkpoints.PUBLISHED_ALIGNER_THINKER_TYPE:
+        if thinker_type == published.PUBLISHED_ALIGNER_THINKER_TYPE:
             require(
                 self.classify_num is not None,
                 "thinker_config: classify_num is missing, and model_type says that this is an aligner",
@@ -557,13 +557,11 @@ class Qwen3ASRConfig(FamilyConfig):
                 output.pop(key, None)
         thinker = output["thinker_config"]
         aligner = thinker.get("classify_num") is not None
-        thinker["model_type"] = (
-            checkpoints.PUBLISHED_ALIGNER_THINKER_TYPE if aligner else checkpoints.PUBLISHED_MODEL_TYPE
-        )
-        thinker["text_config"]["model_type"] = checkpoints.PUBLISHED_TEXT_TYPE
-        thinker["architectures"] = list(checkpoints.PUBLISHED_ARCHITECTURES)
+        thinker["model_type"] = published.PUBLISHED_ALIGNER_THINKER_TYPE if aligner else published.PUBLISHED_MODEL_TYPE
+        thinker["text_config"]["model_type"] = published.PUBLISHED_TEXT_TYPE
+        thinker["architectures"] = list(published.PUBLISHED_ARCHITECTURES)
         output["architectures"] = list(
-            checkpoints.VLLM_ALIGNER_ARCHITECTURES if aligner else checkpoints.PUBLISHED_ARCHITECTURES
+            published.VLLM_ALIGNER_ARCHITECTURES if aligner else published.PUBLISHED_ARCHITECTURES
         )
         dtype = output.pop("dtype", None)
         if dtype is not None:

@@ -12,14 +12,9 @@ from typing import Any
 import av
 import numpy as np
 
-from .audio_sources import opened
+from .. import audio as limits
+from .sources import opened
 
-# Limits, which may be set: `audio.MOST_SECONDS = 3600`.
-MOST_SECONDS = 24 * 3600  # of a recording; what is longer is a mistake, or made to fill up memory
-MOST_SECONDS_AT_ONCE = 4 * 3600  # of a file that is decoded into memory in one piece: 0.9 GB at 16 kHz
-# hertz; there is no speech below, and what is said in a byte there would take minutes to compute
-LOWEST_RATE, HIGHEST_RATE = 1000, 10**6
-MOST_CHANNELS = 64  # that FFmpeg's resampler takes
 # A recording is one file. Playlists (HLS, DASH, concat) would have FFmpeg open others, and ask servers.
 CONTAINER_OPTIONS = {"protocol_whitelist": "none"}
 
@@ -44,7 +39,7 @@ def load_audio(source: Any, sampling_rate: int = 16000, max_seconds: float | Non
     Channels are averaged.
 
     A file may last `max_seconds` (default: `MOST_SECONDS_AT_ONCE`; an `AudioStream` reads longer ones), and its rate
-    must be from 1 kHz to 1 MHz. `audio_sources` holds the limits of time and size of what is downloaded or comes
+    must be from 1 kHz to 1 MHz. `audio.sources` holds the limits of time and size of what is downloaded or comes
     through a pipe.
 
     Raises `ValueError`, naming the source, where nothing can be decoded, a limit is passed, or the recording is empty
@@ -53,7 +48,7 @@ def load_audio(source: Any, sampling_rate: int = 16000, max_seconds: float | Non
     source = unwrapped(source)
     if is_encoded(source):
         with opened(source) as (file, name):
-            most = MOST_SECONDS_AT_ONCE if max_seconds is None else max_seconds
+            most = limits.MOST_SECONDS_AT_ONCE if max_seconds is None else max_seconds
             parts = list(decoded_parts(file, name, sampling_rate, most))
         return checked(np.concatenate(parts) if parts else np.zeros(0, np.float32), name)
     rate: Any = sampling_rate
@@ -167,7 +162,7 @@ def decoded_parts(file: Any, name: str, rate: int, max_seconds: float | None = N
     Raises `ValueError`, with `name`, where nothing can be decoded, or it lasts longer than `max_seconds` (default:
     `MOST_SECONDS`).
     """
-    max_seconds = MOST_SECONDS if max_seconds is None else max_seconds
+    max_seconds = limits.MOST_SECONDS if max_seconds is None else max_seconds
     left = int(max_seconds * rate)
     try:
         with open_container(file) as container:
@@ -191,11 +186,12 @@ def _resampled_frames(frames: Iterator[av.AudioFrame], rate: int) -> Iterator[np
     frame = None
     for frame in frames:
         channels = frame.layout.nb_channels
-        if not 1 <= channels <= MOST_CHANNELS:
-            raise ValueError(f"it has {channels} channels; from 1 to {MOST_CHANNELS} can be read")
-        if not LOWEST_RATE <= frame.sample_rate <= HIGHEST_RATE:
+        if not 1 <= channels <= limits.MOST_CHANNELS:
+            raise ValueError(f"it has {channels} channels; from 1 to {limits.MOST_CHANNELS} can be read")
+        if not limits.LOWEST_RATE <= frame.sample_rate <= limits.HIGHEST_RATE:
             raise ValueError(
-                f"its sampling rate is {frame.sample_rate} Hz; from {LOWEST_RATE} to {HIGHEST_RATE} are expected"
+                f"its sampling rate is {frame.sample_rate} Hz; from {limits.LOWEST_RATE} to {limits.HIGHEST_RATE} "
+                "are expected"
             )
         for out in resampler.resample(frame):
             yield _mean_channel(out)
@@ -238,15 +234,15 @@ def _resampled(samples: np.ndarray, rate: Any, wanted: int, name: str) -> np.nda
     if (
         isinstance(rate, bool)
         or not isinstance(rate, numbers.Real)
-        or not LOWEST_RATE <= rate <= HIGHEST_RATE
+        or not limits.LOWEST_RATE <= rate <= limits.HIGHEST_RATE
         or rate % 1
     ):
         raise ValueError(
-            f"{name} come with the sampling rate {rate!r}; a whole number of hertz from {LOWEST_RATE} to "
-            f"{HIGHEST_RATE} is expected"
+            f"{name} come with the sampling rate {rate!r}; a whole number of hertz from {limits.LOWEST_RATE} to "
+            f"{limits.HIGHEST_RATE} is expected"
         )
-    if len(samples) > MOST_SECONDS * rate:
-        raise ValueError(f"{name} last longer than {MOST_SECONDS / 3600:g} hours")
+    if len(samples) > limits.MOST_SECONDS * rate:
+        raise ValueError(f"{name} last longer than {limits.MOST_SECONDS / 3600:g} hours")
     if int(rate) == wanted or len(samples) == 0:
         return samples
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None]), format="fltp", layout="mono")

@@ -1,0 +1,1 @@
+"""Recordings and texts into what a model takes, and its answers back: feature extractor, processor, prompts."""
