@@ -33,7 +33,7 @@ PARTS = {
     "registration": ("registration",),
     "cli": ("cli.", "__main__"),
     "bundled": ("bundled.",),
-    "package": ("__init__",),
+    "package": ("__init__", "moved"),
 }
 #: Part -> the other parts that it may import. Nothing flows back.
 MAY_IMPORT = {

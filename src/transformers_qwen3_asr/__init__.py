@@ -18,6 +18,8 @@ from .models.modeling_qwen3_asr import (
     Qwen3ASRTextModel,
     Qwen3ASRThinkerModel,
 )
+from .moved import find_moved_modules
+from .moved import moved_module as __getattr__  # noqa: F401 (old names of modules)
 from .pipelines.forced_alignment import ForcedAlignmentPipeline
 from .processing.feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
 from .processing.processing_qwen3_asr import Qwen3ASRProcessor
@@ -28,6 +30,7 @@ try:
 except PackageNotFoundError:  # used from a checkout that is not installed
     __version__ = "0+unknown"
 
+find_moved_modules()
 register()
 
 __all__ = [
