@@ -8,8 +8,8 @@ import torch
 from alignment_stages import ScoredClip
 
 from transformers_qwen3_asr.alignment.decoding import decode_slots
+from transformers_qwen3_asr.alignment.durations import letters
 from transformers_qwen3_asr.alignment.joint_decoding import joint_bins
-from transformers_qwen3_asr.alignment.pace import letters
 
 SLOTS, CLASSES, SEGMENT_TIME, SECONDS = 1500, 5000, 80, 300.0
 

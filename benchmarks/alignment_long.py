@@ -15,7 +15,7 @@ from long_recordings import LongRecording, make_long
 #: Stage -> the pipeline's keywords for it. Of long recordings no scores are kept, from which others could be read.
 WAYS = {
     "argmax + repair": {"decoding": "argmax"},
-    "joint": {"refine": False},
+    "voice activity": {"refine": False},
     DEFAULT: {},
 }
 

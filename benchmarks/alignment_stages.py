@@ -9,8 +9,9 @@ import torch
 from alignment_clips import LabelledClip
 
 from transformers_qwen3_asr.alignment.decoding import decode_slots
+from transformers_qwen3_asr.alignment.durations import letters
 from transformers_qwen3_asr.alignment.joint_decoding import classes_within, joint_bins
-from transformers_qwen3_asr.alignment.pace import letters
+from transformers_qwen3_asr.alignment.voice_activity import heard_in
 
 #: Seconds `(words, 2)` and scores `(words,)` of a clip's words.
 Found = tuple[np.ndarray, np.ndarray]
@@ -45,10 +46,17 @@ def finer_path(clip: ScoredClip) -> Found:
     return decode_slots(clip.logits, None, clip.segment_time, duration=clip.clip.seconds)
 
 
-def joint(clip: ScoredClip) -> Found:
-    """Doubtful words read from all paths, at the recording's pace, but not heard again."""
+def with_durations(clip: ScoredClip) -> Found:
+    """No word shorter than it takes to say it."""
     lengths = [letters(word) for word in clip.clip.words]
     return decode_slots(clip.logits, None, clip.segment_time, duration=clip.clip.seconds, lengths=lengths)
+
+
+def with_voice(clip: ScoredClip) -> Found:
+    """Words cover what is heard, and no silence."""
+    clip_, lengths = clip.clip, [letters(word) for word in clip.clip.words]
+    voice = heard_in(clip_.samples, 16000)
+    return decode_slots(clip.logits, None, clip.segment_time, duration=clip_.seconds, lengths=lengths, voice=voice)
 
 
 def refined(clip: ScoredClip) -> Found:
@@ -62,7 +70,8 @@ STAGES: dict[str, Callable[[ScoredClip], Found]] = {
     "argmax + repair": argmax_and_repair,
     "joint path": path_on_the_grid,
     "finer": finer_path,
-    "joint": joint,
+    "shortest durations": with_durations,
+    "voice activity": with_voice,
     "refined (default)": refined,
 }
 DEFAULT = list(STAGES)[-1]

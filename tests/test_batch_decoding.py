@@ -6,6 +6,7 @@ import torch
 
 from transformers_qwen3_asr.alignment import batch_decoding, decoding
 from transformers_qwen3_asr.alignment.decoding import decode_batch
+from transformers_qwen3_asr.alignment.voice_activity import VoiceActivity
 
 SLOT = 9  # the slot token's id here
 
@@ -66,7 +67,15 @@ def make_batch(random, kind, clips=None):
         "timestamp_segment_time": segment_time,
         "durations": [None if random.random() < 0.3 else random.uniform(0, longest) for _ in words],
         "lengths": [None if random.random() < 0.3 else random.integers(1, 9, n).tolist() for n in words],
+        "voices": None if random.random() < 0.3 else [random_voice(random, longest) for _ in words],
     }
+
+
+def random_voice(random, seconds):
+    if random.random() < 0.3:
+        return None
+    heard = np.repeat(random.integers(0, 3, 20), int(2.5 * seconds) + 1)
+    return VoiceActivity(heard == 0, heard == 1)
 
 
 def assert_same(found, expected):
@@ -86,7 +95,7 @@ def test_together_as_one_by_one(kind, where, together):
         assert_same(together(**batch), decode_batch(**batch))
 
 
-def test_at_full_size_with_words_that_are_given_time(together, monkeypatch):
+def test_at_full_size(together, monkeypatch):
     """Six clips of 60 s with 150 words each, bfloat16: scores of no sense, and peaks of which a tenth are wrong."""
     random = np.random.default_rng(1)
     logits = torch.from_numpy(random.normal(size=(6, 300, 5000)))
@@ -106,6 +115,7 @@ def test_at_full_size_with_words_that_are_given_time(together, monkeypatch):
         "timestamp_token_id": SLOT,
         "durations": [60.0] * 6,
         "lengths": [random.integers(1, 12, 150).tolist() for _ in range(6)],
+        "voices": [random_voice(random, 60.0) for _ in range(6)],
     }
     found = together(**batch)
     assert_same(found, decode_batch(**batch))
@@ -208,6 +218,7 @@ def test_how_often_is_waited_does_not_depend_on_how_many_clips_there_are(kind, w
             SLOT,
             durations=[20.0] * clips,
             lengths=[[3.0, 9.0] * 15] * clips,
+            voices=[random_voice(np.random.default_rng(0), 20.0)] * clips,
         )
         assert len(found) == clips and set(Remote.waits) == {"cpu"}
         counts[repeats] = len(Remote.waits)

@@ -15,6 +15,7 @@ from transformers import AutoModelForTokenClassification, AutoProcessor
 
 from transformers_qwen3_asr import Qwen3ASRForConditionalGeneration, bundled_model, evaluation
 from transformers_qwen3_asr.alignment.chunks import make_chunks
+from transformers_qwen3_asr.alignment.voice_activity import heard_in
 from transformers_qwen3_asr.alignment.writers import write_alignment
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.evaluation import aligning, plots
@@ -340,8 +341,12 @@ def by_hand(aligner, audio, text):
     inputs, word_lists = processor.prepare_forced_aligner_inputs(audio=audio, transcript=text, language="English")
     with torch.inference_mode():
         logits = model(**inputs).logits
-    durations = [len(load_audio(audio)) / 16000]
-    (found,) = processor.decode_forced_alignment(logits, inputs["input_ids"], word_lists, durations=durations)
+    samples = load_audio(audio)
+    durations = [len(samples) / 16000]
+    voices = [heard_in(samples, 16000)]
+    (found,) = processor.decode_forced_alignment(
+        logits, inputs["input_ids"], word_lists, durations=durations, voices=voices
+    )
     return np.array([[word["start_time"], word["end_time"]] for word in found]) * 1000
 
 

@@ -20,6 +20,7 @@ from transformers.pipelines import base
 
 from conversion.convert import to_hf
 from transformers_qwen3_asr import ForcedAlignmentPipeline, Qwen3ASRForTokenClassification, Qwen3ASRProcessor
+from transformers_qwen3_asr.alignment.voice_activity import heard_in
 from transformers_qwen3_asr.audio import load_audio
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,6 +101,7 @@ def test_equals_processor_and_model_called_by_hand(pipe, samples):
         model.config.timestamp_segment_time,
         return_scores=True,
         durations=[len(samples) / 16000],
+        voices=[heard_in(samples, 16000)],
     )
     result = pipe(samples, text=TEXT, language="English", refine=False)
     assert times(result) == [(word["start_time"], word["end_time"]) for word in expected]

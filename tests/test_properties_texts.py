@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from transformers_qwen3_asr.alignment.chunks import UNITS, make_chunks
-from transformers_qwen3_asr.alignment.pace import letters
+from transformers_qwen3_asr.alignment.durations import letters
 from transformers_qwen3_asr.processing.transcription import parse_transcription, repair_repetitions
 from transformers_qwen3_asr.text.languages import ASR_LANGUAGES, aligner_language, language_name
 from transformers_qwen3_asr.text.spans import pieces, whole_text

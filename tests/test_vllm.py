@@ -21,6 +21,7 @@ from transformers import AutoProcessor, pipeline
 
 import transformers_qwen3_asr
 from transformers_qwen3_asr import Qwen3ASRConfig, Qwen3ASRForConditionalGeneration
+from transformers_qwen3_asr.alignment.voice_activity import heard_in
 from transformers_qwen3_asr.audio import load_audio
 
 TESTS = Path(__file__).resolve().parent
@@ -156,7 +157,9 @@ def test_short_clips_and_scores_through_softmax(folder, align):
     for scores, clip, text, words in zip(json.loads((folder / "out.json").read_text()), clips, texts, word_lists):
         scores = torch.tensor(scores)
         assert scores.shape == (2 * len(words), 1600) and scores.sum(-1) == pytest.approx(1, abs=1e-4)
-        [found] = align.processor.decode_forced_alignment(scores, None, [words], durations=[len(clip) / 16000])
+        [found] = align.processor.decode_forced_alignment(
+            scores, None, [words], durations=[len(clip) / 16000], voices=[heard_in(clip, 16000)]
+        )
         found = [(item["text"], item["start_time"], item["end_time"]) for item in found]
         assert_same(found, align(clip, text=text, language="English")["chunks"], 0.0021)
 

@@ -2,6 +2,6 @@
 Scores at slots into times, results and their files. Nothing here imports transformers.
 
 - scores into times: `decoding` (all of it), `joint_decoding` (the path), `batch_decoding` (of a whole batch at once),
-  `posterior` (all paths), `probabilities`, `pace`, `confidence`
+  `probabilities`, `voice_activity` and `durations` (what else a path is judged by), `confidence`
 - what comes out: `results`, `chunks` (what they are made of), `untranscribed`, `writers`
 """

@@ -12,21 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .confidence import scores_around, tolerance_radius, window
+from .confidence import scores_around, tolerance_radius
+from .durations import shortest_lengths
 from .joint_decoding import (
     classes_within,
     first_classes,
     in_step,
     joint_bins,
-    nearest_classes,
     never_falling,
     never_falling_at_once,
     ordered_paths,
     shifted_rows,
     times_around,
+    with_room,
 )
-from .pace import usual_lengths
-from .posterior import Stretch, doubtful_stretches, posterior_medians, settled
+from .voice_activity import VoiceActivity
 
 #: How many float32 scores are normalised at once; with what that takes on the way, 64 MiB.
 NORMALISED = 2**23
@@ -46,7 +46,8 @@ class Clip:
         row: the first of its rows of scores.
         words: how many it has, at least 1, two rows each.
         limit: milliseconds, a whole number, that no time exceeds, or infinity.
-        lengths: of each word, as `pace.letters` gives them, or `None`.
+        lengths: of each word, as `durations.letters` gives them, or `None`.
+        voice: where something is heard, or `None`.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Clip:
     words: int
     limit: float = np.inf
     lengths: Sequence[float] | None = None
+    voice: VoiceActivity | None = None
 
 
 def decode_together(
@@ -91,6 +93,11 @@ class _Batch:
         within = [classes_within(clip.limit, segment_time, clip.words) or classes for clip in clips]
         self.bins = np.minimum(within, classes)
         self.crowded = self.bins <= words
+        lasting = [shortest_lengths(clip.lengths, clip.words, segment_time, clip.name) for clip in clips]
+        self.lasting = np.concatenate(
+            [with_room(one, clip.words, bins) for one, clip, bins in zip(lasting, clips, self.bins)]
+        )
+        self.searched = self._favoured()
         self.path = np.zeros(len(self.clip), dtype=np.int64)
         self.near = np.empty((len(self.clip), 2 * tolerance_radius(segment_time) + 1), dtype=np.float32)
 
@@ -104,67 +111,27 @@ class _Batch:
             slots, words = slice(first, first + 2 * clip.words), slice(first // 2, first // 2 + clip.words)
             times = times_around(probabilities[slots], self.path[slots], self.segment_time, clip.limit)
             answers.append((times, scores[words]))
-        self._settle(answers, probabilities)
         return answers
 
-    def _settle(self, answers: list[tuple[np.ndarray, np.ndarray]], near: np.ndarray) -> None:
-        """Doubtful words: few, and no work for a GPU. `near` are the probabilities around the path that count for
-        scores, and then those around the times."""
-        doubts: list[tuple[int, list[Stretch]]] = []
-        usual = np.zeros(len(self.clip) // 2)
-        for number, (clip, first, (_, scores)) in enumerate(zip(self.clips, self.firsts.tolist(), answers)):
-            if clip.lengths is None:
-                continue
-            path = self.path[first : first + 2 * clip.words]
-            lasting = usual_lengths(path, scores, clip.lengths, clip.name)
-            usual[first // 2 : first // 2 + clip.words] = lasting
-            if stretches := doubtful_stretches(path, scores, lasting, int(self.bins[number])):
-                doubts.append((number, stretches))
-        if not doubts:
-            return
-        stretches = [stretch for _, found in doubts for stretch in found]
-        owner = np.repeat([number for number, _ in doubts], [len(found) for _, found in doubts])
-        slots = [
-            np.arange(first + stretch.slots.start, first + stretch.slots.stop)
-            for first, stretch in zip(self.firsts[owner].tolist(), stretches)
-        ]
-        radius = near.shape[1] // 2
-        known = self._fetched(slots, stretches, radius)
-        medians = posterior_medians(
-            [scores[:, radius:-radius].numpy() for scores in known],
-            [usual[part[::2] // 2] for part in slots],
-            self.bins[owner].tolist(),
-            radius,
-        )
-        parts = iter(zip(slots, known, medians))
-        for number, found in doubts:
-            clip, first = self.clips[number], self.firsts[number]
-            mine = [next(parts) for _ in found]
-            columns = [part[-1] for part in mine]
-            times = settled(answers[number][0], found, columns, self.segment_time, clip.limit)
-            for stretch, (at, scores, _) in zip(found, mine):
-                nearest = nearest_classes(times[at - first], self.segment_time, int(self.bins[number]))
-                near[at] = window(scores, nearest - stretch.classes.start + radius, radius)
-            answers[number] = times, scores_around(near[first : first + 2 * clip.words])
-
-    def _fetched(
-        self, slots: Sequence[np.ndarray], stretches: Sequence[Stretch], radius: int
-    ) -> tuple[torch.Tensor, ...]:
-        """Logarithms of the probabilities of each stretch's slots and classes, and of `radius` more classes on both
-        sides, -inf where there are none: all in one piece."""
-        classes = self.logits.shape[1]
-        columns = [np.arange(s.classes.start - radius, s.classes.stop + radius) for s in stretches]
-        rows = self.row[np.concatenate(slots)].repeat(np.repeat([len(c) for c in columns], [len(s) for s in slots]))
-        places = np.concatenate([np.tile(c, len(s)) for s, c in zip(slots, columns)])
-        row, place = self._sent(np.stack([rows, places]))
-        found = self.logits[row, place.clamp(0, classes - 1)].float() - self.normaliser[row]
-        found = found.masked_fill_((place < 0) | (place >= classes), -torch.inf).cpu()
-        parts = found.split([len(s) * len(c) for s, c in zip(slots, columns)])
-        return tuple(part.view(len(s), -1) for part, s in zip(parts, slots))
+    def _favoured(self) -> torch.Tensor:
+        """The scores to look for paths in, `(rows, classes)`: with what the clips' voices say of ends and starts."""
+        if all(clip.voice is None for clip in self.clips):
+            return self.logits
+        reach = int(self.bins.max())
+        favour = np.zeros((len(self.clips), reach), dtype=np.float32)
+        for row, clip in zip(favour, self.clips):
+            if clip.voice is not None:
+                row[:] = clip.voice.favour(reach, self.segment_time)
+        owner, sign = np.zeros((2, len(self.logits)), dtype=np.int64)
+        owner[self.row], sign[self.row] = self.clip, np.arange(len(self.clip)) % 2 * 2 - 1
+        owner, sign = self._sent(np.stack([owner, sign]))
+        scores = self.logits[:, :reach]
+        scores = scores if scores.dtype == torch.float64 else scores.float()
+        return torch.addcmul(scores, torch.from_numpy(favour).to(scores)[owner], sign[:, None].to(scores.dtype))
 
     def _limits(self) -> tuple[np.ndarray, np.ndarray]:
         """The first class that the other words of its clip leave to each slot, and how many there are from there."""
-        steps = first_classes(len(self.clip) // 2)
+        steps = first_classes(self.lasting)
         steps -= steps[self.firsts][self.clip]
         return steps, (self.bins - steps[2 * self.last_words + 1])[self.clip]
 
@@ -183,7 +150,7 @@ class _Batch:
             scores = self.logits[part]
             normaliser.append(scores.float().logsumexp(-1))
             out = (columns < begin[part]) | (columns >= end[part])
-            best.append(scores[:, : len(columns)].masked_fill(out, -torch.inf).argmax(-1))
+            best.append(self.searched[part, : len(columns)].masked_fill(out, -torch.inf).argmax(-1))
         normaliser = torch.cat(normaliser)
         found = torch.where(normaliser.isfinite(), torch.cat(best), -1).cpu().numpy()[self.row]
         if (bad := found < 0).any():  # NaN or +inf is among the scores, or all are -inf
@@ -201,7 +168,7 @@ class _Batch:
         if len(slots):
             steps, room = (values[slots] for values in self._limits())
             clip = np.cumsum(np.diff(self.clip[slots], prepend=self.clip[slots[0]]) > 0)
-            solve = _solver(self.logits, self.row[slots], steps, room)
+            solve = _solver(self.searched, self.row[slots], steps, room)
             self.path[slots] = ordered_paths(best[slots], steps, room, clip, solve)
         self._solve_alone(self.crowded)
         self._look_around(np.ones(len(self.clips), dtype=bool))
@@ -216,8 +183,8 @@ class _Batch:
         """One clip after the other: these are rare."""
         for number in np.flatnonzero(which):
             slots = np.flatnonzero(self.clip == number)
-            scores = self.logits[self.row[slots[0]] : self.row[slots[-1]] + 1]
-            self.path[slots] = joint_bins(scores, int(self.bins[number]))
+            scores = self.searched[self.row[slots[0]] : self.row[slots[-1]] + 1]
+            self.path[slots] = joint_bins(scores, int(self.bins[number]), lasting=self.lasting[slots[::2] // 2])
 
     def _look_around(self, which: np.ndarray) -> None:
         slots = np.flatnonzero(which[self.clip])

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from .batch_decoding import Clip, decode_together
-from .confidence import tolerance_radius, word_scores
-from .joint_decoding import classes_within, joint_bins, joint_times, nearest_classes, normalised
-from .pace import usual_lengths
-from .posterior import doubtful_stretches, posterior_medians, settled
+from .confidence import word_scores
+from .durations import shortest_lengths
+from .joint_decoding import classes_within, joint_bins, joint_times, nearest_classes, normalised, with_favour
 from .probabilities import as_logits
+from .voice_activity import VoiceActivity
 
 #: How slots become times: "joint", the most probable classes of all slots together, or "argmax", as qwen-asr does.
 DECODINGS = ("joint", "argmax")
@@ -123,6 +123,7 @@ def decode_slots(
     duration: float | None = None,
     lengths: Sequence[float] | None = None,
     probabilities: bool | None = None,
+    voice: VoiceActivity | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """
     Times and scores of a clip's words from its slots' scores.
@@ -138,11 +139,12 @@ def decode_slots(
             qwen-asr 0.0.6 returns.
         duration: seconds of the recording, which "joint" keeps all times inside; "argmax" never cuts them, as in
             qwen-asr.
-        lengths: of each word when it is spoken, as `pace.letters` gives them. With them "joint" replaces times of
-            doubtful words, where they are far off, by medians over all paths, on which words much shorter than at the
-            recording's pace are improbable (`posterior`).
+        lengths: of each word when it is spoken, as `durations.letters` gives them. With them "joint" gives no word
+            less time than it takes to say it (`durations.shortest_lengths`), where there is room.
         probabilities: whether `logits` are probabilities, what softmax made of logits; `None` finds it out (see
             `probabilities.as_logits`).
+        voice: where something is heard, as `voice_activity.heard_in` gives it. With it "joint" prefers paths on which
+            words cover what is heard, and no silence.
 
     Returns: starts and ends in seconds, float64 `(words, 2)`, whole milliseconds and never falling; and scores,
         float64 `(words,)` from 0 to 1 (`confidence.word_scores`).
@@ -162,24 +164,13 @@ def decode_slots(
 
     if decoding == "joint":
         # the model's own scores: probabilities are rounded, and what is equally good would depend on the device
-        bins = joint_bins(logits if logits.dtype == torch.float64 else logits.float(), classes, best)
+        reach = logits.shape[-1] if classes is None else min(classes, logits.shape[-1])
+        favour = None if voice is None else voice.favour(reach, timestamp_segment_time)
+        lasting = shortest_lengths(lengths, len(logits) // 2, timestamp_segment_time, name)
+        best = best if favour is None else None
+        bins = joint_bins(with_favour(logits, favour), classes, best, lasting)
         scores = word_scores(log_probabilities, bins, timestamp_segment_time)
         milliseconds = joint_times(log_probabilities, bins, timestamp_segment_time, limit)
-        if lengths is not None:
-            classes = min(classes or logits.shape[-1], logits.shape[-1])
-            usual = usual_lengths(bins, scores, lengths, name)
-            if stretches := doubtful_stretches(bins, scores, usual, classes):
-                known = log_probabilities.cpu().numpy()
-                medians = posterior_medians(
-                    [known[stretch.slots, stretch.classes] for stretch in stretches],
-                    [usual[stretch.words] for stretch in stretches],
-                    [classes] * len(stretches),
-                    tolerance_radius(timestamp_segment_time),
-                )
-                milliseconds = settled(milliseconds, stretches, medians, timestamp_segment_time, limit)
-                slots = np.r_[tuple(stretch.slots for stretch in stretches)]
-                bins[slots] = nearest_classes(milliseconds[slots], timestamp_segment_time, classes)
-                scores = word_scores(log_probabilities, bins, timestamp_segment_time)
     else:
         # float32 like qwen-asr's product, so that a fractional segment time is cut off at the same milliseconds
         raw = torch.from_numpy(best).float() * timestamp_segment_time
@@ -218,13 +209,14 @@ def decode_batch(
     durations: Sequence[float | None] | None = None,
     lengths: Sequence[Sequence[float] | None] | None = None,
     probabilities: bool | None = None,
+    voices: Sequence[VoiceActivity | None] | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """`decode_slots` of each clip of a batch, from the model's `logits` in either form that `slot_logits` takes.
     `input_ids` may be `None` where these are `(slots, classes)`, two slots for each word. `durations` holds seconds
-    of each recording, or `None` where they are not known, `lengths` those of each recording's words, or `None`;
-    `probabilities` is as in `decode_slots`. Where the logits are not on a CPU, "joint" decodes all clips together
-    (`batch_decoding.decode_together`): the same paths; a time may differ by a millisecond from rounding, and hardly
-    ever by more, where that decides what is doubtful or far."""
+    of each recording, or `None` where they are not known, `lengths` those of each recording's words, or `None`,
+    `voices` where in each something is heard, or `None`; `probabilities` is as in `decode_slots`. Where the logits are
+    not on a CPU, "joint" decodes all clips together (`batch_decoding.decode_together`): the same paths; a time may
+    differ by a millisecond from rounding."""
     if input_ids is None:
         counts = [2 * words for words in word_counts]
         if logits.ndim != 2 or len(logits) != sum(counts):
@@ -235,7 +227,7 @@ def decode_batch(
     else:
         logits, counts = _packed_slots(logits, input_ids, timestamp_token_id)
     logits = as_logits(logits.detach(), probabilities, lambda row: _place(row, counts))
-    return decode_clips(logits, counts, word_counts, timestamp_segment_time, decoding, durations, lengths)
+    return decode_clips(logits, counts, word_counts, timestamp_segment_time, decoding, durations, lengths, voices)
 
 
 def _place(row: int, counts: Sequence[int]) -> str:
@@ -252,21 +244,27 @@ def decode_clips(
     decoding: str = DEFAULT_DECODING,
     durations: Sequence[float | None] | None = None,
     lengths: Sequence[Sequence[float] | None] | None = None,
+    voices: Sequence[VoiceActivity | None] | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """`decode_batch` of clips whose slots are known: `logits` `(slots of all, classes)`, never probabilities, and
     `counts`, how many slots each clip has."""
     durations = [None] * len(counts) if durations is None else durations
     lengths = [None] * len(counts) if lengths is None else lengths
-    for what, values in (("word lists", word_counts), ("durations", durations), ("lists of lengths", lengths)):
+    voices = [None] * len(counts) if voices is None else voices
+    given = {"word lists": word_counts, "durations": durations, "lists of lengths": lengths, "voices": voices}
+    for what, values in given.items():
         if len(counts) != len(values):
             raise ValueError(f"there are {len(values)} {what} for {len(counts)} clips")
     if decoding == "joint" and _in_few_calls(logits):
-        return _decode_together(logits, counts, word_counts, timestamp_segment_time, durations, lengths)
+        return _decode_together(logits, counts, word_counts, timestamp_segment_time, durations, lengths, voices)
     return [
         decode_slots(
-            clip[: _asked(len(clip), words)], words, timestamp_segment_time, f"clip {i}", decoding, *limits, False
+            *(clip[: _asked(len(clip), words)], words, timestamp_segment_time, f"clip {i}", decoding),
+            *(duration, spoken, False, voice),
         )
-        for i, (clip, words, *limits) in enumerate(zip(logits.split(counts), word_counts, durations, lengths))
+        for i, (clip, words, duration, spoken, voice) in enumerate(
+            zip(logits.split(counts), word_counts, durations, lengths, voices)
+        )
     ]
 
 
@@ -287,11 +285,12 @@ def _decode_together(
     segment_time: float,
     durations: Sequence[float | None],
     lengths: Sequence[Sequence[float] | None],
+    voices: Sequence[VoiceActivity | None],
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     clips, row = [], 0
     for i, (count, words, duration) in enumerate(zip(counts, word_counts, durations)):
         _check(torch.Size((_asked(count, words), logits.shape[-1])), words, f"clip {i}", "joint", duration)
-        clips.append(Clip(f"clip {i}", row, words, _last_millisecond(duration), lengths[i]))
+        clips.append(Clip(f"clip {i}", row, words, _last_millisecond(duration), lengths[i], voices[i]))
         row += count
     found = iter(decode_together(logits.detach(), [clip for clip in clips if clip.words], segment_time))
     none = np.zeros(0), np.zeros(0)

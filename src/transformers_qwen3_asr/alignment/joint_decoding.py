@@ -11,12 +11,18 @@ from .confidence import tolerance_radius, window
 NORMALISED = 2**19
 
 
-def joint_bins(logits: torch.Tensor, bins: int | None = None, best: np.ndarray | None = None) -> np.ndarray:
+def joint_bins(
+    logits: torch.Tensor,
+    bins: int | None = None,
+    best: np.ndarray | None = None,
+    lasting: np.ndarray | None = None,
+) -> np.ndarray:
     """
     The classes `b` of a clip's slots with the largest sum of scores under the words' order.
 
-    Each word ends at least a class after it starts, and no word starts before the one ahead of it has ended. Where so
-    many words do not fit into `bins` classes, as few as possible end in the class in which they start.
+    Each word ends at least a class after it starts, or as many as `lasting` says, and no word starts before the one
+    ahead of it has ended. Where the words do not fit into `bins` classes with that, they last a class; where they do
+    not even then, as few as possible end in the class in which they start.
 
     With what the words up to a slot must have lasted taken off its class, the constraints say that the rest never
     falls, so this is a search for a path that never falls through rows that are shifted against each other.
@@ -33,6 +39,7 @@ def joint_bins(logits: torch.Tensor, bins: int | None = None, best: np.ndarray |
         logits: `(2 * words, classes)`, finite or -inf; a constant added to a row changes nothing.
         bins: how many of the classes, from the first, may be used; default: all.
         best: each slot's best one of them, as `normalised` gives them, where they are known.
+        lasting: int `(words,)`, how many classes each word lasts at least, 1 or more.
 
     Returns: int64 `(2 * words,)`.
     """
@@ -40,7 +47,7 @@ def joint_bins(logits: torch.Tensor, bins: int | None = None, best: np.ndarray |
     slots, bins = logits.shape
     if bins - slots // 2 < 1:
         return _crowded(logits)
-    steps = first_classes(slots // 2)
+    steps = first_classes(with_room(lasting, slots // 2, bins))
     room = np.full(slots, bins - steps[-1])
     path = _ordered_path(logits, best_classes(logits) if best is None else best, steps, room)
     if logits[torch.arange(slots), torch.from_numpy(path)].isneginf().any():
@@ -49,9 +56,33 @@ def joint_bins(logits: torch.Tensor, bins: int | None = None, best: np.ndarray |
     return path
 
 
-def first_classes(words: int) -> np.ndarray:
-    """What the words up to each slot must have lasted, int64 `(2 * words,)`: a class each."""
-    return (np.arange(2 * words) + 1) // 2
+def with_room(lasting: np.ndarray | None, words: int, bins: int) -> np.ndarray:
+    """Classes that each word lasts at least, `(words,)`: `lasting`, or one where there is no room for that."""
+    return lasting if lasting is not None and lasting.sum() < bins else np.ones(words, dtype=np.int64)
+
+
+def first_classes(lasting: np.ndarray) -> np.ndarray:
+    """What the words up to each slot must have lasted, int64 `(2 * words,)`, if each lasts `lasting` `(words,)`."""
+    sums = np.append(0, np.cumsum(lasting))
+    return np.stack([sums[:-1], sums[1:]], 1).ravel()
+
+
+def with_favour(logits: torch.Tensor, favour: np.ndarray | None) -> torch.Tensor:
+    """
+    Scores to look for a path in: with what `voice_activity.VoiceActivity.favour` says of each class, `(classes,)`,
+    added to those of ends and taken from those of starts. Other classes are left out.
+
+    Args:
+        logits: `(2 * words, classes)`.
+
+    Returns: float32 (float64 for float64), a copy unless there is nothing to add.
+    """
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    if favour is None:
+        return logits
+    added = torch.from_numpy(favour).to(logits)
+    logits = logits[:, : len(added)]
+    return (logits.unflatten(0, (-1, 2)) + torch.stack([-added, added])).flatten(0, 1)
 
 
 def best_classes(logits: torch.Tensor) -> np.ndarray:

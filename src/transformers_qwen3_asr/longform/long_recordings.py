@@ -13,10 +13,11 @@ import numpy as np
 import torch
 
 from ..alignment.decoding import decode_slots
+from ..alignment.durations import letters
 from ..alignment.joint_decoding import in_order
-from ..alignment.pace import letters
 from ..alignment.results import ROW_ERRORS
 from ..alignment.untranscribed import Levels
+from ..alignment.voice_activity import VoiceActivity, heard_in
 from ..audio.silences import Shortened, without_long_silences
 from ..audio.streams import AudioStream, NotReadTwice
 from ..text.words import prompt_text
@@ -167,11 +168,22 @@ class LongRecording:
         if silent.any():
             # no word begins or ends in a silence: what the model says of those classes does not count
             logits = logits.masked_fill(torch.from_numpy(silent).to(logits.device), -torch.inf)
-        decode = partial(self._decoded, logits, heard, self._told(window), start, answer.end - start)
+        voice = heard_in(heard.samples, self.stream.sampling_rate)
+        decode = partial(self._decoded, logits, heard, voice, self._told(window), start, answer.end - start)
         silences = heard.whole_silences() + start
         self._answers[place] = Answer(end=answer.end, final=answer.final, decode=decode, silences=silences)
 
-    def _decoded(self, logits, heard: Shortened, words: Sequence[str], start: float, duration: float, count, fit):
+    def _decoded(
+        self,
+        logits: torch.Tensor,
+        heard: Shortened,
+        voice: VoiceActivity,
+        words: Sequence[str],
+        start: float,
+        duration: float,
+        count: int,
+        fit: bool,
+    ) -> tuple[np.ndarray, np.ndarray]:
         if not count:
             return _no_words(count, fit)
         seconds = len(heard.samples) / self.stream.sampling_rate
@@ -184,6 +196,7 @@ class LongRecording:
             decoding=self.decoding,
             duration=seconds,
             lengths=[letters(word) for word in words[:count]] if fit else None,
+            voice=voice,
         )
         return np.minimum(heard.put_back(np.minimum(times, seconds)), duration) + start, scores
 

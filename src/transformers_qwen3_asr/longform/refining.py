@@ -9,8 +9,9 @@ import torch
 from torch.nn.functional import pad
 
 from ..alignment.decoding import decode_clips
+from ..alignment.durations import letters
 from ..alignment.joint_decoding import classes_within
-from ..alignment.pace import letters
+from ..alignment.voice_activity import heard_in
 from ..audio.silences import Shortened, without_long_silences
 from ..audio.streams import AudioStream
 from .refinement import LONGEST, Hearing, doubtful_pieces, doubtful_windows, mixture, peaks
@@ -64,6 +65,7 @@ def refine(items: Sequence[dict[str, Any]], hear: Hear, segment_time: float, rat
             segment_time,
             durations=[len(item["audio"]) / rate for item in chosen],
             lengths=[[letters(word) for word in item["words"]] for item in chosen],
+            voices=[heard_in(item["audio"], rate) for item in chosen],
         )
         for item, (times, scores) in zip(chosen, clips, strict=True):
             item["aligned"] = aligned_words(item["words"], times, scores)

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from ..alignment.decoding import decode_slots
-from ..alignment.pace import letters
+from ..alignment.durations import letters
+from ..alignment.voice_activity import heard_in
 from ..audio.silences import Shortened, without_long_silences
 from .pause_excerpts import Excerpt, Found, Place, places
 from .refining import Aligned, Hear
@@ -51,7 +52,10 @@ class _Answer:
         """The words' times and scores."""
         lengths = [letters(word) for word in self.words]
         heard, whole = len(self.heard.samples) / self.excerpt.rate, len(self.excerpt.samples) / self.excerpt.rate
-        times, values = decode_slots(self.scores, None, self.segment_time, duration=heard, lengths=lengths)
+        voice = heard_in(self.heard.samples, self.excerpt.rate)
+        times, values = decode_slots(
+            self.scores, None, self.segment_time, duration=heard, lengths=lengths, voice=voice
+        )
         times = np.minimum(self.heard.put_back(times), whole) + self.excerpt.start
         return Found(self.excerpt.words.start, times, values)
 

@@ -14,6 +14,7 @@ from ..alignment.chunks import check_choices
 from ..alignment.decoding import DECODINGS, DEFAULT_DECODING, slot_logits
 from ..alignment.results import AlignmentResult
 from ..alignment.untranscribed import Levels
+from ..alignment.voice_activity import heard_in, voice_activity
 from ..checkpoints.dtypes import check_asked, floating_dtype, is_int8, settle_dtype
 from ..checkpoints.int8 import has_int8
 from ..longform.long_recordings import align_recordings, open_long, window_limit
@@ -292,13 +293,13 @@ class ForcedAlignmentPipeline(Pipeline):
         if stream is None:
             levels = Levels(rate)  # here, where it may be a thread's work
             levels.note(0, audio)
-            return {**item, "audio": audio, "levels": levels}
+            return {**item, "audio": audio, "levels": levels, "voice": voice_activity(levels.decibels())}
         return {**item, "stream": stream, "seconds": seconds, "progress": progress}
 
     def _forward(
         self, model_inputs: dict[str, list[dict]], decoding: str = DEFAULT_DECODING, keep: bool = False
     ) -> dict[str, list]:
-        slot = self.model.config.timestamp_token_id
+        slot, rate = self.model.config.timestamp_token_id, self.processor.feature_extractor.sampling_rate
         if "windows" in model_inputs:  # decoded later, and with fewer words than the window was given
             logits, input_ids, _ = self._slot_scores(model_inputs["windows"])
             return {"logits": [OnDevice(clip) for clip in slot_logits(logits, input_ids, slot)]}
@@ -313,8 +314,9 @@ class ForcedAlignmentPipeline(Pipeline):
             self.model.config.timestamp_segment_time,
             return_scores=True,
             decoding=decoding,
-            durations=[len(item["audio"]) / self.processor.feature_extractor.sampling_rate for item in items],
+            durations=[len(item["audio"]) / rate for item in items],
             probabilities=False,
+            voices=[item["voice"] if "voice" in item else heard_in(item["audio"], rate) for item in items],
         )
         for item, words in zip(items, aligned, strict=True):
             item["aligned"] = words

@@ -9,7 +9,8 @@ import torch
 from transformers import BatchFeature
 
 from ..alignment.decoding import DEFAULT_DECODING, decode_batch
-from ..alignment.pace import letters
+from ..alignment.durations import letters
+from ..alignment.voice_activity import VoiceActivity
 from ..audio.decoding import audio_list
 from ..text.languages import ALIGNER_LANGUAGES, aligner_language
 from ..text.words import prompt_text, split_words, word_texts
@@ -210,6 +211,7 @@ class ForcedAlignmentProcessing:
         decoding: str = DEFAULT_DECODING,
         durations: Sequence[float] | None = None,
         probabilities: bool | None = None,
+        voices: Sequence[VoiceActivity | None] | None = None,
     ) -> list[list[dict[str, Any]]]:
         """
         Words with their times, one list for each recording.
@@ -227,12 +229,14 @@ class ForcedAlignmentProcessing:
                 tokens in `input_ids` stand for at most (80 ms each), which is up to 4 % more; unknown without them.
             probabilities: whether `logits` have been through softmax, as vLLM returns them by default. `None` finds it
                 out: numbers that are none below 0 and sum to 1 at every slot are probabilities.
+            voices: where in each recording something is heard, as `alignment.voice_activity.heard_in(samples, rate)`
+                gives it. With them "joint" is more exact: words cover what is heard, and no silence.
 
         Returns: per recording a list of `{"text", "start_time", "end_time"}` in seconds. Times never fall; those of
             "argmax" are not cut at the recording's end.
 
-        Raises `ValueError` where logits, slots, words and durations do not fit, logits are not finite, or some slots
-        hold probabilities and others do not.
+        Raises `ValueError` where logits, slots, words, durations and voices do not fit, logits are not finite, or some
+        slots hold probabilities and others do not.
         """
         for i, words in enumerate(word_lists):
             _check_words(words, i)
@@ -246,6 +250,7 @@ class ForcedAlignmentProcessing:
         clips = decode_batch(
             *(logits, input_ids, counts, timestamp_token_id, segment_time, decoding, durations, lengths),
             probabilities=probabilities,
+            voices=voices,
         )
         aligned = []
         for words, (times, scores) in zip(word_lists, clips):

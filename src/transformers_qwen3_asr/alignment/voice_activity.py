@@ -1,0 +1,83 @@
+"""
+Where a recording has sound as of speech, and what that is worth to a word's place.
+
+An aligner says for each word where it begins and ends as if there were no others, and beside a pause it is now and
+then wrong with good scores. The sound says more: a word is made of sound, and sound that no word takes is rare. So in
+the search for the best path (`joint_decoding`) a word gains for each second of speech that it covers, and loses as
+much for each second of silence. That is a sum from the recording's beginning up to the word's end, less the same sum
+up to its start: a number for each class, added to the scores of ends and taken from those of starts.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .untranscribed import FRAME, Levels
+
+# Chosen on 96 clips of people's speech: alone, joined with pauses, over a telephone, in noise, with changed words. All
+# are slack: a third more or less of any changed the mean error of all these by at most 2 %.
+_WORTH = 7.0  # nats that a second of speech in a word is worth, and a second of silence costs
+_QUARTER = 0.25  # of the way from quiet to loud frames nearby, above which sound is speech,
+_NEARBY = 4.0  # within so many seconds,
+_STEADY = 3.0  # and so many decibels above the quiet ones at least, which steady noise is not,
+_BELOW_LOUD = 35.0  # and so many decibels below the loudest twentieth of all at most
+_SHORTEST = 0.1  # seconds of quiet that are a silence; shorter ones belong to words
+
+
+@dataclass(frozen=True)
+class VoiceActivity:
+    """
+    What is heard in each frame of `FRAME` seconds.
+
+    Attributes:
+        speech: `(frames,)` bool, sound as of speech (music and noise are not told from it).
+        silence: `(frames,)` bool, quiet that lasts. What is neither is a short lull.
+    """
+
+    speech: np.ndarray
+    silence: np.ndarray
+
+    def favour(self, classes: int, segment_time: float) -> np.ndarray:
+        """What it is worth, in nats, to cover all from the beginning up to each class: float32 `(classes,)`.
+        `segment_time` is milliseconds a class."""
+        worth = _WORTH * FRAME * (self.speech.astype(np.float64) - self.silence)
+        sums = np.append(0.0, worth.cumsum())
+        return np.interp(np.arange(classes) * segment_time / 1000, np.arange(len(sums)) * FRAME, sums).astype(
+            np.float32
+        )
+
+
+def voice_activity(decibels: np.ndarray) -> VoiceActivity:
+    """Speech and silence of a recording or a part of it, of its levels `(frames,)` as `Levels` notes them. Frames that
+    were not noted (NaN) are neither."""
+    known = ~np.isnan(decibels)
+    if not known.any():
+        return VoiceActivity(known, known)
+    levels = np.where(known, decibels, decibels[known].min())
+    quiet, loud = _nearby(levels, (0.1, 0.9))
+    above = np.maximum(_QUARTER * (loud - quiet), _STEADY)
+    least = np.maximum(quiet + above, np.quantile(decibels[known], 0.95) - _BELOW_LOUD)
+    speech = known & (levels > least)
+    silence = np.zeros(len(levels), dtype=bool)
+    edges = np.flatnonzero(np.diff(known & ~speech, prepend=False, append=False)).reshape(-1, 2)
+    for first, past in edges[np.diff(edges)[:, 0] * FRAME > _SHORTEST - FRAME / 2]:
+        silence[first:past] = True
+    return VoiceActivity(speech, silence)
+
+
+def heard_in(samples: np.ndarray, rate: int) -> VoiceActivity:
+    """`voice_activity` of `samples` `(samples,)` at `rate` hertz."""
+    levels = Levels(rate)
+    levels.note(0, samples)
+    return voice_activity(levels.decibels())
+
+
+def _nearby(levels: np.ndarray, shares: tuple[float, float]) -> np.ndarray:
+    """Quantiles of what is around each frame, `(shares, frames)`: taken twice a second, and on a line between."""
+    size, step = round(_NEARBY / FRAME), round(0.5 / FRAME)
+    if len(levels) <= size:
+        return np.broadcast_to(np.quantile(levels, shares)[:, None], (len(shares), len(levels)))
+    middles = np.arange(0, len(levels) + step, step)
+    firsts = (middles - size // 2).clip(0, len(levels) - size)
+    found = np.quantile(np.lib.stride_tricks.sliding_window_view(levels, size)[firsts], shares, axis=1)
+    return np.stack([np.interp(np.arange(len(levels)), middles, values) for values in found])
