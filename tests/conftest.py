@@ -79,3 +79,11 @@ def shared() -> Path:
 def pipe():
     """The bundled aligner's pipeline; some modules have another under this name."""
     return pipeline("forced-alignment", model=resolve_model("tiny-en"), dtype="float32", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def readings(pipe):
+    """Readings of a book: (samples, words, times by themselves) of each."""
+    from readings import loaded
+
+    return loaded(pipe)

@@ -1,0 +1,273 @@
+"""Forward passes of bounded size, and the next batch read while one computes."""
+
+import threading
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+
+from transformers_qwen3_asr.audio import load_audio
+from transformers_qwen3_asr.audio.streams import AudioStream
+from transformers_qwen3_asr.pipelines import batching, forced_alignment
+from transformers_qwen3_asr.pipelines.batching import ahead, pass_seconds, passes, reads_ahead
+
+RECORDING = ROOT / "examples" / "sense_and_sensibility.flac"
+TEXT = (ROOT / "examples" / "sense_and_sensibility.txt").read_text(encoding="utf-8").strip()
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+def readers():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
+
+
+def wait_until(condition):
+    until = time.monotonic() + 20
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert condition()
+
+
+@pytest.mark.parametrize("budget", [1, 30, 60, 120, 1000])
+def test_passes_hold_every_clip_once_within_the_budget(budget):
+    seconds = np.random.default_rng(0).uniform(0.1, 60, 100).tolist()
+    groups = passes(seconds, budget)
+    assert sorted(place for group in groups for place in group) == list(range(100))
+    for group in groups:
+        assert len(group) == 1 or len(group) * max(seconds[place] for place in group) <= budget
+    # the longest first, and no pass could have taken the first clip of the next
+    lengths = [seconds[place] for group in groups for place in group]
+    assert lengths == sorted(lengths, reverse=True)
+    assert all(seconds[group[0]] * (len(group) + 1) > budget for group, _ in pairwise(groups))
+
+
+def test_passes_of_few():
+    assert passes([], 60) == []
+    assert passes([700.0], 60) == [[0]]
+    assert passes([3.0, 30.0, 29.0, 20.0, 5.0], 60) == [[1, 2], [3, 4, 0]]
+    assert passes([10.0, 10.0, 10.0], 30) == [[0, 1, 2]]
+
+
+def test_what_a_device_is_given():
+    """Clips of a minute: 64 are one pass on a GPU."""
+    assert passes([60.0] * 64, pass_seconds(GPU)) == [list(range(64))]
+    assert pass_seconds(CPU) < pass_seconds(GPU)
+    assert reads_ahead(GPU, 0) and not reads_ahead(GPU, 1) and not reads_ahead(CPU, 0)
+
+
+def test_ahead_keeps_the_order():
+    assert list(ahead(iter(range(100)))) == list(range(100))
+    assert list(ahead([])) == []
+    assert list(ahead([None, 0, None])) == [None, 0, None]
+    assert readers() == []
+
+
+def test_ahead_takes_one_and_no_more():
+    drawn, threads = [], set()
+
+    def source():
+        for number in range(5):
+            threads.add(threading.current_thread())
+            drawn.append(number)
+            yield number
+
+    elements = ahead(source())
+    assert drawn == []
+    for number in range(4):
+        assert next(elements) == number
+        # taken without being asked for, while the consumer has the one before
+        wait_until(lambda until=number + 2: len(drawn) == until)
+        time.sleep(0.02)
+        assert drawn == list(range(number + 2))
+    assert next(elements) == 4
+    with pytest.raises(StopIteration):
+        next(elements)
+    assert threading.current_thread() not in threads and len(threads) == 1
+    assert readers() == []
+
+
+def test_ahead_closed_early():
+    """The element that is being taken is waited for and dropped; no thread stays."""
+    drawn, dropped, begun, go_on = [], [], threading.Event(), threading.Event()
+
+    def source():
+        for number in range(5):
+            if number == 2:
+                begun.set()
+                go_on.wait(20)
+            drawn.append(number)
+            yield number
+
+    elements = ahead(source(), dropped.append)
+    assert next(elements) == 0 and next(elements) == 1
+    assert begun.wait(20) and len(readers()) == 1
+    threading.Timer(0.1, go_on.set).start()
+    elements.close()
+    assert drawn == [0, 1, 2] and dropped == [2]
+    assert readers() == []
+    ahead(source(), dropped.append).close()  # before anything was asked for
+    assert dropped == [2] and drawn == [0, 1, 2]
+
+
+def test_ahead_raises_in_its_turn():
+    def source():
+        yield 1
+        yield 2
+        raise KeyError("the third")
+
+    dropped = []
+    elements = ahead(source(), dropped.append)
+    assert next(elements) == 1 and next(elements) == 2
+    with pytest.raises(KeyError, match="the third"):
+        next(elements)
+    assert readers() == [] and dropped == []
+    # closed before it was due: nobody asked for it
+    elements = ahead(source(), dropped.append)
+    assert next(elements) == 1 and next(elements) == 2
+    elements.close()
+    assert readers() == [] and dropped == []
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return load_audio(RECORDING)
+
+
+@pytest.fixture(scope="module")
+def rows(samples):
+    """Short and long recordings, some without words, of mixed lengths."""
+    long = np.concatenate([samples, np.zeros(8000, np.float32), samples])
+    words = TEXT.split()
+    return [
+        {"audio": samples[:20000], "text": "and mister"},
+        {"audio": long, "text": f"{TEXT} {TEXT}"},
+        {"audio": samples[:60000], "text": "…!"},
+        {"audio": samples, "text": TEXT},
+        {"audio": long, "text": ""},
+        {"audio": samples[5000:50000], "text": words[:6]},
+        {"audio": long[40000:], "text": words[8:] + words},
+        {"audio": samples[:1000], "text": "a"},
+        {"audio": samples[: len(samples) // 2], "text": words[: len(words) // 2]},
+    ]
+
+
+def assert_same(found, expected):
+    assert len(found) == len(expected)
+    for left, right in zip(found, expected, strict=True):
+        assert left["text"] == right["text"]
+        assert [chunk["text"] for chunk in left["chunks"]] == [chunk["text"] for chunk in right["chunks"]]
+        for values in (lambda chunk: chunk["timestamp"], lambda chunk: chunk["score"]):
+            apart = [np.subtract(values(a), values(b)) for a, b in zip(left["chunks"], right["chunks"], strict=True)]
+            # rounding of other batches
+            assert not apart or np.abs(apart).max() < 0.005
+
+
+@pytest.fixture(scope="module")
+def alone(pipe, rows):
+    return [pipe(row, max_align_seconds=8) for row in rows]
+
+
+@pytest.mark.parametrize(("budget", "batch_size", "step"), [(1, 9, 1), (10, 2, 1), (10, 9, -1), (4096, 9, -1)])
+def test_batches_passes_and_order_change_nothing(pipe, rows, alone, budget, batch_size, step, monkeypatch):
+    assert [len(result["chunks"]) > 0 for result in alone] == [row["text"] not in ("", "…!") for row in rows]
+    monkeypatch.setattr(batching, "CPU_PASS_SECONDS", budget)
+    assert_same(pipe(rows[::step], batch_size=batch_size, max_align_seconds=8), alone[::step])
+
+
+def test_passes_of_a_batch_are_bounded(pipe, rows, samples, monkeypatch):
+    held = []
+    forward = type(pipe.model).forward
+
+    def spy(self, *args, **kwargs):
+        held.append(kwargs["input_features"].shape)
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(type(pipe.model), "forward", spy)
+    short = [{"audio": samples[: 16000 * seconds], "text": "one two"} for seconds in (2, 6, 1, 3, 5)]
+    pipe(short, batch_size=5)
+    assert [shape[0] for shape in held] == [5]
+    held.clear()
+    monkeypatch.setattr(batching, "CPU_PASS_SECONDS", 12)
+    pipe(short, batch_size=5)
+    assert [(shape[0], shape[-1]) for shape in held] == [(2, 600), (3, 300)]
+    held.clear()
+    # windows of long recordings too
+    pipe([rows[1], rows[6]], batch_size=8, max_align_seconds=6)
+    assert len(held) > 2  # frames are filled up to a whole chunk of 100
+    assert all(count == 1 or count * (frames - 99) <= 1200 for count, _, frames in held)
+    assert any(count > 1 for count, _, frames in held)
+
+
+def test_the_next_batch_is_read_in_a_thread(pipe, samples, monkeypatch):
+    monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers: not workers)
+    drawn, threads = [], set()
+
+    def source():
+        for number in range(7):
+            threads.add(threading.current_thread())
+            drawn.append(number)
+            yield {"audio": samples[: 4000 * (number + 1)], "text": f"one two {number}"}
+
+    alone = [pipe(row) for row in source()]
+    drawn.clear()
+    threads.clear()
+    results = pipe(source(), batch_size=2)
+    assert drawn == []
+    first = next(results)
+    wait_until(lambda: len(drawn) == 4)
+    time.sleep(0.02)
+    assert len(drawn) == 4 and threading.current_thread() not in threads
+    assert_same([first, *results], alone)
+    assert readers() == []
+    # the loader's processes read ahead by themselves
+    monkeypatch.setattr(forced_alignment, "ahead", None)
+    assert_same(pipe(list(source()), batch_size=2, num_workers=1), alone)
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
+def test_what_came_before_a_bad_row_comes_first(pipe, samples, in_thread, batch_size, monkeypatch):
+    monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers: in_thread)
+    good = {"audio": samples[:16000], "text": "one"}
+    results = pipe(iter([good, good, good, {"audio": "nowhere.wav", "text": "a"}, good]), batch_size=batch_size)
+    for _ in range(3):
+        assert len(next(results)["chunks"]) == 1
+    with pytest.raises(ValueError, match=r"^item 3: .*nowhere\.wav"):
+        next(results)
+    assert readers() == []
+    with pytest.raises(StopIteration):
+        next(results)
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_files_are_closed_when_the_consumer_stops(pipe, monkeypatch, bad):
+    """Long recordings hold open files: of the batch that was read ahead, and behind a bad row."""
+    monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers: True)
+    made, closed = [], []
+    begin, close = AudioStream.__init__, AudioStream.close
+
+    def made_spy(self, *args, **kwargs):
+        made.append(self)
+        begin(self, *args, **kwargs)
+
+    def closed_spy(self):
+        closed.append(self)
+        close(self)
+
+    monkeypatch.setattr(AudioStream, "__init__", made_spy)
+    monkeypatch.setattr(AudioStream, "close", closed_spy)
+    long = {"audio": str(RECORDING), "text": TEXT}
+    wrong = {"audio": str(RECORDING), "text": 5}
+    results = pipe(iter([long, wrong if bad else long, *[long] * 7]), batch_size=3, max_align_seconds=4)
+    assert len(next(results)["chunks"]) == len(TEXT.split())
+    wait_until(lambda: len(made) == (5 if bad else 6))
+    if bad:
+        with pytest.raises(ValueError, match="item 1"):
+            next(results)
+    else:
+        results.close()
+    assert readers() == []
+    assert {id(stream) for stream in closed} == {id(stream) for stream in made}
+    assert len(made) == (5 if bad else 6)

@@ -1,0 +1,61 @@
+"""README's Python runs as written, with small random checkpoints and the example recording in place of the names."""
+
+import re
+
+import pytest
+from conftest import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+REPLACED = {
+    "Qwen/Qwen3-ForcedAligner-0.6B": ROOT / "tests" / "goldens" / "aligner",
+    "Qwen/Qwen3-ASR-0.6B": ROOT / "tests" / "goldens" / "asr",
+    "speech.wav": ROOT / "examples" / "sense_and_sensibility.flac",
+}
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_python_of_the_readme(number):
+    code = BLOCKS[number].replace("max_new_tokens=256", "max_new_tokens=4")
+    for name, path in REPLACED.items():
+        code = code.replace(f'"{name}"', repr(str(path)))
+    names = {}
+    exec(compile(code, f"README.md, block {number + 1}", "exec"), names)
+    if "result" in names:
+        words = ["What", "is", "said", "word", "for", "word"]
+        assert [chunk["text"] for chunk in names["result"]["chunks"]] == words
+        assert [len(result["chunks"]) for result in names["results"]] == [6, 5]
+    if "words" in names and "word_lists" in names:
+        assert [word["text"] for word in names["words"][0]] == names["word_lists"][0]
+    if "answer" in names:
+        assert isinstance(names["text"], str)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/fine-tuning.md", "recipes/adapt_german/README.md"])
+def test_the_commands_of_a_page_are_understood(page):
+    from transformers_qwen3_asr.cli.main import build_parser
+
+    text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = re.findall(r"^    qwen3-asr (.*)$", text, re.MULTILINE)
+    assert len(lines) >= 3
+    for line in lines:
+        arguments = [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|(\S+)', line)]
+        build_parser().parse_args(arguments)  # exits where it does not understand
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/fine-tuning.md", "docs/vllm.md", "recipes/adapt_german/README.md"]
+)
+def test_the_files_that_a_page_links_to_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if not target.startswith("https://"):
+            assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_the_pages_name_files_and_folders_that_exist():
+    text = (ROOT / "docs" / "fine-tuning.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:examples|recipes|model_cards)/[^` ]*)`", text)
+    assert named
+    for path in named:
+        assert (ROOT / path).exists(), path
