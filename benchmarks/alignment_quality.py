@@ -48,7 +48,7 @@ from transformers import AutoModelForTokenClassification, AutoProcessor
 from transformers_qwen3_asr import ForcedAlignmentPipeline
 from transformers_qwen3_asr.alignment.confidence import FITS
 from transformers_qwen3_asr.checkpoints import resolve_model
-from transformers_qwen3_asr.label_files import read_labels
+from transformers_qwen3_asr.formats import read_labels
 
 
 class Judge:

@@ -288,7 +288,7 @@ def main() -> None:
     if not arguments.data:
         parser.error("--data is missing")
 
-    from transformers_qwen3_asr.label_files import read_labels
+    from transformers_qwen3_asr.formats import read_labels
 
     clips = labelled_clips(read_labels(arguments.data))
     print_table(_load(arguments.model), clips, arguments.minutes, arguments.cases, arguments.seeds)

@@ -15,7 +15,7 @@ import argparse
 from transformers import AutoModelForTokenClassification, AutoProcessor, Trainer, TrainingArguments
 
 from transformers_qwen3_asr.checkpoints import resolve_model
-from transformers_qwen3_asr.label_files import read_labels
+from transformers_qwen3_asr.formats import read_labels
 from transformers_qwen3_asr.training import AlignmentMetrics, SlotCollator, slot_predictions
 
 

@@ -6,7 +6,7 @@ import wave
 import numpy as np
 import pytest
 
-from transformers_qwen3_asr.label_files import read_labels
+from transformers_qwen3_asr.formats import read_labels
 
 SECONDS = 3.0
 

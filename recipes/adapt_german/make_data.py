@@ -19,7 +19,7 @@ from recordings import labelled_recording
 from speakers import EspeakSpeaker
 from texts import clean_word
 
-from transformers_qwen3_asr.label_files import write_json_lines
+from transformers_qwen3_asr.formats import write_json_lines
 
 FORTUNES = Path("/usr/share/games/fortunes/de")
 VOICES = "Alex Alicia Andy Annie Gene Hugo Jacky Lee Marco Mario adam anika boris david ed f1 f2 f3 f4 grandma".split()

@@ -19,7 +19,7 @@ from recordings import labelled_recording
 from speakers import EspeakSpeaker, FestivalSpeaker
 from texts import TextSource
 
-from transformers_qwen3_asr.label_files import write_json_lines
+from transformers_qwen3_asr.formats import write_json_lines
 
 SHORTEST, LONGEST = 2.0, 30.0  # seconds
 LENGTHS = [(2, 5), (5, 10), (10, 15), (15, 20), (20, 31)]

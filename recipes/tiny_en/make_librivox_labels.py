@@ -12,7 +12,7 @@ from pathlib import Path
 
 from evaluate import LIBRIVOX, readings, sphinx_times
 
-from transformers_qwen3_asr.label_files import write_json_lines
+from transformers_qwen3_asr.formats import write_json_lines
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ MOVED = {
     "audio_sources": "audio.sources",
     "configuration_qwen3_asr": "models.configuration_qwen3_asr",
     "feature_extraction_qwen3_asr": "processing.feature_extraction_qwen3_asr",
+    "label_files": "formats",
     "modeling_qwen3_asr": "models.modeling_qwen3_asr",
     "processing_qwen3_asr": "processing.processing_qwen3_asr",
 }

@@ -22,7 +22,7 @@ import pytest
 from transformers_qwen3_asr import audio
 from transformers_qwen3_asr.audio import load_audio, sources
 from transformers_qwen3_asr.audio.streams import AudioStream, NotReadTwice
-from transformers_qwen3_asr.label_files import audio_duration
+from transformers_qwen3_asr.formats import audio_duration
 
 RATE = 16000
 

@@ -15,9 +15,9 @@ import pytest
 from conftest import ROOT
 from test_cli import ALIGNER, RECORDING, fails, folder, run, words_of  # noqa: F401  fixtures
 
-from transformers_qwen3_asr.alignment import writers
 from transformers_qwen3_asr.cli import align, files
 from transformers_qwen3_asr.cli.main import main
+from transformers_qwen3_asr.formats import writing as writers
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="how POSIX has files")
 SAME = [ALIGNER, "--device", "cpu", "--dtype", "float32"]
@@ -234,7 +234,7 @@ def test_what_was_finished_stays_when_interrupted(folder, capsys, monkeypatch): 
 def test_what_was_finished_stays_when_terminated(folder):  # noqa: F811
     before = f"""
 import os, signal
-from transformers_qwen3_asr.alignment import writers
+from transformers_qwen3_asr.formats import writing as writers
 write, fsync = writers.write_alignment, os.fsync
 def writing(result, path, cues):
     if path.name == "b.json":

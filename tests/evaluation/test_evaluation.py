@@ -16,10 +16,10 @@ from transformers import AutoModelForTokenClassification, AutoProcessor
 from transformers_qwen3_asr import Qwen3ASRForConditionalGeneration, bundled_model, evaluation
 from transformers_qwen3_asr.alignment.chunks import make_chunks
 from transformers_qwen3_asr.alignment.voice_activity import heard_in
-from transformers_qwen3_asr.alignment.writers import write_alignment
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.evaluation import aligning, plots
 from transformers_qwen3_asr.evaluation.rows import BadRows, items
+from transformers_qwen3_asr.formats.writing import write_alignment
 from transformers_qwen3_asr.pipelines import forced_alignment
 from transformers_qwen3_asr.text.words import split_words
 
@@ -288,7 +288,7 @@ def test_nothing_to_evaluate():
 
 
 def test_rows_that_reading_left_out_are_kept_in_mind(tmp_path):
-    from transformers_qwen3_asr.label_files import read_labels
+    from transformers_qwen3_asr.formats import read_labels
 
     good, bad = ({**one, "audio": "a.wav"} for one in (row("g", "one", (0, 100)), row("b", "one", (300, 100))))
     file = tmp_path / "labels.jsonl"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from label_samples import CTM, MFA, problems_of, recording, text_grid, triples, write
 
-from transformers_qwen3_asr.label_files import read_labels
+from transformers_qwen3_asr.formats import read_labels
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from conftest import ROOT
 from label_samples import CTM, GOOD, MFA, labels, problems_of, recording, row_of, triples, write
 
 from transformers_qwen3_asr.audio import load_audio
-from transformers_qwen3_asr.label_files import LabelRows, audio_duration, read_labels, write_json_lines
-from transformers_qwen3_asr.label_files.recordings import _PADDING
-from transformers_qwen3_asr.label_files.text_grid import read_text_grid
+from transformers_qwen3_asr.formats import LabelRows, audio_duration, read_labels, write_json_lines
+from transformers_qwen3_asr.formats.textgrid import read_text_grid
+from transformers_qwen3_asr.labels.recordings import _PADDING
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from label_samples import labels, problems_of, recording, triples, write
 
 from transformers_qwen3_asr.alignment.chunks import make_chunks
-from transformers_qwen3_asr.alignment.writers import write_alignment
-from transformers_qwen3_asr.label_files import read_labels
+from transformers_qwen3_asr.formats import read_labels
+from transformers_qwen3_asr.formats.writing import write_alignment
 from transformers_qwen3_asr.text.words import split_words
 
 

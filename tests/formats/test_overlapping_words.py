@@ -15,7 +15,7 @@ from written_labels import ctm, json_lines, srt, text_grid, vtt, whisper
 from transformers_qwen3_asr.checkpoints import resolve_model
 from transformers_qwen3_asr.cli.main import main
 from transformers_qwen3_asr.evaluation import Predictions, evaluate_predictions
-from transformers_qwen3_asr.label_files import check_row, read_labels
+from transformers_qwen3_asr.formats import check_row, read_labels
 from transformers_qwen3_asr.training import (
     AlignmentMetrics,
     Augmentation,

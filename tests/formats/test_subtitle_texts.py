@@ -11,8 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from transformers_qwen3_asr.alignment.results import line_cues
-from transformers_qwen3_asr.alignment.writers import SUBTITLE_SUFFIXES, write_alignment
-from transformers_qwen3_asr.label_files import subtitles, write_json_lines
+from transformers_qwen3_asr.formats import write_json_lines
+from transformers_qwen3_asr.formats.srt import read_srt
+from transformers_qwen3_asr.formats.webvtt import read_vtt
+from transformers_qwen3_asr.formats.writing import SUBTITLE_SUFFIXES, write_alignment
 
 sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "fuzz"))
 
@@ -132,6 +134,6 @@ def test_arrows_and_times_are_labels_again(suffix, tmp_path):
     pytest.importorskip("webvtt", reason="WebVTT needs the extra [labels]")
     said = ["one -->", "two 00:00:01,000 --> 00:00:02,000", "a <- b"]
     path = write_alignment(result_of(said), tmp_path / f"a{suffix}")
-    (draft,) = subtitles.read_srt(path) if suffix == ".srt" else subtitles.read_vtt(path)
+    (draft,) = read_srt(path) if suffix == ".srt" else read_vtt(path)
     assert [entry.text.replace("\u2060", "") for entry in draft.entries] == said
     assert [(entry.start, entry.end) for entry in draft.entries] == [(0.0, 0.4), (0.4, 0.8), (0.8, 1.2)]

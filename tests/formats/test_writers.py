@@ -7,7 +7,7 @@ import pytest
 
 from transformers_qwen3_asr.alignment.chunks import make_chunks
 from transformers_qwen3_asr.alignment.results import line_cues, word_cues
-from transformers_qwen3_asr.alignment.writers import SUBTITLE_SUFFIXES, SUFFIXES, write_alignment
+from transformers_qwen3_asr.formats.writing import SUBTITLE_SUFFIXES, SUFFIXES, write_alignment
 from transformers_qwen3_asr.text.words import split_words
 
 

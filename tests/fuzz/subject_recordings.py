@@ -31,7 +31,7 @@ def prepare():
     import torch  # noqa: F401
 
     import transformers_qwen3_asr.audio.streams
-    import transformers_qwen3_asr.label_files  # noqa: F401
+    import transformers_qwen3_asr.formats  # noqa: F401
 
 
 def make(random, folder):
@@ -144,7 +144,7 @@ def run(case, folder):
 
     from transformers_qwen3_asr.audio import load_audio
     from transformers_qwen3_asr.audio.streams import AudioStream
-    from transformers_qwen3_asr.label_files import audio_duration
+    from transformers_qwen3_asr.formats import audio_duration
 
     if case["kind"] == "array":
         samples = load_audio(_samples(case))

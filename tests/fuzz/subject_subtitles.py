@@ -10,7 +10,7 @@ SECONDS = 10
 
 
 def prepare():
-    import transformers_qwen3_asr.alignment.writers  # noqa: F401
+    import transformers_qwen3_asr.formats.writing  # noqa: F401
 
 
 def make(random, folder):
@@ -25,7 +25,7 @@ def make(random, folder):
 
 
 def run(case, folder):
-    from transformers_qwen3_asr.alignment.writers import write_alignment
+    from transformers_qwen3_asr.formats.writing import write_alignment
 
     chunks = [
         {"text": text, "timestamp": (start / 1000, end / 1000), "score": 0.5} for text, start, end in case["chunks"]

@@ -15,7 +15,7 @@ from written_labels import ctm, json_lines, srt, text_grid, vtt, whisper
 
 from transformers_qwen3_asr import evaluation
 from transformers_qwen3_asr.cli.main import main
-from transformers_qwen3_asr.label_files import read_labels, write_json_lines
+from transformers_qwen3_asr.formats import read_labels, write_json_lines
 from transformers_qwen3_asr.training import Concatenation, RowSize, SlotCollator, row_sizes
 from transformers_qwen3_asr.training.transcription_collator import TranscriptionCollator, transcription_sizes
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from transformers_qwen3_asr import whole_files
-from transformers_qwen3_asr.alignment.writers import SUFFIXES, write_alignment
 from transformers_qwen3_asr.evaluation import plots
-from transformers_qwen3_asr.label_files import write_json_lines
+from transformers_qwen3_asr.formats import write_json_lines
+from transformers_qwen3_asr.formats.writing import SUFFIXES, write_alignment
 from transformers_qwen3_asr.processing.processor_files import write_json
 from transformers_qwen3_asr.training import run_record
 from transformers_qwen3_asr.whole_files import write_whole

@@ -1,7 +1,7 @@
 """
-Scores at slots into times, results and their files. Nothing here imports transformers.
+Scores at slots into times and results. Nothing here imports transformers.
 
 - scores into times: `decoding` (all of it), `joint_decoding` (the path), `batch_decoding` (of a whole batch at once),
   `probabilities`, `voice_activity` and `durations` (what else a path is judged by), `confidence`
-- what comes out: `results`, `chunks` (what they are made of), `untranscribed`, `writers`
+- what comes out: `results`, `chunks` (what they are made of), `untranscribed`
 """

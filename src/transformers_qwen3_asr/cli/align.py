@@ -122,7 +122,7 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
     Appends (recording, reason) to `failures` for each recording that is missing or has no readable text.
     Raises InputError where the call itself makes no sense.
     """
-    from ..alignment.writers import SUBTITLE_SUFFIXES
+    from ..formats.writing import SUBTITLE_SUFFIXES
     from ..text.languages import aligner_language
     from ..text.words import split_words
 
@@ -244,7 +244,7 @@ def _stretches(passages: list[dict], told: int = 3) -> str:
 
 def _hand_out(job: Job, result: dict, arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> None:
     """Prints or writes a result, or both."""
-    from ..alignment.writers import write_alignment
+    from ..formats.writing import write_alignment
 
     if job.output is None or arguments.show:
         try:
@@ -264,7 +264,7 @@ def _hand_out(job: Job, result: dict, arguments: argparse.Namespace, failures: l
 
 def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
     """The output file of each recording, or None for standard output."""
-    from ..alignment.writers import SUFFIXES
+    from ..formats.writing import SUFFIXES
 
     if arguments.output is None:
         for option in ("format", "cues", "show"):

@@ -157,7 +157,7 @@ def _evaluate(arguments: argparse.Namespace):
 
 
 def _read_rows(arguments: argparse.Namespace):
-    from ..label_files import read_labels
+    from ..formats import read_labels
 
     with warnings.catch_warnings():
         # said at the end, with what is left out later

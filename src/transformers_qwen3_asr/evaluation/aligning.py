@@ -8,8 +8,8 @@ import numpy as np
 
 from ..alignment.decoding import DEFAULT_DECODING
 from ..audio.decoding import load_audio
-from ..label_files.recordings import audio_duration
-from ..label_files.rows import Entry
+from ..labels.recordings import audio_duration
+from ..labels.rows import Entry
 from ..pipelines.each_row import align_each
 from ..pipelines.forced_alignment import ForcedAlignmentPipeline
 from .rows import BadRows, Item

@@ -29,7 +29,7 @@ def evaluate_aligner(
     Args:
         model: a `Qwen3ASRForTokenClassification`; it stays on its device, in its dtype and in its mode.
         processor: its [`Qwen3ASRProcessor`].
-        rows: what `label_files.read_labels` returns, or rows alike: `{"audio", "text", "words": [{"text", "start",
+        rows: what `formats.read_labels` returns, or rows alike: `{"audio", "text", "words": [{"text", "start",
             "end"}, …], "language", "id"}`, seconds; "audio" is what `load_audio` takes; "text", "language" and "id"
             may be missing.
         batch_size: recordings a forward pass, sorted by length; results do not depend on it.
@@ -39,7 +39,7 @@ def evaluate_aligner(
         decoding: "joint" or "argmax", see `alignment.decoding.decode_slots`.
         refine: whether doubtful words are heard again (`longform.refinement`); by default they are with "joint".
 
-    Raises `ValueError`, naming the row, for labels that `label_files.check_row` refuses, audio that cannot be loaded
+    Raises `ValueError`, naming the row, for labels that `formats.check_row` refuses, audio that cannot be loaded
     or is not finite; and where no row is left.
     """
     aligner = Aligner(model, processor, batch_size, progress, decoding, refine)

@@ -7,25 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..label_files.checking import entries_of
-from ..label_files.ctm import read_ctm
-from ..label_files.json_lines import read_json_lines
-from ..label_files.recordings import Recordings
-from ..label_files.rows import Entry
-from ..label_files.subtitles import read_srt, read_vtt
-from ..label_files.text_grid import read_text_grid
-from ..label_files.whisper import read_json
+from ..formats.table import READERS_BY_SUFFIX
+from ..labels.checking import entries_of
+from ..labels.recordings import Recordings
+from ..labels.rows import Entry
 from .rows import BadRows, Item
-
-_READERS = {
-    ".json": read_json,
-    ".jsonl": read_json_lines,
-    ".ndjson": read_json_lines,
-    ".textgrid": read_text_grid,
-    ".ctm": read_ctm,
-    ".srt": read_srt,
-    ".vtt": read_vtt,
-}
 
 
 class Predictions:
@@ -79,7 +65,7 @@ def read_predictions(path: str | os.PathLike) -> Predictions:
     Predictions from a file, or from all files of a folder that have one of the extensions below.
 
     Read are .json (what `qwen3-asr align` writes, and Whisper's relatives), .jsonl, .ndjson, .TextGrid, .ctm, .srt and
-    .vtt, as by `label_files`, but as they are: an aligner may be wrong about times, which is what evaluation is to
+    .vtt, as by `formats`, but as they are: an aligner may be wrong about times, which is what evaluation is to
     find out. Hidden files of a folder (macOS leaves such beside copies) are passed over.
 
     Raises `ValueError`, naming the file, for one that cannot be read or holds nothing.
@@ -91,15 +77,15 @@ def read_predictions(path: str | os.PathLike) -> Predictions:
         files = [
             file
             for file in sorted(path.rglob("*"))
-            if file.suffix.lower() in _READERS and file.is_file() and not file.name.startswith(".")
+            if file.suffix.lower() in READERS_BY_SUFFIX and file.is_file() and not file.name.startswith(".")
         ]
-    elif path.suffix.lower() in _READERS:
+    elif path.suffix.lower() in READERS_BY_SUFFIX:
         files = [path]
     else:
-        raise ValueError(f"{path}: its extension is not one of {', '.join(_READERS)}")
+        raise ValueError(f"{path}: its extension is not one of {', '.join(READERS_BY_SUFFIX)}")
     rows = []
     recordings = Recordings()
-    for draft in (draft for file in files for draft in _READERS[file.suffix.lower()](file)):
+    for draft in (draft for file in files for draft in READERS_BY_SUFFIX[file.suffix.lower()](file)):
         if draft.errors:
             raise ValueError(f"{draft.place}: {'; '.join(draft.errors)}")
         audio = draft.audio

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..label_files.checking import check_row, entries_of, is_time
-from ..label_files.matching import entry_name, match_words
-from ..label_files.rows import Entry, join_texts
+from ..labels.checking import check_row, entries_of, is_time
+from ..labels.matching import entry_name, match_words
+from ..labels.rows import Entry, join_texts
 from ..text.languages import aligner_language
 
 #: How rows are called that name no language.
@@ -84,7 +84,7 @@ def items(rows: Iterable[Mapping[str, Any]], bad: BadRows, labelled: bool = True
     Args:
         rows: `{"id", "audio", "text", "language", "words"}`; "id", "text" and "language" may be missing, and "words"
             where `labelled` is `False`.
-        bad: told of each row that is no mapping, has no audio, no words, or fails `label_files.check_row`.
+        bad: told of each row that is no mapping, has no audio, no words, or fails `formats.check_row`.
     """
     bad.left_out.extend(str(problem) for problem in getattr(rows, "problems", ()))
     found = []

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from ..label_files import audio_duration
-from ..label_files.checking import entries_of
+from ..formats import audio_duration
+from ..labels.checking import entries_of
 from ..models.configuration_qwen3_asr import audio_token_lengths
 from ..text.words import split_words, word_texts
 from .augmentation import Augmentation, RowSize

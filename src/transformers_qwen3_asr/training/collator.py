@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..audio.decoding import load_audio
-from ..label_files.checking import entries_of
+from ..labels.checking import entries_of
 from ..models.configuration_qwen3_asr import audio_token_lengths
 from ..text.words import split_words, word_texts
 from .augmentation import Augmentation, Clip

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from ..label_files import audio_duration, read_labels
-from ..label_files.rows import LabelProblem
+from ..formats import audio_duration, read_labels
+from ..labels.rows import LabelProblem
 from .augmentation import Augmentation, Gain, RowSize, Silence, Speed
 from .batches import TokenBudgetBatchSampler, row_sizes, row_tokens
 from .collator import SlotCollator

@@ -25,7 +25,7 @@ class FineTuningSettings:
 
     Args:
         model: a bundled model's name, a folder or a hub name; an aligner's or an ASR model's.
-        train, eval: label files or folders, see `label_files.read_labels`; `eval` may be empty.
+        train, eval: label files or folders, see `formats.read_labels`; `eval` may be empty.
         output: the folder for the model, the checkpoints and `train.json`.
         format, audio, language, tier, share_times: handed to `read_labels`.
         on_bad_row: "fail", or "skip" to leave bad rows out and say so.

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from ..audio.decoding import load_audio
-from ..label_files import audio_duration
+from ..formats import audio_duration
 from ..processing.plain_text import check_plain, check_text
 from ..processing.transcription import ANSWER_TAG
 from ..text.languages import language_name

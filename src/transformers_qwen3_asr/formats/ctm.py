@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from .marks import add_entry
-from .recordings import read_text
-from .rows import Draft
-from .text_grid import merged
+from ..labels.marks import add_entry
+from ..labels.recordings import read_text
+from ..labels.rows import Draft
+from .textgrid import merged
 
 
 def read_ctm(path: Path) -> Iterator[Draft]:

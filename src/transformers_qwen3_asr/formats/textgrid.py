@@ -5,11 +5,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from .checking import is_time
-from .marks import add_entry
-from .matching import some
-from .recordings import read_text
-from .rows import Draft
+from ..labels.checking import is_time
+from ..labels.marks import add_entry
+from ..labels.matching import some
+from ..labels.recordings import read_text
+from ..labels.rows import Draft
 
 #: Names of a tier of words, in lower case: MFA's ("words"; with several speakers "NAME - words"), WebMAUS's.
 _WORD_TIER = re.compile(r"(.+ - )?words?|ort-mau")

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..labels.checking import entries_of
+from ..labels.recordings import is_path, read_lines
+from ..labels.rows import Draft, join_texts, shown
 from ..whole_files import write_whole
-from .checking import entries_of
-from .recordings import is_path, read_lines
-from .rows import Draft, join_texts, shown
 
 
 def read_json_lines(path: Path) -> Iterator[Draft]:

@@ -5,8 +5,8 @@ import json
 import pytest
 from label_samples import GOOD, SECONDS, labels, problems_of, recording, row_of, triples, write
 
-from transformers_qwen3_asr.label_files import check_row, read_labels
-from transformers_qwen3_asr.label_files.rows import join_texts
+from transformers_qwen3_asr.formats import check_row, read_labels
+from transformers_qwen3_asr.labels.rows import join_texts
 
 
 @pytest.fixture

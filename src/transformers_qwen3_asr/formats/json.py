@@ -1,4 +1,4 @@
-"""JSON files: what Whisper's relatives write with word times, what our own aligner writes, and MFA's JSON.
+"""JSON files (.json): what Whisper's relatives write with word times, MFA's JSON, and what our own aligner writes.
 
 The keys, as the programs write them: openai-whisper (`--word_timestamps True`), faster-whisper's words and WhisperX:
 `segments[].words[]` with "word", "start", "end"; whisper-timestamped: the same with "text" for "word"; OpenAI's API
@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .checking import entries_of
+from ..alignment.results import AlignmentResult
+from ..labels.checking import entries_of
+from ..labels.matching import cleaned, some
+from ..labels.recordings import read_text
+from ..labels.rows import Draft, Entry, join_texts, shown
 from .json_lines import draft_of, unreadable
-from .matching import cleaned, some
-from .recordings import read_text
-from .rows import Draft, Entry, join_texts, shown
-from .text_grid import read_text_grid
+from .textgrid import read_text_grid
 
 
 def read_json(path: Path) -> Iterator[Draft]:
@@ -80,3 +81,8 @@ def _draft_of_segments(content: Mapping[str, Any], path: Path) -> Draft:
     elif all(isinstance(text, str) for text in texts) and any(text.strip() for text in texts):
         draft.text = join_texts(texts)
     return draft
+
+
+def write_json(result: AlignmentResult) -> str:
+    """A result as JSON. Raises `ValueError` for a number that JSON cannot hold."""
+    return json.dumps(result, ensure_ascii=False, allow_nan=False, indent=2) + "\n"

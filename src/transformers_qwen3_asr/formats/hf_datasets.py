@@ -5,8 +5,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from ..audio.decoding import load_audio
+from ..labels.rows import Draft
 from .json_lines import draft_of
-from .rows import Draft
 
 _RATE = 16000
 

@@ -1,23 +1,32 @@
-"""SRT and WebVTT with word times: a cue a word, words with times inside a cue, or Whisper's highlighted words."""
+"""What subtitles share.
+
+Read: a cue a word, words with times inside a cue, or Whisper's highlighted words. Written: by pysubs2, and such that
+every reader takes a cue's text for what it is.
+"""
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .recordings import read_text
-from .rows import Draft, Entry, join_texts
+from ..alignment.results import Cue
+from ..labels.rows import Draft, Entry, join_texts
 
 _STAMP = re.compile(r"<((?:\d+:)?\d{1,2}:\d{1,2}\.\d{1,3})>")
 _TAG = re.compile(r"</?(?:c|b|i|u|s|v|lang|ruby|rt|font)(?:[.\s][^<>]*)?>", re.IGNORECASE)
-_ASS_TAG = re.compile(r"\{\\[^{}]*\}")
-_BROKEN = re.compile(r"\d\s*-->|-->\s*\d")
 _UNDERLINED = re.compile(r"<u>(.*?)</u>", re.IGNORECASE | re.DOTALL)
+#: NUL ends a text or becomes another character for many readers, and no file in UTF-8 holds half of a surrogate pair.
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
+#: A time as subtitles have it, for any reader: two of them in a line are those of a cue.
+_TIME = re.compile(r"\d{1,2}:\d{1,2}[:.,]\d{1,3}")
+_COLON = re.compile(r"(?<=\d):(?=\d)")
+#: It shows as nothing, and stands where a format would take a character for more than text.
+JOINER = "\u2060"
 
 
 @dataclass(frozen=True)
-class _Cue:
+class TaggedCue:
     start: float
     end: float
     text: str  # with tags
@@ -28,62 +37,7 @@ class _Cue:
         return [line for line in self.text.split("\n") if _plain(line)]
 
 
-def read_srt(path: Path) -> Iterator[Draft]:
-    """The one row of a SubRip file, which pysubs2 reads. Raises `ValueError`, naming the file."""
-    from pysubs2 import Pysubs2Error, SSAFile
-
-    # the number of a next cue at the end, because pysubs2 takes a last line that is a number for that
-    content = read_text(path).rstrip() + "\n\n0\n"
-    try:
-        events = SSAFile.from_string(content, format_="srt", keep_html_tags=True).events
-    except (Pysubs2Error, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as SRT: {error}") from error
-    cues = [
-        _Cue(event.start / 1000, event.end / 1000, _ASS_TAG.sub("", event.text.replace(r"\N", "\n")), f"cue {number}")
-        for number, event in enumerate(events, 1)
-    ]
-    for cue in cues:
-        if _BROKEN.search(cue.text):  # pysubs2 adds a cue that it cannot read to the text of the one before
-            raise ValueError(f"{path}: the cue behind {cue.place} cannot be read: {cue.text!r:.120}")
-    yield _draft(path, cues)
-
-
-def read_vtt(path: Path) -> Iterator[Draft]:
-    """
-    The one row of a WebVTT file. webvtt-py reads it, because pysubs2 takes times inside a cue's text for cues.
-
-    Raises:
-        ValueError: the file cannot be read; what is wrong is named.
-        ImportError: webvtt-py is missing.
-    """
-    try:
-        import webvtt
-    except ImportError as error:
-        raise ImportError("WebVTT files need webvtt-py: pip install transformers-qwen3-asr[labels]") from error
-    content = read_text(path)
-    for block in re.split(r"\n{2,}", content.replace("\r\n", "\n").strip())[1:]:
-        # webvtt-py passes over what is no cue, such as the beginning of one at which a file was cut
-        if "-->" not in block and not block.startswith(("NOTE", "STYLE", "REGION")):
-            raise ValueError(f"{path} cannot be read as WebVTT: {block!r:.120} has no line of times")
-    try:
-        captions = webvtt.from_string(content, strict=True).captions
-    except webvtt.errors.MalformedFileError as error:
-        raise ValueError(f"{path} cannot be read as WebVTT: {error}") from error
-    except webvtt.errors.MalformedCaptionError as error:
-        raise ValueError(f"{path} cannot be read as WebVTT: {error}") from error
-    cues = [
-        _Cue(
-            caption.start_time.in_milliseconds() / 1000,
-            caption.end_time.in_milliseconds() / 1000,
-            caption.raw_text,
-            f"cue {number}",
-        )
-        for number, caption in enumerate(captions, 1)
-    ]
-    yield _draft(path, cues)
-
-
-def _draft(path: Path, cues: list[_Cue]) -> Draft:
+def draft_of_cues(path: Path, cues: list[TaggedCue]) -> Draft:
     draft = Draft(str(path), [], name=path.stem, file=path)
     if any(_STAMP.search(cue.text) for cue in cues):
         draft.entries = list(_stamped(cues))
@@ -99,7 +53,7 @@ def _plain(text: str) -> str:
     return " ".join(html.unescape(_TAG.sub("", _STAMP.sub("", text))).split())
 
 
-def _stamped(cues: list[_Cue]) -> Iterator[Entry]:
+def _stamped(cues: list[TaggedCue]) -> Iterator[Entry]:
     """
     Words with their start inside the cue, `Hello <00:00:01.200>world`: each ends where the next begins, the last with
     the cue. Lines that the cue before showed, too, are rolled up (as YouTube's captions are) and not said again.
@@ -120,7 +74,7 @@ def _seconds(stamp: str) -> float:
     return round(int(hours) * 3600 + int(minutes) * 60 + float(seconds), 3)
 
 
-def _highlighted(cues: list[_Cue]) -> tuple[list[Entry], str]:
+def _highlighted(cues: list[TaggedCue]) -> tuple[list[Entry], str]:
     """Whisper's `--highlight_words True`: a line is shown once for each word, which is underlined, and in pauses."""
     entries, lines = [], []
     marked = [bool(_UNDERLINED.search(cue.text)) for cue in cues]
@@ -144,3 +98,52 @@ def _highlighted(cues: list[_Cue]) -> tuple[list[Entry], str]:
         elif not pause:
             entries.append(Entry(plain[i], cue.start, cue.end, cue.place))
     return entries, join_texts(lines)
+
+
+def write_cues(
+    cues: Iterable[Cue], format: str, hours: int, escaped: Callable[[str, str], str], least: int = 0, **options
+) -> str:
+    """
+    Cues as the text of a file.
+
+    Args:
+        format: as pysubs2 calls it, with the `options` that it has there.
+        hours: that pysubs2 writes: it would end later cues there.
+        escaped: a cue's text, and the character that stands for a backslash, to what is written for it.
+        least: milliseconds that a cue lasts at least; 0 leaves it as it is.
+
+    Raises `ValueError`, naming the cue, where one cannot be written.
+    """
+    # imported here, so that the other formats do not wait for it
+    from pysubs2 import SSAEvent, SSAFile
+
+    cues = [cue for cue in cues if cue.text]
+    for number, cue in enumerate(cues, 1):
+        if problem := _problem(cue, format, hours):
+            raise ValueError(f"cue {number} ({cue.text!r:.60}) {problem}")
+    # stands for a backslash while pysubs2 writes, which takes some for line breaks
+    backslash = next(chr(code) for code in range(0xE000, 0x110000) if not any(chr(code) in cue.text for cue in cues))
+    file = SSAFile()
+    for cue in cues:
+        start, end = round(cue.start * 1000), round(cue.end * 1000)
+        if least:
+            end = max(end, start + least)
+        file.append(SSAEvent(start=start, end=end, text=escaped(cue.text, backslash)))
+    return file.to_string(format, **options).replace(backslash, "\\")
+
+
+def _problem(cue: Cue, format: str, hours: int) -> str | None:
+    """Why a cue cannot be written."""
+    if found := _UNWRITABLE.search(cue.text):
+        return f"holds the character {found[0]!r}, which subtitles cannot have"
+    for time in (cue.start, cue.end):
+        if not 0 <= time < 3600 * hours - 0.01:
+            return f"has the time {time} s; .{format} holds times from 0 to {hours} hours"
+    return None
+
+
+def without_times(text: str, colon: str) -> str:
+    """Text that holds several times as one that no reader takes for a cue's, `colon` standing for theirs."""
+    if len(_TIME.findall(text)) > 1:
+        text = _COLON.sub(colon, text).replace("-->", f"--{JOINER}>")
+    return text

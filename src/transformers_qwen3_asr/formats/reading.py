@@ -2,41 +2,20 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from ..labels.checking import END_TOLERANCE, ended_with_audio, entries_of, is_time, time_problems
+from ..labels.matching import match_words
+from ..labels.recordings import Recordings, decoded_duration, stated_duration
+from ..labels.rows import Draft, LabelProblem, LabelRows, join_texts
 from ..text.languages import aligner_language
-from .checking import END_TOLERANCE, ended_with_audio, entries_of, is_time, time_problems
-from .ctm import read_ctm
 from .hf_datasets import StoredRecording, is_dataset, read_rows
-from .json_lines import read_json_lines
-from .matching import match_words
-from .recordings import Recordings, decoded_duration, stated_duration
-from .rows import Draft, LabelProblem, LabelRows, join_texts
-from .subtitles import read_srt, read_vtt
-from .text_grid import read_text_grid
-from .whisper import read_json
+from .table import FORMATS, READERS
+from .textgrid import read_text_grid
 
-#: Format -> the extensions that it is recognised by.
-FORMATS = {
-    "jsonl": (".jsonl", ".ndjson"),
-    "textgrid": (".textgrid",),
-    "ctm": (".ctm",),
-    "whisper": (".json",),
-    "srt": (".srt",),
-    "vtt": (".vtt",),
-    "rows": (),
-}
-_READERS: dict[str, Callable[[Path], Iterator[Draft]]] = {
-    "jsonl": read_json_lines,
-    "textgrid": read_text_grid,
-    "ctm": read_ctm,
-    "whisper": read_json,
-    "srt": read_srt,
-    "vtt": read_vtt,
-}
 _SHOWN_PER_ROW = 5
 _SHOWN = 10
 
@@ -179,7 +158,7 @@ def _file_drafts(
         raise ValueError(f"audio={os.fspath(audio)!r} is one recording, but there are {len(files)} label files")
     for recordings, path, kind in files:
         try:
-            found = list(read_text_grid(path, tier) if kind == "textgrid" else _READERS[kind](path))
+            found = list(read_text_grid(path, tier) if kind == "textgrid" else READERS[kind](path))
         except ValueError as error:
             found = [Draft(str(path), file=path, errors=[str(error).removeprefix(f"{path}").lstrip(": ")])]
         if recordings.one_file and len(found) > 1:

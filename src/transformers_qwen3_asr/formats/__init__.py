@@ -1,0 +1,23 @@
+"""
+Files in, files out: one module a format, its reading and its writing. `table` lists them; `reading` is of labels in
+any of them, `writing` of results.
+"""
+
+from ..labels.checking import check_row
+from ..labels.recordings import audio_duration
+from ..labels.rows import LabelProblem, LabelRows
+from .json_lines import write_json_lines
+from .reading import read_labels
+from .table import FORMATS
+from .writing import write_alignment
+
+__all__ = [
+    "FORMATS",
+    "LabelProblem",
+    "LabelRows",
+    "audio_duration",
+    "check_row",
+    "read_labels",
+    "write_alignment",
+    "write_json_lines",
+]
