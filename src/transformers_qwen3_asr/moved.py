@@ -35,7 +35,8 @@ class MovedModules(MetaPathFinder, Loader):
 def find_moved_modules() -> None:
     """Lets `import` know the old names; harmless when repeated."""
     if not any(isinstance(finder, MovedModules) for finder in sys.meta_path):
-        sys.meta_path.append(MovedModules())
+        # before others: an old folder that holds nothing but __pycache__ would be a package to them
+        sys.meta_path.insert(0, MovedModules())
 
 
 def moved_module(name: str) -> ModuleType:

@@ -46,6 +46,14 @@ def test_pickles_of_before_are_read(forgotten):
         assert pickle.loads(old) is transformers_qwen3_asr.Qwen3ASRConfig
 
 
+def test_what_is_left_of_an_old_folder_is_not_found(forgotten, monkeypatch, tmp_path):
+    """Git leaves a folder in which Python has put __pycache__."""
+    (tmp_path / "label_files" / "__pycache__").mkdir(parents=True)
+    monkeypatch.setattr(transformers_qwen3_asr, "__path__", [*transformers_qwen3_asr.__path__, str(tmp_path)])
+    with pytest.warns(FutureWarning, match=f"{PACKAGE}.formats"):
+        assert importlib.import_module(f"{PACKAGE}.label_files").read_labels
+
+
 def test_no_other_name_is_found(forgotten):
     assert not hasattr(transformers_qwen3_asr, "audio_source")
     with pytest.raises(ModuleNotFoundError):
