@@ -86,10 +86,13 @@ BEHIND_SLIPS = 4.0
 LONGEST_JOINED = 3100  # frames, below the last class
 FOREIGN = 0.06  # share of the clips whose transcript is another clip's; of its words as of slips', doubt is learned
 TELEPHONE = 0.2  # share of the clips that have a telephone's band
+#: Share of the clips whose transcript goes on with up to so many words that are not said any more, as windows of long
+#: recordings have it, and of those whose transcript begins with one to three that were said before.
+SURPLUS, MOST_SURPLUS, EARLY = 0.25, 12, 0.05
 
 
 def join_clips(clips: list[Clip], rng: np.random.Generator, augmenter: Augmenter) -> list[Clip]:
-    """Recordings of 15 to 30 s, or the longest that can be had, out of `clips`, with pauses of 0 to 2 s between.
+    """Recordings of 6 to 30 s, or the longest that can be had, out of `clips`, with pauses of 0 to 2 s between.
 
     Three pauses in ten last up to 10 s, a quarter of the recordings has a clip that the transcript leaves out, and in
     three out of ten clips have noise of their own, which ends with them.
@@ -98,7 +101,7 @@ def join_clips(clips: list[Clip], rng: np.random.Generator, augmenter: Augmenter
     left = sorted(clips, key=lambda clip: clip.engine)
     joined = []
     while left:
-        limit = rng.uniform(1500, LONGEST_JOINED - 200)  # a pause of 200 frames may come on top
+        limit = rng.uniform(600, LONGEST_JOINED - 200)  # a pause of 200 frames may come on top
         parts, words, starts, ends, phones = [], [], [], [], []
         begin = 0
         taken, firsts = [], []
@@ -302,6 +305,8 @@ class TrainingCollator:
                 heard = np.full(len(written), -1)
             else:
                 written, heard = self._transcript(words, clip.left_out, rng)
+                if self.augment and len(clips) > 1:
+                    written, heard = self._surplus(written, heard, clips[number - 1].words, rng)
             ids = np.array(self.prompter.row(written, positions))
             right = np.repeat(heard >= 0, 2)
             times = said.reshape(-1, 2)[heard].ravel()  # of wrong words, those of any word
@@ -367,6 +372,16 @@ class TrainingCollator:
         if max(heard, default=-1) < 0:  # nothing left that could be learned
             return words, np.arange(len(words))
         return written, np.array(heard)
+
+    def _surplus(self, written, heard, others, rng) -> tuple[list[str], np.ndarray]:
+        """A transcript with words of another clip behind it, and before it, that are not said."""
+        if rng.random() < SURPLUS:
+            more = others[: int(rng.integers(1, MOST_SURPLUS + 1))]
+            written, heard = [*written, *more], np.append(heard, [-1] * len(more))
+        if rng.random() < EARLY:
+            more = others[-int(rng.integers(1, 4)) :]
+            written, heard = [*more, *written], np.append([-1] * len(more), heard)
+        return list(written), heard.astype(np.int64)
 
     def _phoneme_targets(self, clips, leads, tempos, lengths):
         """Phoneme classes `(clips, positions, PHONES_A_POSITION)` and families `(clips,)`."""

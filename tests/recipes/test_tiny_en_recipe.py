@@ -255,6 +255,33 @@ def test_words_that_are_not_said_have_no_labels(corpus_folder, tokenizer):
     assert min(added, missing) > 40  # a word that is another one is both
 
 
+def test_a_transcript_may_go_on_behind_what_is_said_and_begin_before_it(corpus_folder, tokenizer, monkeypatch):
+    import corpus
+    from corpus import MOST_SURPLUS, Prompter, TrainingCollator, load_clips
+
+    monkeypatch.setattr(corpus, "FOREIGN", 0.0)
+    clips = load_clips(corpus_folder)
+    prompter = Prompter(tokenizer, {w for clip in clips for w in clip.words} | {"x"})
+    collator = TrainingCollator(clips, prompter, lambda i: 0, lambda i: False, 1600)
+    for surplus, early in ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.0, 0.0)):
+        monkeypatch.setattr(corpus, "SURPLUS", surplus)
+        monkeypatch.setattr(corpus, "EARLY", early)
+        batch = collator([(0, [0, 1, 2, 3])])
+        unsaid = torch.full(batch["input_ids"].shape, -1)
+        unsaid[batch["logits_to_keep"]] = batch["unsaid"]
+        for row, clip in enumerate(clips[:4]):
+            slots = batch["input_ids"][row] == prompter.slot
+            said = (batch["labels"][row][slots] != -100)[::2].numpy()
+            assert said.sum() == len(clip.words)
+            first = int(said.argmax())
+            behind = len(said) - first - len(clip.words)
+            assert said[first : first + len(clip.words)].all()  # all of it, in one piece
+            assert (1 <= first <= 3) if early else first == 0
+            assert (1 <= behind <= min(MOST_SURPLUS, len(clips[row - 1].words))) if surplus else behind == 0
+            # the others are learned to be doubted
+            assert ((unsaid[row][slots] >= 0)[::2].numpy() == ~said).all()
+
+
 def test_slots_beside_slips_count_more():
     from corpus import BEHIND_SLIPS, BESIDE_SLIPS, slip_weights
 
@@ -374,7 +401,7 @@ def test_a_batch_of_joined_clips_labels_each_position_with_its_time(corpus_folde
     batch = collator([(3, list(range(80)))])
     assert 1500 < batch["input_features"].shape[-1] < 3200
     audio = batch["input_ids"] == prompter.audio
-    assert batch["logits_to_keep"].eq(audio | (batch["labels"] != -100)).all()
+    assert batch["logits_to_keep"].eq(audio | (batch["input_ids"] == prompter.slot)).all()  # of words not said, doubt
     own = batch["own_times"][batch["own_times"] >= 0]
     assert len(own) == audio.sum() and len(batch["places"]) == (batch["labels"] != -100).sum()
     count = int(audio[0].sum())
