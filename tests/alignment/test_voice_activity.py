@@ -52,6 +52,30 @@ def test_favour_grows_in_speech_and_falls_in_silence():
     assert found.favour(2, 80.0)[1] == pytest.approx(0.56)
 
 
+def test_speech_that_the_text_leaves_out_is_worth_nothing():
+    voice = activity(
+        (0.4, "speech"), (0.2, "silence"), (0.7, "speech"), (0.3, "silence"), (0.3, "speech"), (0.6, "speech")
+    )
+    # before the first word 0.4 s, between the words 0.7 s, behind the last one 0.6 s
+    found = voice.beside(np.array([[0.4, 0.6], [1.6, 1.9]]))
+    assert found.speech.tolist() == [True] * 20 + [False] * 60 + [True] * 15 + [False] * 30
+    assert np.array_equal(found.silence, voice.silence)
+    none = voice.beside(np.zeros((0, 2)))
+    assert not none.speech.any()
+
+
+def test_a_word_is_not_drawn_out_over_a_passage_that_the_text_leaves_out():
+    logits = torch.full((4, 150), -3.0)
+    for slot, place in enumerate((10, 30, 110, 130)):
+        logits[slot, place] = 3.0
+    voice = activity((0.2, "silence"), (2.4, "speech"), (0.4, "silence"))
+    found, _ = decode_slots(logits, 2, 20, voice=voice)
+    assert found == pytest.approx(np.array([[0.2, 0.6], [2.2, 2.6]]), abs=0.011)
+    # a third of a second is less than a passage: the word before it may have it
+    short = activity((0.2, "silence"), (0.74, "speech"), (1.26, "silence"), (0.4, "speech"), (0.4, "silence"))
+    assert decode_slots(0.3 * logits, 2, 20, voice=short)[0][0, 1] == pytest.approx(0.94, abs=0.021)
+
+
 def test_a_word_takes_the_side_of_a_silence_where_something_is_heard():
     """The model has the second word before the silence by a nat; the sound behind it would have no word."""
     logits = torch.full((4, 150), -10.0)

@@ -97,13 +97,16 @@ class _Batch:
         self.lasting = np.concatenate(
             [with_room(one, clip.words, bins) for one, clip, bins in zip(lasting, clips, self.bins)]
         )
-        self.searched = self._favoured()
+        self.searched = self.logits
         self.path = np.zeros(len(self.clip), dtype=np.int64)
         self.near = np.empty((len(self.clip), 2 * tolerance_radius(segment_time) + 1), dtype=np.float32)
 
     def decoded(self) -> list[tuple[np.ndarray, np.ndarray]]:
         best, self.normaliser = self._best()
         self._solve(best)
+        if any(clip.voice is not None for clip in self.clips):
+            self.searched = self._favoured()
+            self._solve(self._best()[0])
         probabilities = torch.from_numpy(self.near).exp().double().numpy()
         scores = scores_around(probabilities, self.last_words)
         answers = []
@@ -115,13 +118,12 @@ class _Batch:
 
     def _favoured(self) -> torch.Tensor:
         """The scores to look for paths in, `(rows, classes)`: with what the clips' voices say of ends and starts."""
-        if all(clip.voice is None for clip in self.clips):
-            return self.logits
         reach = int(self.bins.max())
         favour = np.zeros((len(self.clips), reach), dtype=np.float32)
-        for row, clip in zip(favour, self.clips):
+        for row, clip, first in zip(favour, self.clips, self.firsts.tolist()):
             if clip.voice is not None:
-                row[:] = clip.voice.favour(reach, self.segment_time)
+                times = self.path[first : first + 2 * clip.words].reshape(-1, 2) * self.segment_time / 1000
+                row[:] = clip.voice.beside(times).favour(reach, self.segment_time)
         owner, sign = np.zeros((2, len(self.logits)), dtype=np.int64)
         owner[self.row], sign[self.row] = self.clip, np.arange(len(self.clip)) % 2 * 2 - 1
         owner, sign = self._sent(np.stack([owner, sign]))

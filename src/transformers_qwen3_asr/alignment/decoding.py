@@ -164,11 +164,13 @@ def decode_slots(
 
     if decoding == "joint":
         # the model's own scores: probabilities are rounded, and what is equally good would depend on the device
-        reach = logits.shape[-1] if classes is None else min(classes, logits.shape[-1])
-        favour = None if voice is None else voice.favour(reach, timestamp_segment_time)
         lasting = shortest_lengths(lengths, len(logits) // 2, timestamp_segment_time, name)
-        best = best if favour is None else None
-        bins = joint_bins(with_favour(logits, favour), classes, best, lasting)
+        bins = joint_bins(with_favour(logits), classes, best, lasting)
+        if voice is not None:
+            reach = logits.shape[-1] if classes is None else min(classes, logits.shape[-1])
+            voice = voice.beside(bins.reshape(-1, 2) * timestamp_segment_time / 1000)
+            favoured = with_favour(logits, voice.favour(reach, timestamp_segment_time))
+            bins = joint_bins(favoured, classes, lasting=lasting)
         scores = word_scores(log_probabilities, bins, timestamp_segment_time)
         milliseconds = joint_times(log_probabilities, bins, timestamp_segment_time, limit)
     else:

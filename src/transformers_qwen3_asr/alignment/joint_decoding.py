@@ -67,7 +67,7 @@ def first_classes(lasting: np.ndarray) -> np.ndarray:
     return np.stack([sums[:-1], sums[1:]], 1).ravel()
 
 
-def with_favour(logits: torch.Tensor, favour: np.ndarray | None) -> torch.Tensor:
+def with_favour(logits: torch.Tensor, favour: np.ndarray | None = None) -> torch.Tensor:
     """
     Scores to look for a path in: with what `voice_activity.VoiceActivity.favour` says of each class, `(classes,)`,
     added to those of ends and taken from those of starts. Other classes are left out.

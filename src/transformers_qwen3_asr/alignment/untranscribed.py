@@ -8,7 +8,7 @@ import numpy as np
 FRAME = 0.02
 _BELOW_WORDS = 15.0  # decibels that sound may be softer than the median of the words,
 _ABOVE_FLOOR = 10.0  # and must be louder than the recording's quietest twentieth,
-_SHORTEST = 0.5  # for so many seconds,
+SHORTEST = 0.5  # for so many seconds,
 _JOINED = 0.2  # in which it pauses for so long at most.
 _MARGIN = 0.04  # seconds beside a word that may still be the word
 _SILENT = -120.0  # decibels of full scale that digital silence counts as
@@ -78,5 +78,5 @@ def untranscribed(decibels: np.ndarray, times: np.ndarray) -> list[tuple[float, 
     return [
         (round(float(run[0] * FRAME), 3), round(float((run[-1] + 1) * FRAME), 3), int(before[run[0]]))
         for run in np.split(loud, np.flatnonzero(apart) + 1)
-        if len(run) * FRAME >= _SHORTEST
+        if len(run) * FRAME >= SHORTEST
     ]
