@@ -10,6 +10,7 @@ from alignment_figures import verdict
 from alignment_stages import Found
 
 WORDS_LEFT_OUT = (2, 6)
+LEAST_WORDS = 10  # of a text of which some are left out
 LENGTHS = (0.0, 0.7, 1.2, 2.0, float("inf"))  # seconds
 HEADINGS = ["left out", "passages", "found as untranscribed", "their seconds", "in or beside unfit", "either"]
 
@@ -22,7 +23,7 @@ def with_passages_left_out(
     random = np.random.default_rng(seed)
     changed, passages = [], []
     for clip in clips:
-        if len(clip.words) < 10:
+        if len(clip.words) < LEAST_WORDS:
             continue
         count = random.integers(WORDS_LEFT_OUT[0], WORDS_LEFT_OUT[1] + 1)
         first = random.integers(0, len(clip.words) - count + 1)

@@ -3,10 +3,10 @@
     python benchmarks/alignment_quality.py --data labels.jsonl
 
 prints tables for README.md, of people's recordings first: as they are, in the telephone band, with noise, with changed
-words, with classes of 80 ms and, by --long 10 60, joined to recordings of so many minutes; whether scores are what
-they say; what is reported where the transcript leaves a passage out; and what decoding costs. --synthetic LABELS
-prints the same of synthesizers' recordings after them. PocketSphinx is measured beside it where it is installed, viter
-where --viter and --viter-dict name a model. See benchmarks/README.md.
+words, with passages that the transcript leaves out, with classes of 80 ms and, by --long 10 60, joined to recordings of
+so many minutes; whether scores are what they say; what is reported where the transcript leaves a passage out; and what
+decoding costs. --synthetic LABELS prints the same of synthesizers' recordings after them. PocketSphinx is measured
+beside it where it is installed, viter where --viter and --viter-dict name a model. See benchmarks/README.md.
 """
 
 import argparse
@@ -140,6 +140,9 @@ def print_judgement(
     noisy = judge.condition(noise, with_noise(clips, arguments.snr, seed))
     wrong = with_changed_words(clips, arguments.changed, seed=seed + 1)
     judge.condition(changed, wrong, foreign=False)
+    shorter, _ = with_passages_left_out(clips, seed)
+    if people and shorter:
+        judge.condition("passages left out", shorter, foreign=False)
     if segment_time <= 40:
         with classes_merged(pipe.model, 2 * round(40 / segment_time)) as merged_time:
             judge.condition(f"classes of {merged_time:g} ms", clips, peers=False)

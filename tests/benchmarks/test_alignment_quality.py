@@ -312,6 +312,9 @@ def test_it_prints_every_table(quality, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cost, "CLASSES", 400)
     monkeypatch.setattr(cost, "SECONDS", 24.0)
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
+    passages = sys.modules["alignment_passages"]
+    monkeypatch.setattr(passages, "WORDS_LEFT_OUT", (1, 1))
+    monkeypatch.setattr(passages, "LEAST_WORDS", 2)
     labels = write_clips(tmp_path / "clips", 4)
     rows = [json.loads(line) for line in labels.read_text().splitlines()]
     rows = [{**row, "id": f"r{i}", "group": "few" if i == 0 else "many"} for i, row in enumerate(rows)]
@@ -325,7 +328,8 @@ def test_it_prints_every_table(quality, tmp_path, monkeypatch, capsys):
     people = [line.split(" | ") for line in people.splitlines() if line.startswith("| ")]
     times = [line for line in people if len(line) == len(people[0]) and line[1] not in ("stage", "---:")]
     conditions = ["as they are, all", "as they are, many", "as they are, others", "telephone band, all"]
-    conditions += ["telephone band, many", "noise, 10 dB", "5% changed words", "classes of 80 ms"]
+    conditions += ["telephone band, many", "noise, 10 dB", "5% changed words", "passages left out"]
+    conditions += ["classes of 80 ms"]
     wanted = [(f"| {name}", stage) for name in conditions for stage in quality.STAGES]
     wanted += [("| 0.25 min joined", stage) for stage in ("argmax + repair", "voice activity", quality.DEFAULT)]
     wanted += [("| clips of 0.25 min", quality.DEFAULT)]
