@@ -3,8 +3,8 @@
     python benchmarks/alignment_quality.py --data labels.jsonl
 
 prints tables for README.md, of people's recordings first: as they are, in the telephone band, with noise, with changed
-words, with passages that the transcript leaves out, with classes of 80 ms and, by --long 10 60, joined to recordings of
-so many minutes; whether scores are what they say; what is reported where the transcript leaves a passage out; and what
+words, with passages that the transcript leaves out, with classes of 80 ms and, by --long 10 60, joined to so many
+minutes; whether scores are what they say; what is reported where the transcript leaves a passage out; and what
 decoding costs. --synthetic LABELS prints the same of synthesizers' recordings after them. PocketSphinx is measured
 beside it where it is installed, viter where --viter and --viter-dict name a model. See benchmarks/README.md.
 """
