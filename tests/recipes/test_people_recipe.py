@@ -458,6 +458,9 @@ def three_clips(monkeypatch, tmp_path):
     times = np.array([0.1, 0.5, 0.9])
     block = np.random.default_rng(0).normal(-4, 1, (130, 128)).astype(np.float16)
 
+    for more in ("SURPLUS", "EARLY"):  # words of another clip behind a transcript, and before it
+        monkeypatch.setattr(corpus, more, 0.0)
+
     def collate(texts, share):
         monkeypatch.setattr(corpus, "FOREIGN", share)
         clips = [corpus.Clip(block, "people", text.split(), times, times + 0.3, []) for text in texts]
