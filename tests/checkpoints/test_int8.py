@@ -243,7 +243,7 @@ def test_the_command_in_int8(tmp_path, capsys):
     not (SHARED / "human" / "dev").is_dir(), reason="../shared/human/dev (labelled speech) is not here"
 )
 def test_times_are_near_those_of_float32():
-    """What the model says: 2 ms in the mean over all starts and ends. What everyone gets: as far from the labels."""
+    """2 ms in the mean over all starts and ends, of words heard once and twice; and as far from the labels."""
     folder = SHARED / "human" / "dev"
     labels = [json.loads(line) for line in (folder / "labels.jsonl").read_text(encoding="utf-8").splitlines()]
     rows = [
@@ -265,5 +265,5 @@ def test_times_are_near_those_of_float32():
     errors = [1000 * np.abs(times - reference).mean() for times in refined]
     moved = 1000 * np.abs(refined[0] - refined[1])
     print(f"mean {apart.mean():.2f}, median {np.median(apart):.2f} ms apart; refined {moved.mean():.2f}; AAS {errors}")
-    assert len(apart) > 700 and apart.mean() < 2 and np.median(moved) < 1
+    assert len(apart) > 700 and apart.mean() < 2 and moved.mean() < 2
     assert abs(errors[1] - errors[0]) < 2
