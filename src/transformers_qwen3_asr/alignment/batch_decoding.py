@@ -98,15 +98,15 @@ class _Batch:
             [with_room(one, clip.words, bins) for one, clip, bins in zip(lasting, clips, self.bins)]
         )
         self.searched = self.logits
+        self.normaliser = _normaliser(logits)
         self.path = np.zeros(len(self.clip), dtype=np.int64)
         self.near = np.empty((len(self.clip), 2 * tolerance_radius(segment_time) + 1), dtype=np.float32)
 
     def decoded(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        best, self.normaliser = self._best()
-        self._solve(best)
+        self._solve(self._best())
         if any(clip.voice is not None for clip in self.clips):
             self.searched = self._favoured()
-            self._solve(self._best()[0])
+            self._solve(self._best())
         probabilities = torch.from_numpy(self.near).exp().double().numpy()
         scores = scores_around(probabilities, self.last_words)
         answers = []
@@ -137,29 +137,25 @@ class _Batch:
         steps -= steps[self.firsts][self.clip]
         return steps, (self.bins - steps[2 * self.last_words + 1])[self.clip]
 
-    def _best(self) -> tuple[np.ndarray, torch.Tensor]:
-        """Each slot's best class among those that are left to it, and for each row the logarithm of the sum of all
-        exponentials, float32 `(rows,)`, where the scores are."""
+    def _best(self) -> np.ndarray:
+        """Each slot's best class among those that are left to it."""
         steps, room = self._limits()
         rows, classes = self.logits.shape
         left = np.zeros((2, rows), dtype=np.int64)
         left[:, self.row] = np.where(room > 0, (steps, steps + room), 0)
         begin, end = self._sent(left).unsqueeze(-1)
         columns = torch.arange(max(1, int(left.max())), device=self.logits.device)
-        best, normaliser = [], []
+        best = []
         size = max(1, NORMALISED // classes)
         for part in (slice(a, a + size) for a in range(0, rows, size)):
-            scores = self.logits[part]
-            normaliser.append(scores.float().logsumexp(-1))
             out = (columns < begin[part]) | (columns >= end[part])
             best.append(self.searched[part, : len(columns)].masked_fill(out, -torch.inf).argmax(-1))
-        normaliser = torch.cat(normaliser)
-        found = torch.where(normaliser.isfinite(), torch.cat(best), -1).cpu().numpy()[self.row]
+        found = torch.where(self.normaliser.isfinite(), torch.cat(best), -1).cpu().numpy()[self.row]
         if (bad := found < 0).any():  # NaN or +inf is among the scores, or all are -inf
             slot = int(bad.argmax())
             name, slot = self.clips[self.clip[slot]].name, slot - self.firsts[self.clip[slot]]
             raise ValueError(f"{name}: the scores at slot {slot} are not finite (NaN or inf)")
-        return found, normaliser
+        return found
 
     def _sent(self, numbers: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(numbers).to(self.logits.device, non_blocking=True)
@@ -195,6 +191,12 @@ class _Batch:
         columns = path + torch.arange(-radius, radius + 1, device=path.device)
         found = self.logits[row, columns.clamp(0, classes - 1)].float() - self.normaliser[row]
         self.near[slots] = found.masked_fill_((columns < 0) | (columns >= classes), -torch.inf).cpu().numpy()
+
+
+def _normaliser(logits: torch.Tensor) -> torch.Tensor:
+    """For each row the logarithm of the sum of all exponentials, float32 `(rows,)`, where the scores are."""
+    size = max(1, NORMALISED // logits.shape[-1])
+    return torch.cat([logits[a : a + size].float().logsumexp(-1) for a in range(0, len(logits), size)])
 
 
 def _solver(logits: torch.Tensor, rows: np.ndarray, steps: np.ndarray, room: np.ndarray) -> Callable:

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from ..alignment.decoding import decode_clips
 from ..alignment.durations import letters
 from ..alignment.joint_decoding import classes_within
-from ..alignment.voice_activity import heard_in
+from ..alignment.voice_activity import VoiceActivity, heard_in
 from ..audio.silences import Shortened, without_long_silences
 from ..audio.streams import AudioStream
 from .refinement import LONGEST, Hearing, doubtful_pieces, doubtful_windows, mixture, peaks
@@ -65,12 +65,17 @@ def refine(items: Sequence[dict[str, Any]], hear: Hear, segment_time: float, rat
             segment_time,
             durations=[len(item["audio"]) / rate for item in chosen],
             lengths=[[letters(word) for word in item["words"]] for item in chosen],
-            voices=[heard_in(item["audio"], rate) for item in chosen],
+            voices=[voice_of(item, rate) for item in chosen],
         )
         for item, (times, scores) in zip(chosen, clips, strict=True):
             item["aligned"] = aligned_words(item["words"], times, scores)
     for item in items:
         del item["logits"]
+
+
+def voice_of(item: dict[str, Any], rate: int) -> VoiceActivity:
+    """Where something is heard in an item's "audio", which is its "voice" where that is known."""
+    return item["voice"] if "voice" in item else heard_in(item["audio"], rate)
 
 
 class Aligned(Protocol):

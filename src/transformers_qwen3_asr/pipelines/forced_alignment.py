@@ -14,11 +14,11 @@ from ..alignment.chunks import check_choices
 from ..alignment.decoding import DECODINGS, DEFAULT_DECODING, slot_logits
 from ..alignment.results import AlignmentResult
 from ..alignment.untranscribed import Levels
-from ..alignment.voice_activity import heard_in, voice_activity
+from ..alignment.voice_activity import voice_activity
 from ..checkpoints.dtypes import check_asked, floating_dtype, is_int8, settle_dtype
 from ..checkpoints.int8 import has_int8
 from ..longform.long_recordings import align_recordings, open_long, window_limit
-from ..longform.refining import OnDevice, refine
+from ..longform.refining import OnDevice, refine, voice_of
 from ..models.modeling_qwen3_asr import Qwen3ASRForTokenClassification
 from ..text.languages import aligner_language
 from ..text.words import split_words, word_texts
@@ -316,7 +316,7 @@ class ForcedAlignmentPipeline(Pipeline):
             decoding=decoding,
             durations=[len(item["audio"]) / rate for item in items],
             probabilities=False,
-            voices=[item["voice"] if "voice" in item else heard_in(item["audio"], rate) for item in items],
+            voices=[voice_of(item, rate) for item in items],
         )
         for item, words in zip(items, aligned, strict=True):
             item["aligned"] = words
