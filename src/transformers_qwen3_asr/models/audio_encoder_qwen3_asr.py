@@ -32,8 +32,9 @@ from .configuration_qwen3_asr import Qwen3ASRAudioEncoderConfig, audio_token_len
 from .packing import attend_in_runs
 from .recomputation import keeping_inputs, may_recompute
 
-#: Bytes that the largest layer of a batch of chunks may take on a CPU.
-CPU_CONVOLUTION_BYTES = 2**25
+#: Bytes that the largest layer of a batch of chunks may take on a CPU. With twice as many, some processes gave memory
+#: back to the system and took it again at every step.
+CPU_CONVOLUTION_BYTES = 2**24
 
 
 @dataclass
