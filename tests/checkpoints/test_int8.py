@@ -17,7 +17,7 @@ from transformers import AutoModelForMultimodalLM, AutoModelForTokenClassificati
 
 from transformers_qwen3_asr import Int8Config, Qwen3ASRForConditionalGeneration, Qwen3ASRForTokenClassification
 from transformers_qwen3_asr.audio import load_audio
-from transformers_qwen3_asr.checkpoints import bundled_model
+from transformers_qwen3_asr.checkpoints import bundled_model, int8
 from transformers_qwen3_asr.checkpoints.int8 import KEPT, Int8Conv2d, Int8Linear, has_int8, int8_class, to_int8
 from transformers_qwen3_asr.cli.main import main
 
@@ -104,6 +104,22 @@ def test_a_layer_is_near_the_one_that_it_was_made_from():
     for empty in (torch.zeros(3, 256), torch.zeros(0, 256)):
         torch.testing.assert_close(Int8Linear.of(linear)(empty), linear(empty), rtol=0, atol=1e-6)
     assert Int8Linear.of(linear)(torch.full((1, 256), torch.nan)).isnan().all()
+
+
+def test_layers_of_one_input_round_it_once(monkeypatch):
+    rounded = []
+    monkeypatch.setattr(int8, "to_int8", lambda rows: rounded.append(rows) or to_int8(rows))
+    layers = [nn.Linear(64, size) for size in (32, 16, 16)]
+    quantised = [Int8Linear.of(layer) for layer in layers]
+    for x in (torch.randn(2, 5, 64), torch.randn(7, 64).bfloat16()):
+        together = int8.project(x, *quantised)
+        assert len(rounded) == 1
+        assert all(torch.equal(got, layer(x)) for got, layer in zip(together, quantised, strict=True))
+        rounded.clear()
+    mixed = [quantised[0], *layers[1:]]  # some may be kept as they are
+    assert all(torch.equal(*pair) for pair in zip(int8.project(x.float(), *mixed), (m(x.float()) for m in mixed)))
+    with pytest.raises(ValueError, match="no gradients"):
+        int8.project(torch.randn(2, 64, requires_grad=True), *quantised)
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 64, 50), (1, 16, 7, 4), (0, 16, 8, 8)])

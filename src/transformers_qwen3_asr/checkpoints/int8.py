@@ -8,6 +8,8 @@ without it.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -56,6 +58,23 @@ def to_int8(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
     return (rows * step.reciprocal()).add_(zero + ROUNDING).view(torch.int32).to(torch.int8), step, zero
 
 
+class RoundedInput(NamedTuple):
+    """What `to_int8` made of a layer's input, and the input's shape and dtype."""
+
+    rows: torch.Tensor
+    step: torch.Tensor
+    zero: torch.Tensor
+    shape: torch.Size
+    dtype: torch.dtype
+
+
+def project(x: torch.Tensor, *layers: nn.Module) -> list[torch.Tensor]:
+    """What several linear layers make of the same input `(..., in)`; int8 layers have it rounded once for all."""
+    if all(isinstance(layer, Int8Linear) for layer in layers):
+        x = layers[0].rounded(x)
+    return [layer(x) for layer in layers]
+
+
 class Int8Linear(nn.Module):
     """
     A linear layer of int8 weights for inference on a CPU.
@@ -100,15 +119,19 @@ class Int8Linear(nn.Module):
         """A layer's weights as `(out, in)`."""
         return weight
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor | RoundedInput) -> torch.Tensor:
         """
-        `(..., in)` to `(..., out)` of the same dtype.
+        `(..., in)`, or what `rounded` made of it, to `(..., out)` of the same dtype.
 
         Raises `ValueError` on another device than a CPU, and where a gradient is asked for.
         """
+        *rounded, shape, dtype = x if isinstance(x, RoundedInput) else self.rounded(x)
+        return self.product(*rounded).view(*shape[:-1], self.out_features).to(dtype)
+
+    def rounded(self, x: torch.Tensor) -> RoundedInput:
+        """The input `(..., in)` in 8 bits, for every layer that is given the same."""
         check_input(x)
-        output = self.product(*to_int8(x.detach().flatten(0, -2).float()))
-        return output.view(*x.shape[:-1], self.out_features).to(x.dtype)
+        return RoundedInput(*to_int8(x.detach().flatten(0, -2).float()), x.shape, x.dtype)
 
     def product(self, rows: torch.Tensor, step: torch.Tensor, zero: torch.Tensor) -> torch.Tensor:
         """What `to_int8` returns to `(rows, out)` float32."""

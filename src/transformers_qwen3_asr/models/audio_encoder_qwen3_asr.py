@@ -28,6 +28,7 @@ from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import (
 from transformers.utils import can_return_tuple
 from transformers.utils.generic import is_flash_attention_requested
 
+from ..checkpoints.int8 import project
 from .configuration_qwen3_asr import Qwen3ASRAudioEncoderConfig, audio_token_lengths
 from .packing import attend_in_runs
 from .recomputation import keeping_inputs, may_recompute
@@ -112,7 +113,8 @@ class Qwen3ASRAudioAttention(Qwen3OmniMoeAudioAttention):
     def forward(self, hidden_states: torch.Tensor, windows: AttentionWindows, **kwargs):
         """`(positions, d_model)` to the same and, where the backend gives them, weights `(windows, heads, q, k)`."""
         shape = (hidden_states.shape[0], self.num_heads, self.head_dim)
-        query, key, value = (proj(hidden_states).view(shape) for proj in (self.q_proj, self.k_proj, self.v_proj))
+        projected = project(hidden_states, self.q_proj, self.k_proj, self.v_proj)
+        query, key, value = (states.view(shape) for states in projected)
         implementation = self.config._attn_implementation
         attend: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention_forward)
         options = {"scaling": self.scaling, "dropout": self.attention_dropout if self.training else 0.0}

@@ -20,6 +20,7 @@ from transformers.models.qwen3.modeling_qwen3 import (
     eager_attention_forward,
 )
 
+from ..checkpoints.int8 import project
 from ..checkpoints.loading import StrictCheckpointMixin
 from .cache_argument import CACHE_NAMES
 from .configuration_qwen3_asr import Qwen3ASRTextConfig
@@ -92,7 +93,7 @@ class Qwen3ASRTextMLP(Qwen3MLP):
         """`lean`: recompute for the backward pass (`recomputation`)."""
         if self.config.hidden_act != "silu" or torch.compiler.is_compiling():
             return super().forward(x)
-        gate, up = self.gate_proj(x), self.up_proj(x)
+        gate, up = project(x, self.gate_proj, self.up_proj)
         product = _GatedSiLU.apply(gate, up)
         gate, up = gate.detach(), up.detach()
         with recomputing(lean, (product, lambda: F.silu(gate).mul_(up))):
@@ -115,7 +116,8 @@ class Qwen3ASRTextAttention(Qwen3Attention):
         if packing is None:
             return super().forward(hidden_states, position_embeddings, attention_mask, **kwargs)
         shape = (*hidden_states.shape[:-1], -1, self.head_dim)
-        query, key, value = (proj(hidden_states).view(shape) for proj in (self.q_proj, self.k_proj, self.v_proj))
+        projected = project(hidden_states, self.q_proj, self.k_proj, self.v_proj)
+        query, key, value = (states.view(shape) for states in projected)
 
         def again(norm: Qwen3ASRTextNorm, states: torch.Tensor) -> torch.Tensor:
             states = norm.at_once(states).transpose(1, 2)
