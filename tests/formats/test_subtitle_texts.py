@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from transformers_qwen3_asr.alignment.results import line_cues
 from transformers_qwen3_asr.formats import write_json_lines
-from transformers_qwen3_asr.formats.srt import read_srt
-from transformers_qwen3_asr.formats.webvtt import read_vtt
+from transformers_qwen3_asr.formats.subtitles.srt import read_srt
+from transformers_qwen3_asr.formats.subtitles.webvtt import read_vtt
 from transformers_qwen3_asr.formats.writing import SUBTITLE_SUFFIXES, write_alignment
 
 sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "fuzz"))

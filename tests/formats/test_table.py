@@ -7,19 +7,19 @@ from transformers_qwen3_asr import formats
 from transformers_qwen3_asr.formats.table import FORMATS, READERS_BY_SUFFIX, SUBTITLE_WRITERS, TABLE, WRITERS
 
 FOLDER = Path(formats.__file__).parent
-#: Files of the folder that are no format: what formats share, rows in memory, the table and who asks it.
-SHARED = {"__init__", "subtitles", "hf_datasets", "table", "reading", "writing"}
+#: Files of the folder that are no format: what formats share, the table and who asks it.
+SHARED = {"__init__", "cues", "table", "reading", "writing"}
 
 
 def test_each_file_is_a_format_of_the_table():
     told = {f.__module__.rpartition(".")[2] for row in TABLE for f in (row.read, row.write, row.write_cues) if f}
-    assert told == {path.stem for path in FOLDER.glob("*.py")} - SHARED
+    assert told == {path.stem for path in FOLDER.rglob("*.py")} - SHARED
 
 
 def test_only_the_table_knows_all_formats():
     """Who reads or writes files asks it; a format may take from another one what they have in common."""
     for path in FOLDER.parent.rglob("*.py"):
-        if path.parent == FOLDER:
+        if path.is_relative_to(FOLDER):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("formats."):

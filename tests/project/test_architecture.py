@@ -77,8 +77,8 @@ KNOW_NO_MODEL = {
     "results": set(),
     "alignment": {"numpy", "torch"},
     "longform": {"numpy", "torch", "tqdm"},
-    "labels": {"av", "numpy"},
-    "formats": {"datasets", "pysubs2", "praatio", "webvtt"},
+    "labels": {"av", "numpy", "datasets"},
+    "formats": {"pysubs2", "praatio", "webvtt"},
 }
 #: Files that a folder may have, the package's own among them; training/ is one subject and has more.
 MOST_FILES = {"training": 19}

@@ -1,6 +1,6 @@
 """
-Files in, files out: one module a format, its reading and its writing. `table` lists them; `reading` is of labels in
-any of them, `writing` of results.
+Files in, files out: one module a format, its reading and its writing (of subtitles in `subtitles/`). `table` lists
+them; `reading` is of labels in any of them, `writing` of results.
 """
 
 from ..labels.checking import check_row

@@ -13,10 +13,11 @@ from typing import Any
 
 from ..alignment.results import AlignmentResult
 from ..labels.checking import entries_of
+from ..labels.mappings import draft_of
 from ..labels.matching import cleaned, some
 from ..labels.recordings import read_text
 from ..labels.rows import Draft, Entry, join_texts, shown
-from .json_lines import draft_of, unreadable
+from .json_lines import unreadable
 from .textgrid import read_text_grid
 
 

@@ -1,4 +1,4 @@
-"""JSON lines, the format that training is documented with, and rows from mappings of the same keys."""
+"""JSON lines, the format that training is documented with."""
 
 import json
 import os
@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..labels.checking import entries_of
+from ..labels.mappings import draft_of
 from ..labels.recordings import is_path, read_lines
-from ..labels.rows import Draft, join_texts, shown
+from ..labels.rows import Draft
 from ..whole_files import write_whole
 
 
@@ -36,24 +36,6 @@ def read_json_lines(path: Path) -> Iterator[Draft]:
 def unreadable(error: Exception) -> str:
     """What Python refuses in JSON that is none of its syntax: depth, and integers of over 4300 digits."""
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-
-
-def draft_of(row: Any, place: str, file: Path | None = None, name: str | None = None) -> Draft:
-    """A row from a mapping with the keys audio, text, words (or chunks), language and id; what is wrong is noted."""
-    if not isinstance(row, Mapping):
-        return Draft(place, file=file, errors=[f"a row must be an object with 'audio' and 'words', not {shown(row)}"])
-    draft = Draft(place, audio=row.get("audio"), text=row.get("text"), id=row.get("id"), file=file, name=name)
-    draft.language = row.get("language")
-    # "chunks" is how our pipeline and transformers' speech recognition call words with times
-    words = row.get("words") if row.get("words") is not None else row.get("chunks")
-    try:
-        draft.entries = entries_of(words)
-    except ValueError as error:
-        draft.errors.append(str(error))
-    if isinstance(draft.text, list) and all(isinstance(word, str) for word in draft.text):
-        # words that were given as a list: the same words stand in the chunks, unless these are characters or sentences
-        draft.text = join_texts(draft.text) if len(draft.entries or draft.text) != len(draft.text) else None
-    return draft
 
 
 def write_json_lines(rows: Iterable[Mapping[str, Any]], path: str | os.PathLike) -> Path:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ..labels.checking import END_TOLERANCE, ended_with_audio, entries_of, is_time, time_problems
+from ..labels.mappings import StoredRecording, is_dataset, read_rows
 from ..labels.matching import match_words
 from ..labels.recordings import Recordings, decoded_duration, stated_duration
 from ..labels.rows import Draft, LabelProblem, LabelRows, join_texts
 from ..text.languages import aligner_language
-from .hf_datasets import StoredRecording, is_dataset, read_rows
 from .table import FORMATS, READERS
 from .textgrid import read_text_grid
 

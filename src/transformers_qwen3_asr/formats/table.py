@@ -6,13 +6,13 @@ from pathlib import Path
 
 from ..alignment.results import AlignmentResult, Cue
 from ..labels.rows import Draft
-from .ass import write_ass
 from .ctm import read_ctm
 from .json import read_json, write_json
 from .json_lines import read_json_lines
-from .srt import read_srt, write_srt
+from .subtitles.ass import write_ass
+from .subtitles.srt import read_srt, write_srt
+from .subtitles.webvtt import read_vtt, write_vtt
 from .textgrid import read_text_grid
-from .webvtt import read_vtt, write_vtt
 
 
 @dataclass(frozen=True)

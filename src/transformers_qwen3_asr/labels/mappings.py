@@ -1,14 +1,33 @@
-"""Rows from memory: a `datasets.Dataset`, or any iterable of mappings."""
+"""Rows from mappings, as a JSON line holds one; and from memory: a `datasets.Dataset`, or any iterable of mappings."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from ..audio.decoding import load_audio
-from ..labels.rows import Draft
-from .json_lines import draft_of
+from .checking import entries_of
+from .rows import Draft, join_texts, shown
 
 _RATE = 16000
+
+
+def draft_of(row: Any, place: str, file: Path | None = None, name: str | None = None) -> Draft:
+    """A row from a mapping with the keys audio, text, words (or chunks), language and id; what is wrong is noted."""
+    if not isinstance(row, Mapping):
+        return Draft(place, file=file, errors=[f"a row must be an object with 'audio' and 'words', not {shown(row)}"])
+    draft = Draft(place, audio=row.get("audio"), text=row.get("text"), id=row.get("id"), file=file, name=name)
+    draft.language = row.get("language")
+    # "chunks" is how our pipeline and transformers' speech recognition call words with times
+    words = row.get("words") if row.get("words") is not None else row.get("chunks")
+    try:
+        draft.entries = entries_of(words)
+    except ValueError as error:
+        draft.errors.append(str(error))
+    if isinstance(draft.text, list) and all(isinstance(word, str) for word in draft.text):
+        # words that were given as a list: the same words stand in the chunks, unless these are characters or sentences
+        draft.text = join_texts(draft.text) if len(draft.entries or draft.text) != len(draft.text) else None
+    return draft
 
 
 class StoredRecording:

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ..alignment.results import Cue
-from ..labels.recordings import read_text
-from ..labels.rows import Draft
-from .subtitles import JOINER, TaggedCue, draft_of_cues, without_times, write_cues
+from ...alignment.results import Cue
+from ...labels.recordings import read_text
+from ...labels.rows import Draft
+from .cues import JOINER, TaggedCue, draft_of_cues, without_times, write_cues
 
 _ASS_TAG = re.compile(r"\{\\[^{}]*\}")
 _BROKEN = re.compile(r"\d\s*-->|-->\s*\d")

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from ..alignment.results import Cue
-from .subtitles import JOINER, write_cues
+from ...alignment.results import Cue
+from .cues import JOINER, write_cues
 
 
 def write_ass(cues: Iterable[Cue]) -> str:

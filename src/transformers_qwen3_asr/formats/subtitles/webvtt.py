@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ..alignment.results import Cue
-from ..labels.recordings import read_text
-from ..labels.rows import Draft
-from .subtitles import TaggedCue, draft_of_cues, without_times, write_cues
+from ...alignment.results import Cue
+from ...labels.recordings import read_text
+from ...labels.rows import Draft
+from .cues import TaggedCue, draft_of_cues, without_times, write_cues
 
 
 def read_vtt(path: Path) -> Iterator[Draft]:

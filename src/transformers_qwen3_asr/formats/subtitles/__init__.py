@@ -1,0 +1,1 @@
+"""Subtitles: one module a format, and in `cues` what they share."""
