@@ -304,6 +304,14 @@ def test_outputs_that_are_no_files_are_everyones():
 
 def test_the_command_refuses_nul_before_it_computes(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(align, "load_aligner", None)
-    (tmp_path / "a.txt").write_bytes(b"o\0n\0e\0")
-    assert run(RECORDING, "--text-file", tmp_path / "a.txt", "--output", tmp_path / "a.srt") == 2
+    assert run(RECORDING, "--text", "o\0n\0e", "--output", tmp_path / "a.srt") == 2
     assert "its text holds NUL, which subtitles cannot have" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xff\xfe"])
+def test_a_text_in_utf16_is_named(mark, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(align, "load_aligner", None)
+    (tmp_path / "a.txt").write_bytes(mark + b"o\0n\0e\0")
+    assert run(RECORDING, "--text-file", tmp_path / "a.txt", "--output", tmp_path / "a.json") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"its text {tmp_path / 'a.txt'} " in line and "UTF-16" in line

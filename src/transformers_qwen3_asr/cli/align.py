@@ -167,8 +167,12 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
                 hint = "" if texts else "no --text or --text-file, and "
                 failures.append((audio, f"{hint}its text {file} cannot be read ({error.strerror})"))
                 continue
-            except UnicodeDecodeError:
-                failures.append((audio, f"its text {file} is not UTF-8"))
+            except UnicodeDecodeError as error:
+                utf16 = ", but UTF-16" if error.object[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+                failures.append((audio, f"its text {file} is not UTF-8{utf16}"))
+                continue
+            if "\0" in text:
+                failures.append((audio, f"its text {file} holds NUL; if it is UTF-16, save it as UTF-8"))
                 continue
         if output is not None and output.suffix.lower() in SUBTITLE_SUFFIXES and "\0" in text:
             failures.append((audio, "its text holds NUL, which subtitles cannot have"))

@@ -197,7 +197,7 @@ def read_text(path: Path) -> str:
     """
     A file's text: UTF-16 where it begins with its mark (Praat writes it), else UTF-8 with or without one.
 
-    Raises `ValueError`, naming the file, and the line that is neither.
+    Raises `ValueError`, naming the file, and the line that is neither or holds NUL.
     """
     return _decoded(_bytes_of(path), path)
 
@@ -229,8 +229,12 @@ def _bytes_of(path: Path) -> bytes:
 def _decoded(content: bytes, path: Path) -> str:
     utf16 = content.startswith(_UTF16)
     try:
-        return content.decode("utf-16" if utf16 else "utf-8-sig")
+        text = content.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].decode(error.encoding, "ignore").count("\n") + 1
         name = "UTF-16, as its first bytes say" if utf16 else "UTF-8"
         raise ValueError(f"{path}: line {line} is not {name}: {error}") from error
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise ValueError(f"{path}: line {line} holds NUL; if the file is UTF-16 without its mark, save it as UTF-8")
+    return text
