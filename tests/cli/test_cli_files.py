@@ -219,10 +219,10 @@ def test_a_full_disk_costs_one_result(folder, fails, monkeypatch):  # noqa: F811
 def test_what_was_finished_stays_when_interrupted(folder, capsys, monkeypatch):  # noqa: F811
     write = writers.write_alignment
 
-    def writing(result, path, cues):
+    def writing(result, path, cues, **more):
         if path.name == "b.json":
             raise KeyboardInterrupt
-        return write(result, path, cues)
+        return write(result, path, cues, **more)
 
     monkeypatch.setattr(writers, "write_alignment", writing)
     assert run(*(folder / f"{name}.flac" for name in "abc"), "--output", folder / "out") == 130
@@ -236,10 +236,10 @@ def test_what_was_finished_stays_when_terminated(folder):  # noqa: F811
 import os, signal
 from transformers_qwen3_asr.formats import writing as writers
 write, fsync = writers.write_alignment, os.fsync
-def writing(result, path, cues):
+def writing(result, path, cues, **more):
     if path.name == "b.json":
         os.fsync = lambda descriptor: os.kill(os.getpid(), {int(signal.SIGTERM)})
-    return write(result, path, cues)
+    return write(result, path, cues, **more)
 writers.write_alignment = writing
 """
     recordings = [str(folder / f"{name}.flac") for name in "abc"]
@@ -305,7 +305,7 @@ def test_outputs_that_are_no_files_are_everyones():
 def test_the_command_refuses_nul_before_it_computes(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(align, "load_aligner", None)
     assert run(RECORDING, "--text", "o\0n\0e", "--output", tmp_path / "a.srt") == 2
-    assert "its text holds NUL, which subtitles cannot have" in capsys.readouterr().err
+    assert "its text holds NUL, which .srt cannot have" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xff\xfe"])

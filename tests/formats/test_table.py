@@ -4,15 +4,18 @@ import ast
 from pathlib import Path
 
 from transformers_qwen3_asr import formats
-from transformers_qwen3_asr.formats.table import FORMATS, READERS_BY_SUFFIX, SUBTITLE_WRITERS, TABLE, WRITERS
+from transformers_qwen3_asr.cli.align import EXTENSIONS
+from transformers_qwen3_asr.formats.table import BY_SUFFIX, FORMATS, READERS_BY_SUFFIX, TABLE
+from transformers_qwen3_asr.formats.writing import SUFFIXES, WRITTEN
 
 FOLDER = Path(formats.__file__).parent
 #: Files of the folder that are no format: what formats share, the table and who asks it.
-SHARED = {"__init__", "cues", "table", "reading", "writing"}
+SHARED = {"__init__", "cues", "spoken", "table", "reading", "writing"}
 
 
 def test_each_file_is_a_format_of_the_table():
-    told = {f.__module__.rpartition(".")[2] for row in TABLE for f in (row.read, row.write, row.write_cues) if f}
+    functions = [f for row in TABLE for f in vars(row).values() if callable(f)]
+    told = {function.__module__.rpartition(".")[2] for function in functions}
     assert told == {path.stem for path in FOLDER.rglob("*.py")} - SHARED
 
 
@@ -27,9 +30,17 @@ def test_only_the_table_knows_all_formats():
 
 
 def test_names_and_extensions_are_there_once():
-    suffixes = [suffix for row in TABLE for suffix in row.suffixes]
+    suffixes = [suffix for row in TABLE for suffix in row.suffixes if row.name != "whisper"]  # which is JSON, too
     assert len(set(suffixes)) == len(suffixes) and len({row.name for row in TABLE}) == len(TABLE)
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in suffixes)
-    assert all(row.read or row.write or row.write_cues for row in TABLE)
-    assert set(READERS_BY_SUFFIX) == {suffix for name in FORMATS for suffix in FORMATS[name]}
-    assert set(READERS_BY_SUFFIX) | set(WRITERS) | set(SUBTITLE_WRITERS) == set(suffixes)
+    assert set(BY_SUFFIX) == set(suffixes) and BY_SUFFIX[".json"].name == "json"
+    assert set(READERS_BY_SUFFIX) == set(suffixes) - {".tsv", ".csv", ".aud", ".rttm"}
+
+
+def test_all_but_speakers_are_read_and_written():
+    assert {name for name in FORMATS if name != "rows"} == set(WRITTEN) == {row.name for row in TABLE} - {"rttm"}
+    assert set(SUFFIXES) == set(BY_SUFFIX) - {".rttm"}
+
+
+def test_the_command_names_them_all():
+    assert {f".{extension.lower()}" for extension in EXTENSIONS} == set(SUFFIXES) - {".ndjson"}

@@ -1,12 +1,16 @@
 """Results to files: what is written is read back, by the json module and by pysubs2."""
 
 import json
+import math
 
 import pysubs2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from transformers_qwen3_asr.alignment.chunks import make_chunks
 from transformers_qwen3_asr.alignment.results import line_cues, word_cues
+from transformers_qwen3_asr.formats.spoken import Spoken
 from transformers_qwen3_asr.formats.writing import SUBTITLE_SUFFIXES, SUFFIXES, write_alignment
 from transformers_qwen3_asr.text.words import split_words
 
@@ -76,6 +80,18 @@ def test_lines_end_at_pauses_widths_and_durations():
 def test_wide_characters_count_two():
     text = "今天天气很好"
     assert [cue.text for cue in line_cues(make_result(text, list(text)), max_width=6)] == ["今天天", "气很好"]
+
+
+PIECES = ("a", "Mr.", "“so", "it”.", "end!", "«x»", "No.", "5", "你", "好。", "e.g.", "Go.", "—")
+
+
+@given(words=st.lists(st.sampled_from(PIECES), min_size=1, max_size=30), space=st.sampled_from([" ", "\n", "\n\n"]))
+def test_sentences_are_lines_without_limits(words, space):
+    result = aligned(space.join(["go", *words]))
+    lines = Spoken("a", result).lines(sentences=True)
+    expected = line_cues(result, max_width=math.inf, max_seconds=math.inf, max_pause=math.inf)
+    assert [(line.text, line.start, line.end) for line in lines] == [(c.text, c.start, c.end) for c in expected]
+    assert [word.start for line in lines for word in line.words] == [c["timestamp"][0] for c in result["chunks"]]
 
 
 def test_words_that_are_not_in_the_text_are_kept_as_they_are():
@@ -161,18 +177,20 @@ def test_a_cue_of_webvtt_ends_after_it_starts(tmp_path):
 
 
 def test_no_words_is_an_empty_file_of_its_kind(tmp_path):
+    pytest.importorskip("praatio", reason="TextGrid needs the extra [labels]")
+    pytest.importorskip("pympi", reason="ELAN needs the extra [labels]")
     result = {"text": "", "chunks": []}
     assert word_cues(result) == line_cues(result) == []
     for suffix in SUFFIXES:
         assert write_alignment(result, tmp_path / f"a{suffix}").is_file()
-    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == result
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"version": 1, **result}
 
 
 def test_bad_arguments_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"unknown extension '.txt'; known are .json, .srt"):
+    with pytest.raises(ValueError, match=r"unknown extension '.txt'; known are .jsonl, .*\.json, \.srt"):
         write_alignment(SPOKEN, tmp_path / "a.txt")
     with pytest.raises(ValueError, match="cues='word'"):
         write_alignment(SPOKEN, tmp_path / "a.srt", cues="word")
-    with pytest.raises(ValueError, match="a JSON file holds the words"):
+    with pytest.raises(ValueError, match=r"a \.json file holds the words"):
         write_alignment(SPOKEN, tmp_path / "a.json", cues="lines")
     assert list(tmp_path.iterdir()) == []

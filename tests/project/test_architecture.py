@@ -78,7 +78,7 @@ KNOW_NO_MODEL = {
     "alignment": {"numpy", "torch"},
     "longform": {"numpy", "torch", "tqdm"},
     "labels": {"av", "numpy", "datasets"},
-    "formats": {"pysubs2", "praatio", "webvtt"},
+    "formats": {"pysubs2", "praatio", "pympi", "webvtt"},
 }
 #: Files that a folder may have, the package's own among them; training/ is one subject and has more.
 MOST_FILES = {"training": 19}

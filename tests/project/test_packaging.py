@@ -56,7 +56,7 @@ def test_metadata(wheel):
     always = [value for value in metadata.get_all("Requires-Dist") if "extra ==" not in value]
     assert {"transformers>=5.17", "torch>=2.11"} <= set(always)
     # these come with extras and are imported only when they are needed
-    late = ("nagisa", "soynlp", "matplotlib", "peft", "praatio", "webvtt", "pytest")
+    late = ("nagisa", "soynlp", "matplotlib", "peft", "praatio", "pympi", "webvtt", "pytest")
     assert not any(value.startswith(late) for value in always)
     entry_points = wheel.read(name.replace("METADATA", "entry_points.txt")).decode()
     assert "qwen3-asr = transformers_qwen3_asr.cli.main:main" in entry_points

@@ -28,12 +28,15 @@ from .common import (
 )
 from .files import check_folder, check_outputs, is_url
 
+#: Of what is written, as `formats.writing` has them.
+EXTENSIONS = ("json", "jsonl", "srt", "vtt", "ass", "TextGrid", "eaf", "ctm", "tsv", "csv", "aud")
 EPILOG = """\
 texts:   one --text or --text-file for each recording, in the same order. Without any, the text of
          speech.wav is read from speech.txt beside it. A text without words gives an empty result.
 length:  a recording may last hours; it is read as it is needed.
-output:  FILE.json, .srt, .vtt or .ass for one recording; otherwise a folder, which gets one file a
-         recording, named after it, in the --format. Without --output the words go to standard output.
+output:  FILE.json, .srt, .vtt, .ass, .TextGrid, .eaf, .ctm, .tsv, .csv, .aud or .jsonl for one
+         recording; otherwise a folder, which gets one file a recording, named after it, in the
+         --format. Without --output the words go to standard output.
          A file is written whole or not at all, and never over a recording, a text or the model.
 errors:  a recording that cannot be aligned does not stop the others; what failed is named in one
          line at the end, and the exit status is 2.
@@ -66,8 +69,12 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--language", help="name or code, such as English or en; decides how words are split")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="hub name, folder, or tiny-en (default: %(default)s)")
     parser.add_argument("--output", metavar="FILE|FOLDER", help="where the result goes (see below)")
-    parser.add_argument("--format", choices=("json", "srt", "vtt", "ass"), help="of files in a folder (default: json)")
-    parser.add_argument("--cues", choices=("words", "lines"), help="a subtitle for each word (default) or line")
+    parser.add_argument("--format", choices=EXTENSIONS, help="of files in a folder (default: json)")
+    parser.add_argument(
+        "--cues",
+        choices=("words", "lines", "karaoke"),
+        help="a subtitle for each word (default) or line, or lines with their words' times inside (.vtt, .ass)",
+    )
     parser.add_argument(
         "--unit", choices=("word", "char", "sentence", "line"), default="word", help="what gets times (default: word)"
     )
@@ -122,7 +129,7 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
     Appends (recording, reason) to `failures` for each recording that is missing or has no readable text.
     Raises InputError where the call itself makes no sense.
     """
-    from ..formats.writing import SUBTITLE_SUFFIXES
+    from ..formats.writing import ANY_TEXT
     from ..text.languages import aligner_language
     from ..text.words import split_words
 
@@ -174,8 +181,8 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
             if "\0" in text:
                 failures.append((audio, f"its text {file} holds NUL; if it is UTF-16, save it as UTF-8"))
                 continue
-        if output is not None and output.suffix.lower() in SUBTITLE_SUFFIXES and "\0" in text:
-            failures.append((audio, "its text holds NUL, which subtitles cannot have"))
+        if output is not None and output.suffix.lower() not in ANY_TEXT and "\0" in text:
+            failures.append((audio, f"its text holds NUL, which {output.suffix} cannot have"))
             continue
         # from the left nothing is taken off, because offsets count from there
         jobs.append(Job(audio, text.rstrip(), output))
@@ -259,7 +266,7 @@ def _hand_out(job: Job, result: dict, arguments: argparse.Namespace, failures: l
             raise InputError(f"standard output cannot be written ({error.strerror})") from error
     if job.output is not None:
         try:
-            write_alignment(result, job.output, arguments.cues or "words")
+            write_alignment(result, job.output, arguments.cues or "words", audio=job.audio)
         except OSError as error:
             failures.append((job.audio, f"{job.output} cannot be written ({error.strerror})"))
         except ValueError as error:
@@ -268,7 +275,8 @@ def _hand_out(job: Job, result: dict, arguments: argparse.Namespace, failures: l
 
 def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
     """The output file of each recording, or None for standard output."""
-    from ..formats.writing import SUFFIXES
+    from ..formats.table import BY_SUFFIX
+    from ..formats.writing import SUFFIXES, format_to_write
 
     if arguments.output is None:
         for option in ("format", "cues", "show"):
@@ -294,12 +302,14 @@ def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
             )
         if len(arguments.audio) > 1:
             raise InputError(f"--output {output} is one file for {len(arguments.audio)} recordings; name a folder")
-        if arguments.format and arguments.format != suffix[1:]:
+        if arguments.format and arguments.format.lower() != suffix[1:]:
             raise InputError(f"--format {arguments.format} disagrees with --output {output}")
         outputs = [output]
     check_folder("--output", output if is_folder else output.parent)
-    if suffix == ".json" and arguments.cues:
-        raise InputError("--cues is for subtitles, and the output is JSON")
+    try:
+        format_to_write(output, BY_SUFFIX[suffix.lower()].name, arguments.cues or "words")
+    except (ValueError, ImportError) as error:
+        raise InputError(f"--output {one_line(error)}") from error
     if arguments.cues and arguments.unit != "word":
         raise InputError(f"--cues is for words; by --unit {arguments.unit} there is one cue for each")
     return outputs

@@ -86,8 +86,8 @@ def read_predictions(path: str | os.PathLike) -> Predictions:
     rows = []
     recordings = Recordings()
     for draft in (draft for file in files for draft in READERS_BY_SUFFIX[file.suffix.lower()](file)):
-        if draft.errors:
-            raise ValueError(f"{draft.place}: {'; '.join(draft.errors)}")
+        if errors := [*draft.errors, *([draft.lacks] if draft.lacks else [])]:
+            raise ValueError(f"{draft.place}: {'; '.join(errors)}")
         audio = draft.audio
         if isinstance(audio, str):
             audio = recordings.named(audio, draft.file)

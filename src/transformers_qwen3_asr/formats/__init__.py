@@ -9,7 +9,7 @@ from ..labels.rows import LabelProblem, LabelRows
 from .json_lines import write_json_lines
 from .reading import read_labels
 from .table import FORMATS
-from .writing import write_alignment
+from .writing import convert, write_alignment
 
 __all__ = [
     "FORMATS",
@@ -17,6 +17,7 @@ __all__ = [
     "LabelRows",
     "audio_duration",
     "check_row",
+    "convert",
     "read_labels",
     "write_alignment",
     "write_json_lines",

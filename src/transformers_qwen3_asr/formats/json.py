@@ -1,24 +1,24 @@
-"""JSON files (.json): what Whisper's relatives write with word times, MFA's JSON, and what our own aligner writes.
+"""JSON files (.json): what our own aligner writes, which docs/formats.md describes; read are those of others, too.
 
-The keys, as the programs write them: openai-whisper (`--word_timestamps True`), faster-whisper's words and WhisperX:
-`segments[].words[]` with "word", "start", "end"; whisper-timestamped: the same with "text" for "word"; OpenAI's API
-("verbose_json" with word granularity): `words[]` beside "text"; this package and transformers' speech recognition:
-"chunks" with "text" and "timestamp".
+Others are Whisper's relatives (see `whisper`); OpenAI's API ("verbose_json" with word granularity): `words[]` beside
+"text"; transformers' speech recognition, as ours: "chunks" with "text" and "timestamp"; and MFA's JSON.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from ..alignment.results import AlignmentResult
-from ..labels.checking import entries_of
 from ..labels.mappings import draft_of
-from ..labels.matching import cleaned, some
+from ..labels.matching import some
 from ..labels.recordings import read_text
-from ..labels.rows import Draft, Entry, join_texts, shown
+from ..labels.rows import Draft
 from .json_lines import unreadable
+from .spoken import Spoken
 from .textgrid import read_text_grid
+from .whisper import draft_of_segments
+
+#: Of what is written here. It changes when a reader of the one before would be led astray.
+VERSION = 1
 
 
 def read_json(path: Path) -> Iterator[Draft]:
@@ -50,40 +50,13 @@ def read_json(path: Path) -> Iterator[Draft]:
         keys = f"its keys are {some(sorted(content), 8)}" if isinstance(content, Mapping) else "it is no object"
         raise ValueError(f"{path} holds no 'segments', 'words' or 'chunks' with word times: {keys}")
     if isinstance(content.get("segments"), list) and not isinstance(content.get("chunks"), list):
-        yield _draft_of_segments(content, path)
+        yield draft_of_segments(content, path)
+    elif isinstance(version := content.get("version"), int) and version > VERSION and "chunks" in content:
+        raise ValueError(f"{path} is of version {version} of this format, and {VERSION} is the last one known here")
     else:
         yield draft_of(content, str(path), path, name=path.stem)
 
 
-def _draft_of_segments(content: Mapping[str, Any], path: Path) -> Draft:
-    draft = Draft(str(path), [], content.get("audio"), file=path, name=path.stem, language=content.get("language"))
-    texts, silent = [], []
-    for number, segment in enumerate(content["segments"]):
-        if not isinstance(segment, Mapping):
-            draft.errors.append(f"segment {number} is no object: {shown(segment)}")
-            continue
-        text, words = segment.get("text"), segment.get("words")
-        texts.append(text)
-        if not words and isinstance(text, str) and cleaned(text):
-            silent.append(f"{number} ({text.strip()[:40]!r})")
-        try:
-            entries = entries_of(words) or []
-        except ValueError as error:
-            draft.errors.append(f"segment {number}: {error}")
-            continue
-        draft.entries += [Entry(e.text, e.start, e.end, f"segment {number}") for e in entries]
-    if silent and not draft.entries and isinstance(content.get("words"), list):
-        # OpenAI's API keeps the words beside the segments
-        return draft_of(content, draft.place, path, name=draft.name)
-    if silent:
-        draft.errors.append(f"no words with times in segment {some(silent)}: Whisper needs word_timestamps=True")
-    if isinstance(content.get("text"), str) and content["text"].strip():
-        draft.text = content["text"].strip()
-    elif all(isinstance(text, str) for text in texts) and any(text.strip() for text in texts):
-        draft.text = join_texts(texts)
-    return draft
-
-
-def write_json(result: AlignmentResult) -> str:
-    """A result as JSON. Raises `ValueError` for a number that JSON cannot hold."""
-    return json.dumps(result, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+def write_json(spoken: Spoken) -> str:
+    """A result as JSON, with the format's version. Raises `ValueError` for a number that JSON cannot hold."""
+    return json.dumps({"version": VERSION, **spoken.result}, ensure_ascii=False, allow_nan=False, indent=2) + "\n"

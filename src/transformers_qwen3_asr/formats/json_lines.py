@@ -9,7 +9,9 @@ from typing import Any
 from ..labels.mappings import draft_of
 from ..labels.recordings import is_path, read_lines
 from ..labels.rows import Draft
+from ..text.spans import whole_text
 from ..whole_files import write_whole
+from .spoken import Spoken
 
 
 def read_json_lines(path: Path) -> Iterator[Draft]:
@@ -51,19 +53,32 @@ def write_json_lines(rows: Iterable[Mapping[str, Any]], path: str | os.PathLike)
             the row is named, and nothing is written.
     """
     path = Path(path)
-    lines = []
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, Mapping):
-            raise ValueError(f"row {number} is of type {type(row).__name__}; a dict is expected")
-        name = f"row {number}" + (f" (id {row['id']!r})" if row.get("id") is not None else "")
-        stored = {key: value for key, value in row.items() if value is not None}
-        if "audio" in stored:
-            stored["audio"] = _stored_audio(stored["audio"], path.parent, name)
-        try:
-            lines.append(json.dumps(stored, ensure_ascii=False, allow_nan=False, default=_plain) + "\n")
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{name} cannot be written as JSON: {error}") from error
-    return write_whole(path, "".join(lines))
+    return write_whole(path, "".join(_line(row, path.parent, f"row {number}") for number, row in enumerate(rows, 1)))
+
+
+def write_json_line(spoken: Spoken) -> str:
+    """The row of one recording; its recording is named where that is known."""
+    row = {"id": spoken.name, "audio": spoken.audio, "text": whole_text(spoken.result["text"])}
+    row["language"] = spoken.result.get("language")
+    words = [
+        {"text": word.text, "start": word.start, "end": word.end, "score": word.score, "speaker": word.speaker}
+        for word in spoken.words
+    ]
+    row["words"] = [{key: value for key, value in word.items() if value is not None} for word in words]
+    return _line(row, spoken.folder, f"the row of {spoken.name!r}")
+
+
+def _line(row: Any, folder: Path, name: str) -> str:
+    if not isinstance(row, Mapping):
+        raise ValueError(f"{name} is of type {type(row).__name__}; a dict is expected")
+    name += f" (id {row['id']!r})" if row.get("id") is not None else ""
+    stored = {key: value for key, value in row.items() if value is not None}
+    if "audio" in stored:
+        stored["audio"] = _stored_audio(stored["audio"], folder, name)
+    try:
+        return json.dumps(stored, ensure_ascii=False, allow_nan=False, default=_plain) + "\n"
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} cannot be written as JSON: {error}") from error
 
 
 def _stored_audio(audio: Any, folder: Path, name: str) -> str:

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from ..labels.matching import match_words
 from ..labels.recordings import Recordings, decoded_duration, stated_duration
 from ..labels.rows import Draft, LabelProblem, LabelRows, join_texts
 from ..text.languages import aligner_language
-from .table import FORMATS, READERS
-from .textgrid import read_text_grid
+from .spoken import Spoken, of_draft
+from .table import BY_NAME, BY_SUFFIX, FORMATS, READERS_BY_SUFFIX
 
 _SHOWN_PER_ROW = 5
 _SHOWN = 10
@@ -55,7 +55,7 @@ def read_labels(
             `"words": []`, as for training a speech recogniser.
         share_times: whether a label that is several words to the aligner (a Chinese phrase) has its time shared out
             among them by letters, which is a guess, instead of being a problem.
-        tier: of a TextGrid, where its words are not in "words" or "NAME - words".
+        tier: of a TextGrid or an ELAN file, where its words are not in "words" or "NAME - words".
 
     Raises:
         ValueError: an argument that does not fit; a source that is not there or holds no row; with
@@ -152,13 +152,13 @@ def _file_drafts(
             files.append((recordings, path, format or _format_of(path)))
         else:
             raise ValueError(f"there is no label file {os.fspath(path)!r}")
-    if tier is not None and any(kind != "textgrid" for _, _, kind in files):
-        raise ValueError(f"tier={tier!r} is for TextGrid files")
+    if tier is not None and not all(BY_NAME[kind].tiers for _, _, kind in files):
+        raise ValueError(f"tier={tier!r} is for TextGrid files and ELAN's")
     if audio is not None and len(files) > 1 and files[0][0].one_file:
         raise ValueError(f"audio={os.fspath(audio)!r} is one recording, but there are {len(files)} label files")
     for recordings, path, kind in files:
         try:
-            found = list(read_text_grid(path, tier) if kind == "textgrid" else READERS[kind](path))
+            found = list(_read(path, kind, tier))
         except ValueError as error:
             found = [Draft(str(path), file=path, errors=[str(error).removeprefix(f"{path}").lstrip(": ")])]
         if recordings.one_file and len(found) > 1:
@@ -167,10 +167,15 @@ def _file_drafts(
             yield recordings, draft
 
 
+def _read(path: Path, kind: str, tier: str | None) -> Iterator[Draft]:
+    format = BY_NAME[kind]
+    return format.read(path, tier) if format.tiers else format.read(path)
+
+
 def _format_of(path: Path) -> str:
-    for format, suffixes in FORMATS.items():
-        if path.suffix.lower() in suffixes:
-            return format
+    format = BY_SUFFIX.get(path.suffix.lower())
+    if format is not None and format.read is not None:
+        return format.name
     known = ", ".join(suffix for suffixes in FORMATS.values() for suffix in suffixes)
     raise ValueError(f"{path}: the extension {path.suffix!r} is not one of label files ({known}); say format=")
 
@@ -179,11 +184,15 @@ def _label_files(folder: Path, format: str | None) -> list[tuple[Path, str]]:
     """The label files below a folder, sorted by path; hidden ones (macOS leaves such beside copies) are no labels."""
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("*")):
-        for kind, suffixes in FORMATS.items():
-            if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith("."):
-                found.setdefault(kind, []).append(path)
+        suffix = path.suffix.lower()
+        if format is not None:
+            kind = format if suffix in FORMATS[format] else None
+        else:
+            kind = BY_SUFFIX[suffix].name if suffix in READERS_BY_SUFFIX else None
+        if kind is not None and path.is_file() and not path.name.startswith("."):
+            found.setdefault(kind, []).append(path)
     if format is not None:
-        found = {format: found.get(format, [])}
+        found.setdefault(format, [])
     if not any(found.values()):
         raise ValueError(f"the folder {folder} holds no label files" + (f" of the format {format}" if format else ""))
     if len(found) > 1:
@@ -191,6 +200,42 @@ def _label_files(folder: Path, format: str | None) -> list[tuple[Path, str]]:
         raise ValueError(f"the folder {folder} holds labels in several formats ({held}): say format=")
     [(kind, paths)] = found.items()
     return [(path, kind) for path in paths]
+
+
+def read_spoken(path: Path, format: str | None = None, tier: str | None = None, words: bool = True) -> list[Spoken]:
+    """
+    The recordings of a file of words or cues, as they are: without a look at the audio or a transcript.
+
+    Args:
+        format: one of `FORMATS`; default: by the extension.
+        tier: as in `read_labels`.
+        words: whether each word is to have times where there are lines with times, too.
+
+    Marks that are left out are warned about.
+
+    Raises:
+        ValueError: naming file and line or cue.
+        ImportError: the library of the format is missing.
+    """
+    kind = format or _format_of(path)
+    if tier is not None and not BY_NAME[kind].tiers:
+        raise ValueError(f"tier={tier!r} is for TextGrid files and ELAN's, and {path} is read as {kind}")
+    drafts = list(_read(path, kind, tier))
+    if not drafts:
+        raise ValueError(f"{path} holds no rows")
+    spoken = [of_draft(draft, words) for draft in drafts]
+    for draft in drafts:
+        for note in draft.notes:
+            warnings.warn(f"{draft.place}: {note}", stacklevel=2)
+    if kind == "srt":
+        # players show one at a time, and nobody can tell which is meant
+        for before, cue in pairwise(drafts[0].entries):
+            if cue.start < before.end:
+                raise ValueError(
+                    f"{path}: {cue.place} ({cue.text!r:.60}) begins at {cue.start:g} s, "
+                    f"before {before.place} has ended at {before.end:g} s"
+                )
+    return spoken
 
 
 def _finished(
@@ -202,7 +247,7 @@ def _finished(
     share_times: bool,
 ) -> tuple[dict, list[str], list[str]]:
     """The row that a draft becomes, what is wrong with it, and what was put in order."""
-    problems, notes = list(draft.errors), list(draft.notes)
+    problems, notes = [*draft.errors, *([draft.lacks] if draft.lacks else [])], list(draft.notes)
     try:
         language = aligner_language(draft.language) if draft.language is not None else language
     except ValueError as error:

@@ -1,47 +1,176 @@
-"""Alignment results to files. Only the extension decides the format."""
+"""Results to files, and files of one format to another. The extension decides the format, unless it is said."""
 
+import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from ..alignment.results import AlignmentResult, line_cues, word_cues
+from ..alignment.results import AlignmentResult
+from ..labels.matching import some
+from ..labels.recordings import Recordings
 from ..whole_files import write_whole
-from .table import SUBTITLE_WRITERS, WRITERS
+from .reading import read_spoken
+from .rttm import turns_of, with_speakers
+from .spoken import Spoken
+from .table import BY_NAME, BY_SUFFIX, FORMATS, TABLE, Format
 
-CUES = {"words": word_cues, "lines": line_cues}
-SUBTITLE_SUFFIXES = tuple(SUBTITLE_WRITERS)
-SUFFIXES = (*WRITERS, *SUBTITLE_SUFFIXES)
+CUES = ("words", "lines", "karaoke")
+#: Names of formats that are written, and the extensions by which they are known.
+WRITTEN = tuple(format.name for format in TABLE if format.write or format.write_cues)
+SUFFIXES = tuple(dict.fromkeys(suffix for name in WRITTEN for suffix in BY_NAME[name].suffixes))
+SUBTITLE_SUFFIXES = (".srt", ".vtt", ".ass")
+#: Of what holds any text: JSON.
+ANY_TEXT = (".json", ".jsonl", ".ndjson")
 
 
-def write_alignment(result: AlignmentResult, path: str | Path, cues: str = "words") -> Path:
+def write_alignment(
+    result: AlignmentResult,
+    path: str | Path,
+    cues: str = "words",
+    format: str | None = None,
+    audio: str | os.PathLike | None = None,
+) -> Path:
     """
-    Writes one result as `path`'s extension says, and returns the path.
+    Writes one result, and returns the path.
 
     Args:
-        result: what the pipeline returns for one recording.
-        path: ends in .json, .srt, .vtt or .ass; missing folders are made, and an existing file is
-            replaced by the whole of the new one or, where that fails, stays (`whole_files.write_whole`).
-        cues: for subtitles, ``"words"`` gives one cue a chunk: a word, or the sentence or line of the transcript that
-            the result was asked for. ``"lines"`` groups chunks into lines of a subtitle's size (see `line_cues`). A
-            JSON file always holds the chunks, so ``"lines"`` is refused there.
+        result: what the pipeline returns for one recording. A chunk's "speaker" is written where the format has one.
+        path: missing folders are made, and an existing file is replaced by the whole of the new one or, where that
+            fails, stays (`whole_files.write_whole`).
+        cues: for subtitles and tables, ``"words"`` gives one cue a chunk: a word, or the sentence or line of the
+            transcript that the result was asked for. ``"lines"`` groups chunks into lines of a subtitle's size (see
+            `line_cues`). ``"karaoke"`` gives such lines in .vtt and .ass the times of their words. Other files
+            always hold the chunks, so ``"lines"`` is refused there.
+        format: one of `WRITTEN`, where `path`'s extension does not say it.
+        audio: the recording's path or URL, which a JSON line names.
 
     White space in a cue is single spaces. A backslash in .ass, and colons and `-->` where one cue of .srt holds
     several times, get a word joiner (U+2060); .vtt has character references. .srt cannot say that `<i>` is no tag.
 
     Raises:
-        ValueError: unknown extension or unknown `cues`; a cue that cannot be written, which is named: NUL or a lone
-            surrogate in its text, or a time that is no number, below 0, or beyond what .ass (10 hours), .srt and .vtt
-            (100 hours) hold. No file is written or changed then.
+        ValueError: unknown extension, `format` or `cues`; a cue or word that cannot be written, which is named: NUL or
+            a lone surrogate in its text, or a time that is no number, below 0, or beyond what .ass (10 hours), .srt
+            and .vtt (100 hours) hold; two words at a time where a tier or karaoke holds one. No file is written or
+            changed then.
+        ImportError: the library of the format is missing.
         OSError: the file cannot be written.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
+    return _write([Spoken(path.stem, result, audio=audio)], path, format_to_write(path, format, cues), cues)
+
+
+def format_to_write(path: Path, format: str | None = None, cues: str = "words") -> Format:
+    """
+    The format of a file that is going to be written.
+
+    Raises `ValueError` where there is none or it has no such cues, `ImportError` where its library is missing.
+    """
+    if format is not None and format not in WRITTEN:
+        raise ValueError(f"format={format!r}: known are {', '.join(WRITTEN)}")
+    found = BY_NAME[format] if format is not None else BY_SUFFIX.get(path.suffix.lower())
+    if found is None or found.name not in WRITTEN:
         raise ValueError(f"{path}: unknown extension {path.suffix!r}; known are {', '.join(SUFFIXES)}")
     if cues not in CUES:
         raise ValueError(f"cues={cues!r}: known are {', '.join(CUES)}")
-    if suffix in WRITERS and cues != "words":
-        raise ValueError(f"{path}: cues={cues!r} is for subtitles; a JSON file holds the words")
+    if cues == "karaoke" and found.write_karaoke is None:
+        raise ValueError(f"{path}: cues='karaoke' is for .vtt and .ass")
+    if cues == "lines" and found.write_cues is None:
+        raise ValueError(f"{path}: cues='lines' is for subtitles; a {found.suffixes[0]} file holds the words")
+    if found.write is not None:
+        found.write(Spoken(path.stem, {"text": "", "chunks": []}))  # which tells whether its library is there
+    return found
+
+
+def _write(recordings: Sequence[Spoken], path: Path, format: Format, cues: str) -> Path:
+    contents = []
+    for spoken in recordings:
+        try:
+            if cues == "karaoke":
+                contents.append(format.write_karaoke(spoken.lines()))
+            elif format.write_cues is not None:
+                contents.append(format.write_cues(spoken.words if cues == "words" else spoken.lines()))
+            else:
+                contents.append(format.write(replace(spoken, folder=path.parent)))
+        except ValueError as error:
+            raise ValueError(f"{path} cannot be written: {error}") from error
+    return write_whole(path, "".join(contents))
+
+
+def convert(
+    source: str | os.PathLike,
+    target: str | os.PathLike,
+    *,
+    source_format: str | None = None,
+    format: str | None = None,
+    cues: str = "words",
+    tier: str | None = None,
+    rttm: str | os.PathLike | None = None,
+    recording: str | None = None,
+) -> Path:
+    """
+    Reads a file of words or cues with times, writes it in another format, and returns the path of the new one.
+
+    Words keep their times, as exactly as the new format has them. What it has no place for is lost: scores, speakers,
+    the passages that did not fit.
+
+    Args:
+        source: what `read_labels` reads, and files whose cues are no single words. No recording is needed.
+        target: as in `write_alignment`.
+        source_format: one of `FORMATS`, where the extension of `source` does not say it.
+        format: one of `WRITTEN`, where the extension of `target` does not say it.
+        cues: as in `write_alignment`; the lines are those of `source` where it has some.
+        tier: as in `read_labels`.
+        rttm: turns of speakers: each word is given to who speaks longest while it lasts.
+        recording: the one to take, where `source` holds several; its name in `rttm`, where that is another.
+
+    Raises:
+        ValueError: what cannot be read or written, naming file and line, cue or word; `source` holds several
+            recordings and `target` has one; `rttm` is about another recording.
+        ImportError: the library of a format is missing.
+        OSError: the file cannot be written.
+    """
+    source, target = Path(source), Path(target)
+    if source_format is not None and (source_format not in FORMATS or source_format == "rows"):
+        raise ValueError(
+            f"source_format={source_format!r}: known are {', '.join(name for name in FORMATS if FORMATS[name])}"
+        )
+    kind = format_to_write(target, format, cues)
+    if rttm is not None and not kind.speakers:
+        raise ValueError(f"{target} has no place for speakers, so that rttm= changes nothing")
+    if not os.path.exists(source):
+        raise ValueError(f"there is no file {os.fspath(source)!r}")
+    found = read_spoken(source, source_format, tier, words=cues != "lines")
+    if len(found) > 1 and recording is not None:
+        names = [spoken.name for spoken in found]
+        found = [spoken for spoken in found if spoken.name == recording]
+        if not found:
+            raise ValueError(f"{source} has no recording {recording!r}, but {some(list(map(repr, names)))}")
+    if len(found) > 1 and not kind.many:
+        names = some([repr(spoken.name) for spoken in found])
+        raise ValueError(f"{source} holds {len(found)} recordings ({names}), and {target} has one: say recording=")
+    if rttm is not None:
+        found = [_with_speakers(spoken, Path(rttm), recording or spoken.name) for spoken in found]
+    return _write([_with_audio(spoken, source) for spoken in found], target, kind, cues)
+
+
+def _with_speakers(spoken: Spoken, rttm: Path, name: str) -> Spoken:
+    turns = turns_of(BY_NAME["rttm"].read_turns(rttm), name, rttm)
+    words = with_speakers(spoken.words, turns)
+    if not any(word.speaker for word in words):
+        raise ValueError(f"{rttm}: nobody speaks while a word of {name!r} is said, so that it is of another recording")
+    chunks = [
+        {**chunk, "speaker": word.speaker} if word.speaker is not None else chunk
+        for chunk, word in zip((c for c in spoken.result["chunks"] if c["text"].strip()), words, strict=True)
+    ]
+    return replace(spoken, result={**spoken.result, "chunks": chunks})
+
+
+def _with_audio(spoken: Spoken, source: Path) -> Spoken:
+    """With the recording that belongs to a file, where there is one."""
+    recordings = Recordings()
+    if isinstance(spoken.audio, (str, os.PathLike)):
+        return replace(spoken, audio=recordings.named(os.fspath(spoken.audio), source))
     try:
-        content = WRITERS[suffix](result) if suffix in WRITERS else SUBTITLE_WRITERS[suffix](CUES[cues](result))
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be written: {error}") from error
-    return write_whole(path, content)
+        return replace(spoken, audio=recordings.called(spoken.name, source))
+    except ValueError:
+        return replace(spoken, audio=None)

@@ -14,6 +14,8 @@ from .rows import Entry, join_texts, shown
 #: round and containers count priming samples.
 END_TOLERANCE = 0.04
 _TINY = 1e-6
+#: What programs call how far a word can be believed: ours and WhisperX, Whisper, whisper-timestamped.
+_SCORES = ("score", "probability", "confidence")
 
 
 def check_row(row: Mapping[str, Any], duration: float | None = None) -> list[str]:
@@ -76,7 +78,16 @@ def entries_of(words: Any) -> list[Entry] | None:
                 start, end = word["timestamp"]
             except (TypeError, ValueError):
                 start = end = None
-        entries.append(Entry(text, start, end))
+        speaker, score = word.get("speaker"), next((word[key] for key in _SCORES if key in word), None)
+        entries.append(
+            Entry(
+                text,
+                start,
+                end,
+                speaker=speaker if isinstance(speaker, str) and speaker.strip() else None,
+                score=float(score) if is_time(score) else None,
+            )
+        )
     return entries
 
 
@@ -98,12 +109,15 @@ def is_time(value: Any) -> bool:
         return False
 
 
-def time_problems(entries: Sequence[Entry], duration: float | None) -> list[str]:
-    """What is wrong with the labels' times; labels without letters need none. Missing times are one problem in all."""
+def time_problems(entries: Sequence[Entry], duration: float | None, marks: bool = False) -> list[str]:
+    """
+    What is wrong with the labels' times; labels without letters need none but with `marks`. Missing times are one
+    problem in all.
+    """
     problems, missing = [], []
     before = None  # the label in front: its number and itself
     for i, entry in enumerate(entries):
-        if not cleaned(entry.text):
+        if not marks and not cleaned(entry.text):
             continue
         name = entry_name(i, entry)
         if entry.start is None and entry.end is None:

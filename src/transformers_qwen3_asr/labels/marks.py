@@ -11,7 +11,9 @@ UNKNOWN = frozenset(["<unk>", "[unk]", "<oov>", "[oov]", "!oov", "<unknown>"])
 _BRACKETED = re.compile(r"<[^<>]*>|\[[^\[\]]*\]")
 
 
-def add_entry(draft: Draft, text: str, start, end, place: str) -> None:
+def add_entry(
+    draft: Draft, text: str, start, end, place: str, speaker: str | None = None, score: float | None = None
+) -> None:
     """
     Adds a label to a row, unless it is a pause. What stands for an unknown word is an error of the row; another mark
     in brackets, such as [noise], is no word and is noted.
@@ -24,4 +26,4 @@ def add_entry(draft: Draft, text: str, start, end, place: str) -> None:
     elif _BRACKETED.fullmatch(mark):
         draft.notes.append(f"left out, because it is a mark and no word: {text.strip()!r} ({place})")
     else:
-        draft.entries.append(Entry(text.strip(), start, end, place))
+        draft.entries.append(Entry(text.strip(), start, end, place, speaker, score))

@@ -58,13 +58,16 @@ def _count(number: int, name: str) -> str:
 class Entry:
     """
     A label as it stands in a file: its text, its times in seconds (anything, as long as it is not checked), and how
-    messages call the place where it stands, for instance "line 7" ("" where the number of the word says it).
+    messages call the place where it stands, for instance "line 7" ("" where the number of the word says it). Some
+    files say who said it, and how far it can be believed.
     """
 
     text: str
     start: Any
     end: Any
     place: str = ""
+    speaker: str | None = None
+    score: float | None = None
 
 
 @dataclass
@@ -81,6 +84,8 @@ class Draft:
         file: the label file, from which paths are relative.
         errors: what the reader could not read.
         notes: what the reader left out.
+        lines: the sentences, cues or segments that words stand in, where the file has both.
+        lacks: what it lacks to be labels of words, although its lines have times.
     """
 
     place: str
@@ -93,6 +98,8 @@ class Draft:
     file: Path | None = None
     errors: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    lines: list[Entry] | None = None
+    lacks: str | None = None
 
 
 def shown(value: Any) -> str:

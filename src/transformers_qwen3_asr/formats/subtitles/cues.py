@@ -1,7 +1,7 @@
 """What subtitles share.
 
-Read: a cue a word, words with times inside a cue, or Whisper's highlighted words. Written: by pysubs2, and such that
-every reader takes a cue's text for what it is.
+Read: a cue a word, words with times inside a cue, or Whisper's highlighted words. Written: by pysubs2, such that
+every reader takes a cue's text for what it is; a cue a word or line, or lines with words' times inside (karaoke).
 """
 
 import html
@@ -12,17 +12,17 @@ from pathlib import Path
 
 from ...alignment.results import Cue
 from ...labels.rows import Draft, Entry, join_texts
+from ..spoken import JOINER, Line, speaker_of, unwritable
 
 _STAMP = re.compile(r"<((?:\d+:)?\d{1,2}:\d{1,2}\.\d{1,3})>")
 _TAG = re.compile(r"</?(?:c|b|i|u|s|v|lang|ruby|rt|font)(?:[.\s][^<>]*)?>", re.IGNORECASE)
+#: What is said in a cue, not rolled up, has a time inside or is marked as ours and YouTube's words are.
+_SAID = re.compile(rf"{_STAMP.pattern}|<c>")
+_VOICE = re.compile(r"\s*<v(?:\.[^\s<>]*)?\s+([^<>]+)>")
 _UNDERLINED = re.compile(r"<u>(.*?)</u>", re.IGNORECASE | re.DOTALL)
-#: NUL ends a text or becomes another character for many readers, and no file in UTF-8 holds half of a surrogate pair.
-_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 #: A time as subtitles have it, for any reader: two of them in a line are those of a cue.
 _TIME = re.compile(r"\d{1,2}:\d{1,2}[:.,]\d{1,3}")
 _COLON = re.compile(r"(?<=\d):(?=\d)")
-#: It shows as nothing, and stands where a format would take a character for more than text.
-JOINER = "\u2060"
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,12 @@ class TaggedCue:
     place: str
 
     @property
+    def speaker(self) -> str | None:
+        """Of WebVTT, where a cue is one speaker's."""
+        found = _VOICE.match(self.text)
+        return " ".join(html.unescape(found[1]).split()) or None if found else None
+
+    @property
     def lines(self) -> list[str]:
         return [line for line in self.text.split("\n") if _plain(line)]
 
@@ -40,12 +46,17 @@ class TaggedCue:
 def draft_of_cues(path: Path, cues: list[TaggedCue]) -> Draft:
     draft = Draft(str(path), [], name=path.stem, file=path)
     if any(_STAMP.search(cue.text) for cue in cues):
-        draft.entries = list(_stamped(cues))
+        draft.lines = []
+        draft.entries = list(_stamped(cues, draft.lines))
     elif any(_UNDERLINED.search(cue.text) for cue in cues):
         draft.entries, draft.text = _highlighted(cues)
     else:
-        draft.entries = [Entry(_plain(cue.text), cue.start, cue.end, cue.place) for cue in cues if _plain(cue.text)]
+        draft.entries = [_entry(cue, _plain(cue.text)) for cue in cues if _plain(cue.text)]
     return draft
+
+
+def _entry(cue: TaggedCue, text: str) -> Entry:
+    return Entry(text, cue.start, cue.end, cue.place, cue.speaker)
 
 
 def _plain(text: str) -> str:
@@ -53,20 +64,23 @@ def _plain(text: str) -> str:
     return " ".join(html.unescape(_TAG.sub("", _STAMP.sub("", text))).split())
 
 
-def _stamped(cues: list[TaggedCue]) -> Iterator[Entry]:
+def _stamped(cues: list[TaggedCue], said: list[Entry]) -> Iterator[Entry]:
     """
     Words with their start inside the cue, `Hello <00:00:01.200>world`: each ends where the next begins, the last with
-    the cue. Lines that the cue before showed, too, are rolled up (as YouTube's captions are) and not said again.
+    the cue. Lines that the cue before showed, too, are rolled up (as YouTube's captions are) and not said again; what
+    a cue says is added to `said`.
     """
     shown: set[str] = set()
     for cue in cues:
-        lines = [line for line in cue.lines if _STAMP.search(line) or _plain(line) not in shown]
+        lines = [line for line in cue.lines if _SAID.search(line) or _plain(line) not in shown]
         shown = {_plain(line) for line in cue.lines}
+        if lines:
+            said.append(_entry(cue, _plain("\n".join(lines))))
         pieces = _STAMP.split("\n".join(lines))  # text, time, text, time, text
         times = [cue.start, *map(_seconds, pieces[1::2]), cue.end]
         for text, start, end in zip(pieces[::2], times[:-1], times[1:], strict=True):
             if _plain(text):
-                yield Entry(_plain(text), start, end, cue.place)
+                yield Entry(_plain(text), start, end, cue.place, cue.speaker)
 
 
 def _seconds(stamp: str) -> float:
@@ -101,7 +115,12 @@ def _highlighted(cues: list[TaggedCue]) -> tuple[list[Entry], str]:
 
 
 def write_cues(
-    cues: Iterable[Cue], format: str, hours: int, escaped: Callable[[str, str], str], least: int = 0, **options
+    cues: Iterable[Cue | Entry | Line],
+    format: str,
+    hours: int,
+    rendered: Callable[[Cue | Entry | Line, str], str],
+    least: int = 0,
+    **options,
 ) -> str:
     """
     Cues as the text of a file.
@@ -109,7 +128,7 @@ def write_cues(
     Args:
         format: as pysubs2 calls it, with the `options` that it has there.
         hours: that pysubs2 writes: it would end later cues there.
-        escaped: a cue's text, and the character that stands for a backslash, to what is written for it.
+        rendered: a cue, and the character that stands for a backslash, to what is written as its text.
         least: milliseconds that a cue lasts at least; 0 leaves it as it is.
 
     Raises `ValueError`, naming the cue, where one cannot be written.
@@ -122,20 +141,27 @@ def write_cues(
         if problem := _problem(cue, format, hours):
             raise ValueError(f"cue {number} ({cue.text!r:.60}) {problem}")
     # stands for a backslash while pysubs2 writes, which takes some for line breaks
-    backslash = next(chr(code) for code in range(0xE000, 0x110000) if not any(chr(code) in cue.text for cue in cues))
+    held = "".join(f"{cue.text}{speaker_of(cue)}" for cue in cues)
+    backslash = next(chr(code) for code in range(0xE000, 0x110000) if chr(code) not in held)
     file = SSAFile()
-    for cue in cues:
+    for number, cue in enumerate(cues, 1):
         start, end = round(cue.start * 1000), round(cue.end * 1000)
         if least:
             end = max(end, start + least)
-        file.append(SSAEvent(start=start, end=end, text=escaped(cue.text, backslash)))
+        try:
+            text = rendered(cue, backslash)
+        except ValueError as error:
+            raise ValueError(f"cue {number} ({cue.text!r:.60}): {error}") from error
+        file.append(SSAEvent(start=start, end=end, text=text, name=speaker_of(cue)))
     return file.to_string(format, **options).replace(backslash, "\\")
 
 
-def _problem(cue: Cue, format: str, hours: int) -> str | None:
+def _problem(cue: Cue | Entry | Line, format: str, hours: int) -> str | None:
     """Why a cue cannot be written."""
-    if found := _UNWRITABLE.search(cue.text):
-        return f"holds the character {found[0]!r}, which subtitles cannot have"
+    if found := unwritable(cue.text) or unwritable(speaker_of(cue)):
+        return f"holds the character {found!r}, which subtitles cannot have"
+    if format == "ass" and set(",{}\\") & set(speaker_of(cue)):
+        return f"is said by {speaker_of(cue)!r}, but names in .ass have no commas, braces and backslashes"
     for time in (cue.start, cue.end):
         if not 0 <= time < 3600 * hours - 0.01:
             return f"has the time {time} s; .{format} holds times from 0 to {hours} hours"

@@ -7,7 +7,8 @@ from pathlib import Path
 from ...alignment.results import Cue
 from ...labels.recordings import read_text
 from ...labels.rows import Draft
-from .cues import JOINER, TaggedCue, draft_of_cues, without_times, write_cues
+from ..spoken import JOINER
+from .cues import TaggedCue, draft_of_cues, without_times, write_cues
 
 _ASS_TAG = re.compile(r"\{\\[^{}]*\}")
 _BROKEN = re.compile(r"\d\s*-->|-->\s*\d")
@@ -37,9 +38,9 @@ def read_srt(path: Path) -> Iterator[Draft]:
 
 def write_srt(cues: Iterable[Cue]) -> str:
     """Cues as a SubRip file. Raises `ValueError`, naming the cue, where one cannot be written."""
-    return write_cues(cues, "srt", 100, _escaped, keep_ssa_tags=True)
+    return write_cues(cues, "srt", 100, _rendered, keep_ssa_tags=True)
 
 
-def _escaped(text: str, backslash: str) -> str:
+def _rendered(cue: Cue, backslash: str) -> str:
     # pysubs2 drops tags unless it is told to keep them, and knows its own line breaks nonetheless
-    return without_times(text.replace("\\", backslash), ":" + JOINER)
+    return without_times(cue.text.replace("\\", backslash), ":" + JOINER)

@@ -8,6 +8,7 @@ from pathlib import Path
 from ...alignment.results import Cue
 from ...labels.recordings import read_text
 from ...labels.rows import Draft
+from ..spoken import Line, speaker_of, with_times_inside
 from .cues import TaggedCue, draft_of_cues, without_times, write_cues
 
 
@@ -48,7 +49,47 @@ def read_vtt(path: Path) -> Iterator[Draft]:
 
 def write_vtt(cues: Iterable[Cue]) -> str:
     """Cues as a WebVTT file, where one ends after it starts. Raises `ValueError`, naming what cannot be written."""
-    return write_cues(cues, "vtt", 100, _escaped, least=1, keep_ssa_tags=True)
+    return write_cues(cues, "vtt", 100, _rendered, least=1, keep_ssa_tags=True)
+
+
+def write_vtt_karaoke(lines: Iterable[Line]) -> str:
+    """
+    A cue a line, with the times of its words inside, `one<00:00:01.200> <00:00:01.400>two`: where a word ends, and
+    where the next begins if that is later.
+    """
+    return write_cues((_timed(line)[0] for line in lines), "vtt", 100, _with_times, least=1, keep_ssa_tags=True)
+
+
+def _timed(line: Line) -> tuple[Line, list[tuple[int, int]]]:
+    return with_times_inside(line, 1000, "a cue with times inside")
+
+
+def _with_times(line: Line, backslash: str) -> str:
+    line, times = _timed(line)
+    written, last = "", round(line.start * 1000)
+    for (piece, _), (start, end) in zip(line.pieces(), times, strict=True):
+        word = piece.rstrip()
+        begun = _stamp(start) if start > last else ""
+        ended = _stamp(end) if end < round(line.end * 1000) else ""
+        written += begun + _escaped(word, backslash) + ended + piece[len(word) :]
+        last = end
+    if "<" not in written:
+        # or a line that is said twice looks like one that is rolled up
+        written = f"<c>{written or _escaped(line.text, backslash)}</c>"
+    return _voice(line) + written
+
+
+def _rendered(cue: Cue, backslash: str) -> str:
+    return _voice(cue) + _escaped(cue.text, backslash)
+
+
+def _stamp(milliseconds: int) -> str:
+    minutes, rest = divmod(milliseconds, 60000)
+    return f"<{minutes // 60:02}:{minutes % 60:02}:{rest / 1000:06.3f}>"
+
+
+def _voice(cue: Cue) -> str:
+    return f"<v {html.escape(speaker_of(cue), quote=False)}>" if speaker_of(cue) else ""
 
 
 def _escaped(text: str, backslash: str) -> str:
