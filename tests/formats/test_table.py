@@ -5,6 +5,7 @@ from pathlib import Path
 
 from transformers_qwen3_asr import formats
 from transformers_qwen3_asr.cli.align import EXTENSIONS
+from transformers_qwen3_asr.cli.convert import FORMATS as CONVERTED
 from transformers_qwen3_asr.formats.table import BY_SUFFIX, FORMATS, READERS_BY_SUFFIX, TABLE
 from transformers_qwen3_asr.formats.writing import SUFFIXES, WRITTEN
 
@@ -42,5 +43,6 @@ def test_all_but_speakers_are_read_and_written():
     assert set(SUFFIXES) == set(BY_SUFFIX) - {".rttm"}
 
 
-def test_the_command_names_them_all():
+def test_the_commands_name_them_all():
+    assert CONVERTED == WRITTEN
     assert {f".{extension.lower()}" for extension in EXTENSIONS} == set(SUFFIXES) - {".ndjson"}

@@ -31,7 +31,9 @@ def test_python_of_the_readme(number):
         assert isinstance(names["text"], str)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/fine-tuning.md", "recipes/adapt_german/README.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/fine-tuning.md", "docs/formats.md", "recipes/adapt_german/README.md"]
+)
 def test_the_commands_of_a_page_are_understood(page):
     from transformers_qwen3_asr.cli.main import build_parser
 
@@ -44,7 +46,8 @@ def test_the_commands_of_a_page_are_understood(page):
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/fine-tuning.md", "docs/vllm.md", "recipes/adapt_german/README.md"]
+    "page",
+    ["README.md", "docs/fine-tuning.md", "docs/formats.md", "docs/vllm.md", "recipes/adapt_german/README.md"],
 )
 def test_the_files_that_a_page_links_to_exist(page):
     text = (ROOT / page).read_text(encoding="utf-8")
