@@ -10,7 +10,7 @@ from ..labels.matching import some
 from ..labels.recordings import Recordings
 from ..whole_files import write_whole
 from .reading import read_spoken
-from .rttm import turns_of, with_speakers
+from .rttm import Turn, turns_of, with_speakers
 from .spoken import Spoken
 from .table import BY_NAME, BY_SUFFIX, FORMATS, TABLE, Format
 
@@ -149,13 +149,16 @@ def convert(
         names = some([repr(spoken.name) for spoken in found])
         raise ValueError(f"{source} holds {len(found)} recordings ({names}), and {target} has one: say recording=")
     if rttm is not None:
-        found = [_with_speakers(spoken, Path(rttm), recording or spoken.name) for spoken in found]
-    return _write([_with_audio(spoken, source) for spoken in found], target, kind, cues)
+        turns = BY_NAME["rttm"].read_turns(Path(rttm))
+        found = [_with_speakers(spoken, turns, Path(rttm), recording or spoken.name) for spoken in found]
+    if kind.name == "jsonl":  # which names recordings
+        recordings = Recordings()
+        found = [_with_audio(spoken, recordings, source) for spoken in found]
+    return _write(found, target, kind, cues)
 
 
-def _with_speakers(spoken: Spoken, rttm: Path, name: str) -> Spoken:
-    turns = turns_of(BY_NAME["rttm"].read_turns(rttm), name, rttm)
-    words = with_speakers(spoken.words, turns)
+def _with_speakers(spoken: Spoken, turns: dict[str, list[Turn]], rttm: Path, name: str) -> Spoken:
+    words = with_speakers(spoken.words, turns_of(turns, name, rttm))
     if not any(word.speaker for word in words):
         raise ValueError(f"{rttm}: nobody speaks while a word of {name!r} is said, so that it is of another recording")
     chunks = [
@@ -165,9 +168,8 @@ def _with_speakers(spoken: Spoken, rttm: Path, name: str) -> Spoken:
     return replace(spoken, result={**spoken.result, "chunks": chunks})
 
 
-def _with_audio(spoken: Spoken, source: Path) -> Spoken:
+def _with_audio(spoken: Spoken, recordings: Recordings, source: Path) -> Spoken:
     """With the recording that belongs to a file, where there is one."""
-    recordings = Recordings()
     if isinstance(spoken.audio, (str, os.PathLike)):
         return replace(spoken, audio=recordings.named(os.fspath(spoken.audio), source))
     try:
