@@ -99,18 +99,22 @@ def test_ass(tmp_path, speakers):
     assert events[0].text == r"{\k33}So, {\k7}it's {\k25}{\k50}“well-known”!" and events[1].text == r"{\k110}Ja."
 
 
+def tiers_of(speakers):
+    """What a TextGrid and an .eaf hold: words and sentences, in tiers of each speaker's where they are known."""
+    lines = [(text, start / 1000, end / 1000) for text, start, end in SENTENCES]
+    if speakers[0] is None:
+        return {"words": WORDS, "sentences": lines}
+    names = ["Ann - words", "Bob & Co - words", "Ann - sentences", "Bob & Co - sentences"]
+    return dict(zip(names, (WORDS[:3], WORDS[3:], lines[:1], lines[1:])))
+
+
 @pytest.mark.parametrize("speakers", [(None,) * 4, SPOKEN])
 def test_text_grid(tmp_path, speakers):
     library("praatio", "a TextGrid is written by praatio, and")
     textgrid = library("textgrid", "a TextGrid")
     grid = textgrid.TextGrid.fromFile(str(write_alignment(result_of(speakers=speakers), tmp_path / "a.TextGrid")))
     tiers = {tier.name: [(i.mark, float(i.minTime), float(i.maxTime)) for i in tier if i.mark] for tier in grid}
-    lines = [(text, start / 1000, end / 1000) for text, start, end in SENTENCES]
-    if speakers[0] is None:
-        assert tiers == {"words": WORDS, "sentences": lines}
-    else:
-        names = ["Ann - words", "Bob & Co - words", "Ann - sentences", "Bob & Co - sentences"]
-        assert tiers == dict(zip(names, (WORDS[:3], WORDS[3:], lines[:1], lines[1:])))
+    assert tiers == tiers_of(speakers)
     assert float(grid.maxTime) == 3.0
 
 
@@ -120,12 +124,8 @@ def test_elan(tmp_path, speakers):
     elan = library("speach.elan", "an .eaf")
     document = elan.read_eaf(str(write_alignment(result_of(speakers=speakers), tmp_path / "a.eaf")))
     tiers = {t.ID: [(a.text, round(a.from_ts.sec, 6), round(a.to_ts.sec, 6)) for a in t] for t in document}
-    lines = [(text, start / 1000, end / 1000) for text, start, end in SENTENCES]
-    if speakers[0] is None:
-        assert tiers == {"words": WORDS, "sentences": lines}
-    else:
-        names = ["Ann - words", "Bob & Co - words", "Ann - sentences", "Bob & Co - sentences"]
-        assert tiers == dict(zip(names, (WORDS[:3], WORDS[3:], lines[:1], lines[1:])))
+    assert tiers == tiers_of(speakers)
+    if speakers[0] is not None:
         assert [tier.participant for tier in document] == ["Ann", "Bob & Co"] * 2
 
 

@@ -31,9 +31,7 @@ def read_vtt(path: Path) -> Iterator[Draft]:
             raise ValueError(f"{path} cannot be read as WebVTT: {block!r:.120} has no line of times")
     try:
         captions = webvtt.from_string(content, strict=True).captions
-    except webvtt.errors.MalformedFileError as error:
-        raise ValueError(f"{path} cannot be read as WebVTT: {error}") from error
-    except webvtt.errors.MalformedCaptionError as error:
+    except (webvtt.errors.MalformedFileError, webvtt.errors.MalformedCaptionError) as error:
         raise ValueError(f"{path} cannot be read as WebVTT: {error}") from error
     cues = [
         TaggedCue(
