@@ -140,14 +140,9 @@ def convert(
     if not os.path.exists(source):
         raise ValueError(f"there is no file {os.fspath(source)!r}")
     found = read_spoken(source, source_format, tier, words=cues != "lines")
-    if len(found) > 1 and recording is not None:
-        names = [spoken.name for spoken in found]
-        found = [spoken for spoken in found if spoken.name == recording]
-        if not found:
-            raise ValueError(f"{source} has no recording {recording!r}, but {some(list(map(repr, names)))}")
-    if len(found) > 1 and not kind.many:
-        names = some([repr(spoken.name) for spoken in found])
-        raise ValueError(f"{source} holds {len(found)} recordings ({names}), and {target} has one: say recording=")
+    found = called(found, recording, source)
+    if not kind.many:
+        found = [the_only(found, source, target)]
     if rttm is not None:
         turns = BY_NAME["rttm"].read_turns(Path(rttm))
         found = [_with_speakers(spoken, turns, Path(rttm), recording or spoken.name) for spoken in found]
@@ -155,6 +150,24 @@ def convert(
         recordings = Recordings()
         found = [_with_audio(spoken, recordings, source) for spoken in found]
     return _write(found, target, kind, cues)
+
+
+def called(found: list[Spoken], name: str | None, source: Path) -> list[Spoken]:
+    """Of several recordings those of a name, where one is given. Raises `ValueError`, where none is."""
+    if len(found) == 1 or name is None:
+        return found
+    chosen = [spoken for spoken in found if spoken.name == name]
+    if not chosen:
+        raise ValueError(f"{source} has no recording {name!r}, but {some([repr(spoken.name) for spoken in found])}")
+    return chosen
+
+
+def the_only(found: Sequence[Spoken], source: Path, target: Path) -> Spoken:
+    """The recording of a file that holds one. Raises `ValueError`, with the names, where there are several."""
+    if len(found) > 1:
+        names = some([repr(spoken.name) for spoken in found])
+        raise ValueError(f"{source} holds {len(found)} recordings ({names}), and {target} has one: say recording=")
+    return found[0]
 
 
 def _with_speakers(spoken: Spoken, turns: dict[str, list[Turn]], rttm: Path, name: str) -> Spoken:
