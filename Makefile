@@ -69,7 +69,7 @@ define new_venv
 	$(1)/bin/python -m pip install --quiet $(PIP_TORCH_ARGS) '$(TORCH)'
 endef
 
-.PHONY: help demo test test-min test-upstream test-interop test-vllm gpu-check fuzz lint format wheel wheel-check clean
+.PHONY: help demo screenshots test test-min test-upstream test-interop test-vllm gpu-check fuzz lint format wheel wheel-check clean
 
 help:
 	@echo "make demo         align the recording in examples/ with the bundled aligner; prints words, writes demo/*.srt"
@@ -80,6 +80,7 @@ help:
 	@echo "make test-vllm    docs/vllm.md: what is saved here, served by vLLM 0.32.0 in an environment of its own"
 	@echo "make gpu-check    on a machine with a GPU: all tests, then the table of speed; installs and downloads nothing"
 	@echo "make fuzz         $(FUZZ_CASES) cases of input that means harm, made from FUZZ_SEED; what dies is kept as files"
+	@echo "make screenshots  docs/page.png, and more in build/screenshots/; needs Chromium (Debian: chromium)"
 	@echo "make lint         ruff check and ruff format --check;  make format mends what it can"
 	@echo "make wheel-check  build the wheel, install it into an empty environment, run the demo there"
 	@echo "make clean        remove environments and build products"
@@ -111,6 +112,9 @@ demo: $(VENV)/stamp
 	@mkdir -p demo
 	$(OFFLINE) $(VENV)/bin/qwen3-asr align $(DEMO_AUDIO) $(DEMO_ARGS) --output demo/sense_and_sensibility.srt
 	@echo "make: the same times as subtitles are in demo/sense_and_sensibility.srt"
+
+screenshots: $(VENV)/stamp
+	$(OFFLINE) $(VENV)/bin/python tests/pictures/screenshots.py
 
 lint: $(VENV)/stamp
 	$(VENV)/bin/ruff check . || { echo "make: ruff found the above; 'make format' mends some of it" >&2; exit 1; }

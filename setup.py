@@ -41,7 +41,7 @@ setup(
     license_files=["LICENSE"],
     package_dir={"": "src"},
     packages=find_packages("src"),
-    package_data={"transformers_qwen3_asr": ["bundled/**"]},
+    package_data={"transformers_qwen3_asr": ["bundled/**", "pictures/page.*"]},
     python_requires=">=3.11",
     install_requires=[
         "transformers>=5.17",

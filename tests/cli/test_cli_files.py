@@ -188,7 +188,7 @@ def test_a_recording_twice_on_standard_output(folder, capsys):  # noqa: F811
     ],
 )
 def test_names_of_urls(url, stem):
-    assert align._stem(url) == stem
+    assert files.name_of(url) == stem
 
 
 def test_a_full_disk_costs_one_result(folder, fails, monkeypatch):  # noqa: F811

@@ -29,6 +29,7 @@ PARTS = {
     "pipelines": ("pipelines.",),
     "labels": ("labels.",),
     "formats": ("formats.",),
+    "pictures": ("pictures.",),
     "training": ("training.",),
     "evaluation": ("evaluation.",),
     "registration": ("registration",),
@@ -55,6 +56,7 @@ MAY_IMPORT = {
     },
     "labels": {"audio", "text"},
     "formats": {"files", "audio", "text", "results", "labels"},
+    "pictures": {"files", "audio", "text", "results", "labels", "formats"},
     "training": {
         *("files", "tables", "checkpoints", "configuration", "models", "audio", "text", "alignment"),
         *("processing", "labels", "formats"),
@@ -79,6 +81,7 @@ KNOW_NO_MODEL = {
     "longform": {"numpy", "torch", "tqdm"},
     "labels": {"av", "numpy", "datasets"},
     "formats": {"pysubs2", "praatio", "pympi", "webvtt"},
+    "pictures": {"av", "numpy"},
 }
 #: Files that a folder may have, the package's own among them; training/ is one subject and has more.
 MOST_FILES = {"training": 19}

@@ -36,7 +36,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     sources = {
         path.relative_to(PACKAGE.parent).as_posix()
         for path in PACKAGE.rglob("*")
-        if path.is_file() and (path.suffix == ".py" or "bundled" in path.parts) and "__pycache__" not in path.parts
+        if path.is_file()
+        and (path.suffix in (".py", ".html", ".css", ".js") or "bundled" in path.parts)
+        and "__pycache__" not in path.parts
     }
     assert stored == sources
 

@@ -32,7 +32,8 @@ def test_python_of_the_readme(number):
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/fine-tuning.md", "docs/formats.md", "recipes/adapt_german/README.md"]
+    "page",
+    ["README.md", "docs/fine-tuning.md", "docs/formats.md", "docs/pictures.md", "recipes/adapt_german/README.md"],
 )
 def test_the_commands_of_a_page_are_understood(page):
     from transformers_qwen3_asr.cli.main import build_parser
@@ -47,13 +48,33 @@ def test_the_commands_of_a_page_are_understood(page):
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "docs/fine-tuning.md", "docs/formats.md", "docs/vllm.md", "recipes/adapt_german/README.md"],
+    [
+        "README.md",
+        "docs/fine-tuning.md",
+        "docs/formats.md",
+        "docs/pictures.md",
+        "docs/vllm.md",
+        "recipes/adapt_german/README.md",
+    ],
 )
 def test_the_files_that_a_page_links_to_exist(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         if not target.startswith("https://"):
             assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_the_python_of_the_page_on_pictures(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "pictures.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    exec(code.replace('"speech.wav"', repr(str(REPLACED["speech.wav"]))), {})
+    assert "What is said" not in (tmp_path / "speech.html").read_text() and (tmp_path / "speech.html").exists()
+
+
+def test_screenshots_are_small():
+    pictures = list((ROOT / "docs").glob("*.png"))
+    assert pictures and all(picture.stat().st_size < 200_000 for picture in pictures)
 
 
 def test_the_pages_name_files_and_folders_that_exist():

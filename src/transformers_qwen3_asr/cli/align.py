@@ -4,13 +4,10 @@ import argparse
 import errno
 import os
 import sys
-import unicodedata
-from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from ..checkpoints.bundled import resolve_model
 from .common import (
@@ -26,7 +23,8 @@ from .common import (
     one_line,
     positive,
 )
-from .files import check_folder, check_outputs, is_url
+from .files import check_folder, check_outputs, is_folder, is_url, names_of
+from .pictures import add_options, asked_for, draw, picture_paths, why_not
 
 #: Of what is written, as `formats.writing` has them.
 EXTENSIONS = ("json", "jsonl", "srt", "vtt", "ass", "TextGrid", "eaf", "ctm", "tsv", "csv", "aud")
@@ -36,7 +34,8 @@ texts:   one --text or --text-file for each recording, in the same order. Withou
 length:  a recording may last hours; it is read as it is needed.
 output:  FILE.json, .srt, .vtt, .ass, .TextGrid, .eaf, .ctm, .tsv, .csv, .aud or .jsonl for one
          recording; otherwise a folder, which gets one file a recording, named after it, in the
-         --format. Without --output the words go to standard output.
+         --format. Without --output the words go to standard output. --html makes a page as well,
+         or instead, which qwen3-asr view opens: a file, or a folder for several recordings.
          A file is written whole or not at all, and never over a recording, a text or the model.
 errors:  a recording that cannot be aligned does not stop the others; what failed is named in one
          line at the end, and the exit status is 2.
@@ -45,11 +44,15 @@ errors:  a recording that cannot be aligned does not stop the others; what faile
 
 @dataclass
 class Job:
-    """One recording to align: its name as given, its text, and the file to write (None: standard output)."""
+    """
+    One recording to align: its name as given, its text, the file to write (None: standard output), and of each option
+    that asks for a picture the file.
+    """
 
     audio: str
     text: str
     output: Path | None
+    pictures: dict[str, Path] = field(default_factory=dict)
 
 
 def add_parser(verbs: argparse._SubParsersAction) -> None:
@@ -79,7 +82,8 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
         "--unit", choices=("word", "char", "sentence", "line"), default="word", help="what gets times (default: word)"
     )
     parser.add_argument("--original-text", action="store_true", help="with the text's own punctuation and white space")
-    parser.add_argument("--show", action="store_true", help="with --output, print the words as well")
+    add_options(parser)
+    parser.add_argument("--show", action="store_true", help="with --output or --html, print the words as well")
     parser.add_argument(
         "--decoding",
         choices=DECODINGS,
@@ -138,13 +142,17 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
         option = "--text" if arguments.text else "--text-file"
         raise InputError(f"{len(arguments.audio)} recordings but {len(texts)} {option}")
     outputs = _outputs(arguments)
+    pictures = picture_paths(arguments)
     if arguments.text:
         files = [None] * len(texts)
     else:
         files = [Path(audio).with_suffix(".txt") for audio in arguments.audio] if texts is None else map(Path, texts)
     files = list(files)
     check_outputs(
-        [("--output", output) for output in outputs if output is not None],
+        [
+            *(("--output", output) for output in outputs if output is not None),
+            *((f"--{option}", path) for paths in pictures for option, path in paths.items()),
+        ],
         [
             *(("recording", audio) for audio in arguments.audio),
             *(("text", file) for file in files),
@@ -152,13 +160,16 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
         ],
     )
     jobs = []
-    for index, (audio, file, output) in enumerate(zip(arguments.audio, files, outputs, strict=True)):
+    for index, (audio, file, output, drawn) in enumerate(zip(arguments.audio, files, outputs, pictures, strict=True)):
         # a pipe is read like a file, once; what cannot be read at all is told when it is
         if not is_url(audio) and (not os.path.exists(audio) or os.path.isdir(audio)):
             failures.append((audio, "is a folder" if os.path.isdir(audio) else "no such file"))
             continue
         if output is not None and output.is_dir():
             failures.append((audio, f"{output} cannot be written ({os.strerror(errno.EISDIR)})"))
+            continue
+        if reason := why_not(audio, drawn):
+            failures.append((audio, reason))
             continue
         if file is None:
             try:
@@ -185,7 +196,7 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
             failures.append((audio, f"its text holds NUL, which {output.suffix} cannot have"))
             continue
         # from the left nothing is taken off, because offsets count from there
-        jobs.append(Job(audio, text.rstrip(), output))
+        jobs.append(Job(audio, text.rstrip(), output, drawn))
     try:
         split_words("", aligner_language(arguments.language))
     except (ImportError, ValueError) as error:  # no such language, or its word splitter is missing
@@ -257,7 +268,7 @@ def _hand_out(job: Job, result: dict, arguments: argparse.Namespace, failures: l
     """Prints or writes a result, or both."""
     from ..formats.writing import write_alignment
 
-    if job.output is None or arguments.show:
+    if arguments.show or (job.output is None and not job.pictures):
         try:
             _print_words(job.audio if len(arguments.audio) > 1 else None, result)
         except BrokenPipeError:
@@ -271,6 +282,7 @@ def _hand_out(job: Job, result: dict, arguments: argparse.Namespace, failures: l
             failures.append((job.audio, f"{job.output} cannot be written ({error.strerror})"))
         except ValueError as error:
             failures.append((job.audio, one_line(error)))
+    failures += [(job.audio, reason) for reason in draw(result, job.audio, job.pictures)]
 
 
 def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
@@ -280,19 +292,13 @@ def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
 
     if arguments.output is None:
         for option in ("format", "cues", "show"):
-            if getattr(arguments, option):
+            if getattr(arguments, option) and not (option == "show" and asked_for(arguments)):
                 raise InputError(f"--{option} needs --output")
         return [None] * len(arguments.audio)
     output = Path(arguments.output)
-    is_folder = output.is_dir() or not output.suffix or arguments.output.endswith(("/", os.sep))
-    if is_folder:
+    if in_folder := is_folder(arguments.output):
         suffix = "." + (arguments.format or "json")
-        names = [_stem(audio) for audio in arguments.audio]
-        folded = Counter(map(_folded, names))
-        doubles = sorted(name for name in names if folded[_folded(name)] > 1)
-        if doubles:
-            raise InputError(f"several recordings would be written to {output / (doubles[0] + suffix)}")
-        outputs: list[Path | None] = [output / (name + suffix) for name in names]
+        outputs: list[Path | None] = [output / (name + suffix) for name in names_of(arguments.audio)]
     else:
         suffix = output.suffix.lower()
         if suffix not in SUFFIXES:
@@ -305,7 +311,7 @@ def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
         if arguments.format and arguments.format.lower() != suffix[1:]:
             raise InputError(f"--format {arguments.format} disagrees with --output {output}")
         outputs = [output]
-    check_folder("--output", output if is_folder else output.parent)
+    check_folder("--output", output if in_folder else output.parent)
     try:
         format_to_write(output, BY_SUFFIX[suffix.lower()].name, arguments.cues or "words")
     except (ValueError, ImportError) as error:
@@ -313,17 +319,6 @@ def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
     if arguments.cues and arguments.unit != "word":
         raise InputError(f"--cues is for words; by --unit {arguments.unit} there is one cue for each")
     return outputs
-
-
-def _stem(audio: str) -> str:
-    """What the result of a recording is called; a URL may have nothing but a server."""
-    url = urlsplit(audio) if is_url(audio) else None
-    return Path(url.path if url else audio).stem or (url.hostname if url else "") or "recording"
-
-
-def _folded(name: str) -> str:
-    """The same for names that are one file where A is taken for a, or é for e and an accent."""
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _print_words(name: str | None, result: dict) -> None:

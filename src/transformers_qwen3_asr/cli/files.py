@@ -3,6 +3,8 @@
 import os
 import re
 import stat
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,6 +15,32 @@ from .common import InputError
 
 def is_url(name: str) -> bool:
     return re.match(r"(https?|ftp|file)://", name, re.IGNORECASE) is not None
+
+
+def is_folder(given: str) -> bool:
+    """Whether a path is a folder's, which need not be there yet."""
+    return os.path.isdir(given) or not Path(given).suffix or given.endswith(("/", os.sep))
+
+
+def names_of(recordings: list[str]) -> list[str]:
+    """What their files are called, without an extension. Raises `InputError` where two are called the same."""
+    names = [name_of(audio) for audio in recordings]
+    folded = Counter(map(_folded, names))
+    doubles = sorted(name for name in names if folded[_folded(name)] > 1)
+    if doubles:
+        raise InputError(f"several recordings would be written to one file, {doubles[0]}")
+    return names
+
+
+def name_of(audio: str) -> str:
+    """What the result of a recording is called; a URL may have nothing but a server."""
+    url = urlsplit(audio) if is_url(audio) else None
+    return Path(url.path if url else audio).stem or (url.hostname if url else "") or "recording"
+
+
+def _folded(name: str) -> str:
+    """The same for names that are one file where A is taken for a, or é for e and an accent."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def check_folder(option: str, folder: Path) -> None:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ..labels.checking import is_time
 from ..labels.mappings import draft_of
 from ..labels.matching import some
 from ..labels.recordings import read_text
@@ -60,3 +61,31 @@ def read_json(path: Path) -> Iterator[Draft]:
 def write_json(spoken: Spoken) -> str:
     """A result as JSON, with the format's version. Raises `ValueError` for a number that JSON cannot hold."""
     return json.dumps({"version": VERSION, **spoken.result}, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+
+
+def read_passages(path: Path) -> dict:
+    """
+    What an alignment that was written here says about the whole: "score" and "fits", and of "unfit" and
+    "untranscribed" the times. Empty for a file of others.
+
+    Raises `ValueError`, naming the file, for something else under these keys.
+    """
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no JSON that can be read: {unreadable(error)}") from error
+    if not isinstance(content, Mapping) or not isinstance(content.get("version"), int):
+        return {}
+    found: dict = {}
+    for key in ("unfit", "untranscribed"):
+        try:
+            times = [tuple(passage["timestamp"]) for passage in content.get(key) or ()]
+        except (TypeError, KeyError):
+            times = [()]
+        if not all(len(span) == 2 and all(map(is_time, span)) and 0 <= span[0] <= span[1] for span in times):
+            raise ValueError(f"{path}: {key!r} must be a list of passages with a 'timestamp' of two times in seconds")
+        found[key] = [{"timestamp": span} for span in sorted(times)]
+    score = content.get("score")
+    if not (score is None or is_time(score)) or not isinstance(content.get("fits", True), bool):
+        raise ValueError(f"{path}: 'score' must be a number, and 'fits' true or false")
+    return {**found, "score": score, "fits": content.get("fits", True)}
