@@ -10,6 +10,7 @@
 #   PYTEST_WORKERS  processes that run tests: a number, or logical for one a processor (at most 8)
 #   GPU_PYTHON, GPU_WHEELS, GPU_WORKERS  see gpu-check
 #   FUZZ_CASES, FUZZ_SEED, FUZZ_ARGS  of make fuzz: how many cases, what they are made from, further arguments
+#   SOAK_ARGS       of make soak: such as --rows 5000 --kills 20 --processes 1 --seed 0
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -23,6 +24,7 @@ PYTEST := python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 8 --dist loadfile
 FUZZ_CASES ?= 10000
 FUZZ_SEED ?= 0
 FUZZ_ARGS ?=
+SOAK_ARGS ?=
 PIP_TORCH_ARGS ?=
 TRANSFORMERS_FLOOR := 5.17.0
 
@@ -69,7 +71,7 @@ define new_venv
 	$(1)/bin/python -m pip install --quiet $(PIP_TORCH_ARGS) '$(TORCH)'
 endef
 
-.PHONY: help demo screenshots test test-min test-upstream test-interop test-vllm gpu-check fuzz lint format wheel wheel-check clean
+.PHONY: help demo screenshots test test-min test-upstream test-interop test-vllm gpu-check fuzz soak lint format wheel wheel-check clean
 
 help:
 	@echo "make demo         align the recording in examples/ with the bundled aligner; prints words, writes demo/*.srt"
@@ -80,6 +82,7 @@ help:
 	@echo "make test-vllm    docs/vllm.md: what is saved here, served by vLLM 0.32.0 in an environment of its own"
 	@echo "make gpu-check    on a machine with a GPU: all tests, then the table of speed; installs and downloads nothing"
 	@echo "make fuzz         $(FUZZ_CASES) cases of input that means harm, made from FUZZ_SEED; what dies is kept as files"
+	@echo "make soak         a corpus of 5,000 clips, killed 20 times with SIGKILL: each row is there once in the end"
 	@echo "make screenshots  docs/page.png, and more in build/screenshots/; needs Chromium (Debian: chromium)"
 	@echo "make lint         ruff check and ruff format --check;  make format mends what it can"
 	@echo "make wheel-check  build the wheel, install it into an empty environment, run the demo there"
@@ -156,6 +159,9 @@ gpu-check:
 
 fuzz: $(VENV)/stamp
 	$(VENV)/bin/python -W ignore tests/fuzz --cases $(FUZZ_CASES) --seed $(FUZZ_SEED) $(FUZZ_ARGS)
+
+soak: $(VENV)/stamp
+	$(OFFLINE) $(VENV)/bin/python tests/corpus/soak.py $(SOAK_ARGS)
 
 test-vllm: $(VENV)/stamp $(VLLM_VENV)/stamp
 	$(OFFLINE) VLLM_PYTHON=$(abspath $(VLLM_VENV))/bin/python \

@@ -33,7 +33,10 @@ def test_python_of_the_readme(number):
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "docs/fine-tuning.md", "docs/formats.md", "docs/pictures.md", "recipes/adapt_german/README.md"],
+    [
+        *("README.md", "docs/corpus.md", "docs/fine-tuning.md", "docs/formats.md", "docs/pictures.md"),
+        "recipes/adapt_german/README.md",
+    ],
 )
 def test_the_commands_of_a_page_are_understood(page):
     from transformers_qwen3_asr.cli.main import build_parser
@@ -50,6 +53,7 @@ def test_the_commands_of_a_page_are_understood(page):
     "page",
     [
         "README.md",
+        "docs/corpus.md",
         "docs/fine-tuning.md",
         "docs/formats.md",
         "docs/pictures.md",

@@ -18,21 +18,30 @@ def read_json_lines(path: Path) -> Iterator[Draft]:
     """
     A row a line; a line that is not UTF-8, or no JSON object, is a row with an error. Empty lines are passed over.
     """
+    for place, row, error in read_json_values(path):
+        yield draft_of(row, place, path) if error is None else Draft(place, file=path, errors=[error])
+
+
+def read_json_values(path: Path) -> Iterator[tuple[str, Any, str | None]]:
+    """
+    Of each line its place, "labels.jsonl:12", the value that it holds, and what is wrong with it or `None`. Empty
+    lines are passed over. Raises `ValueError`, naming the file, where it cannot be read.
+    """
     for number, line in enumerate(read_lines(path), 1):
         place = f"{path}:{number}"
         if isinstance(line, UnicodeDecodeError):
-            yield Draft(place, file=path, errors=[f"it is not UTF-8: {line.reason} at byte {line.start} of the line"])
+            yield place, None, f"it is not UTF-8: {line.reason} at byte {line.start} of the line"
             continue
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            yield Draft(place, file=path, errors=[f"it is no JSON: {error.msg} at character {error.pos}"])
+            yield place, None, f"it is no JSON: {error.msg} at character {error.pos}"
         except (ValueError, RecursionError) as error:
-            yield Draft(place, file=path, errors=[f"it is no JSON that can be read: {unreadable(error)}"])
+            yield place, None, f"it is no JSON that can be read: {unreadable(error)}"
         else:
-            yield draft_of(row, place, path)
+            yield place, row, None
 
 
 def unreadable(error: Exception) -> str:

@@ -208,15 +208,24 @@ def read_lines(path: Path) -> Iterator[str | UnicodeDecodeError]:
 
     Raises `ValueError`, naming the file, where it cannot be read, or is UTF-16 with an error.
     """
-    content = _bytes_of(path)
-    if content.startswith(_UTF16):
-        yield from _decoded(content, path).split("\n")
-        return
-    for line in content.removeprefix(codecs.BOM_UTF8).split(b"\n"):
-        try:
-            yield line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            yield error
+    try:
+        with path.open("rb") as file:
+            start = file.read(max(map(len, (*_UTF16, codecs.BOM_UTF8))))
+            if start.startswith(_UTF16):
+                yield from _decoded(start + file.read(), path).split("\n")
+                return
+            file.seek(len(codecs.BOM_UTF8) if start == codecs.BOM_UTF8 else 0)
+            ended = True
+            for line in file:  # one by one: a corpus has millions
+                ended = line.endswith(b"\n")
+                try:
+                    yield line.removesuffix(b"\n").decode("utf-8")
+                except UnicodeDecodeError as error:
+                    yield error
+            if ended:
+                yield ""  # behind the last line's end
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _bytes_of(path: Path) -> bytes:
