@@ -15,10 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 from corpus_clips import clips
@@ -55,8 +57,7 @@ def soak(arguments: argparse.Namespace, folder: Path) -> int:
     while True:
         run = start(source, out, arguments.processes)
         if kills < arguments.kills and not ends_before(run, out, arguments, dice):
-            os.killpg(run.pid, signal.SIGKILL)
-            run.wait()
+            kill(run)
             kills += 1
             parts = len(list(out.rglob(".*.part")))
             print(f"kill {kills}: {len(ids(out)):,} rows are there, {parts} shards were being written", flush=True)
@@ -73,6 +74,16 @@ def soak(arguments: argparse.Namespace, folder: Path) -> int:
     print(f"{kills} kills, {time.monotonic() - started:.0f} s: {len(found):,} rows of {len(rows):,}")
     print(f"{len(lost)} lost, {twice} twice, {differing} of {_COMPARED} different from a run by itself")
     return int(bool(lost or twice or differing or kills < arguments.kills or list(out.rglob(".*.part"))))
+
+
+def kill(run: subprocess.Popen) -> None:
+    """SIGKILL to the process group, and to those of torchrun's workers, which have groups of their own."""
+    workers = psutil.Process(run.pid).children(recursive=True)
+    for group in {run.pid, *(worker.pid for worker in workers)}:
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+    run.wait()
+    psutil.wait_procs(workers)
 
 
 def ends_before(run: subprocess.Popen, out: Path, arguments: argparse.Namespace, dice: random.Random) -> bool:
