@@ -83,7 +83,7 @@ help:
 	@echo "make gpu-check    on a machine with a GPU: all tests, then the table of speed; installs and downloads nothing"
 	@echo "make fuzz         $(FUZZ_CASES) cases of input that means harm, made from FUZZ_SEED; what dies is kept as files"
 	@echo "make soak         a corpus of 5,000 clips, killed 20 times with SIGKILL: each row is there once in the end"
-	@echo "make screenshots  docs/page.png, and more in build/screenshots/; needs Chromium (Debian: chromium)"
+	@echo "make screenshots  docs/*.png, and more in build/screenshots/; needs Chromium (Debian: chromium)"
 	@echo "make lint         ruff check and ruff format --check;  make format mends what it can"
 	@echo "make wheel-check  build the wheel, install it into an empty environment, run the demo there"
 	@echo "make clean        remove environments and build products"

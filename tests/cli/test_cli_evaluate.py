@@ -250,9 +250,9 @@ def test_calls_that_make_no_sense(labels, tmp_path, fails, monkeypatch):
 
 
 def test_a_plot_without_matplotlib_is_refused_before_anything_slow(labels, fails, monkeypatch):
-    from transformers_qwen3_asr.evaluation import plots
+    from transformers_qwen3_asr.pictures import figures
 
-    monkeypatch.setattr(plots, "find_spec", lambda name: None)
+    monkeypatch.setattr(figures, "find_spec", lambda name: None)
     # the model is not looked for: there is none of this name
     line = fails("--model", "nowhere", "--data", labels, "--plot", "errors.png")
     assert line.endswith("a plot needs matplotlib: pip install 'transformers-qwen3-asr[plot]'")

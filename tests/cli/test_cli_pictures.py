@@ -8,7 +8,9 @@ import webbrowser
 
 import pytest
 from test_cli import RECORDING, TEXT, fails, folder, run  # noqa: F401, fixtures
+from test_missing_packages import without
 
+from transformers_qwen3_asr.cli import align
 from transformers_qwen3_asr.cli.main import main
 
 
@@ -59,6 +61,26 @@ def test_pages_of_several_recordings(folder, capsys):  # noqa: F811
     assert run(*recordings, "--html", folder / "pages") == 0
     assert [words_of(folder / "pages" / f"{name}.html") for name in "ac"] == [["one", "two"], ["three"]]
     assert words_of(folder / "pages" / "b.html") == TEXT.split()
+
+
+def test_plots(folder, capsys):  # noqa: F811
+    pytest.importorskip("matplotlib", reason="plots need the extra [plot]")
+    a, c = folder / "a.flac", folder / "c.flac"
+    assert run(a, "--plot", folder / "a.svg", "--html", folder / "a.html") == 0
+    assert "<svg" in (folder / "a.svg").read_text() and words_of(folder / "a.html") == ["one", "two"]
+    assert run(a, c, "--plot", folder / "plots", "--output", folder / "out") == 0
+    assert {path.name for path in (folder / "plots").iterdir()} == {"a.png", "c.png"}
+    assert (folder / "plots" / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_complaints_of_plots(folder, fails, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(align, "load_aligner", None)
+    pytest.importorskip("matplotlib", reason="plots need the extra [plot]")
+    assert "a plot's extension is one of" in fails(folder / "a.flac", "--plot", folder / "a.doc")
+    without(monkeypatch, "matplotlib")
+    line = fails(folder / "a.flac", "--plot", folder / "a.png")
+    assert "--plot: a plot needs matplotlib: pip install 'transformers-qwen3-asr[plot]'" in line
+    assert not (folder / "a.png").exists()
 
 
 def test_complaints_of_align(folder, fails):  # noqa: F811

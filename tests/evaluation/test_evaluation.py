@@ -20,6 +20,7 @@ from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.evaluation import aligning, plots
 from transformers_qwen3_asr.evaluation.rows import BadRows, items
 from transformers_qwen3_asr.formats.writing import write_alignment
+from transformers_qwen3_asr.pictures import figures
 from transformers_qwen3_asr.pipelines import forced_alignment
 from transformers_qwen3_asr.text.words import split_words
 
@@ -468,6 +469,6 @@ def test_plot_shows_every_error(tmp_path):
 def test_plot_without_matplotlib(tmp_path, monkeypatch):
     labels, predicted = two_languages()
     found = evaluation.evaluate_predictions(predicted, labels)
-    monkeypatch.setattr(plots, "find_spec", lambda name: None)
+    monkeypatch.setattr(figures, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"pip install 'transformers-qwen3-asr\[plot\]'"):
         found.plot(tmp_path / "errors.png")

@@ -64,7 +64,7 @@ MAY_IMPORT = {
     },
     "evaluation": {
         *("files", "tables", "checkpoints", "configuration", "models", "audio", "text", "alignment"),
-        *("processing", "pipelines", "labels", "formats", "training"),
+        *("processing", "pipelines", "labels", "formats", "pictures", "training"),
     },
     "corpus": {"files", "tables", "audio", "text", "results", "pipelines", "labels", "formats"},
     "registration": {"checkpoints", "configuration", "models", "processing", "pipelines"},
@@ -83,7 +83,7 @@ KNOW_NO_MODEL = {
     "longform": {"numpy", "torch", "tqdm"},
     "labels": {"av", "numpy", "datasets"},
     "formats": {"pysubs2", "praatio", "pympi", "webvtt"},
-    "pictures": {"av", "numpy"},
+    "pictures": {"av", "numpy", "matplotlib"},
 }
 #: Files that a folder may have, the package's own among them; training/ is one subject and has more.
 MOST_FILES = {"training": 19}
@@ -92,8 +92,8 @@ MOST_FILES_ELSEWHERE = 14
 MORE_TESTS = {"project", "interop", "recipes", "benchmarks", "goldens", "fuzz", "upstream"}
 #: Lines of alignment, longform and pipelines together, which only become fewer: 3,500 are the aim.
 MOST_LINES = 4717
-#: Word splitters, imported only when a text of that language comes.
-LATE = {"nagisa", "soynlp"}
+#: Word splitters and matplotlib, imported only when a text of that language comes, or a plot is asked for.
+LATE = {"nagisa", "soynlp", "matplotlib"}
 #: Folders beside the package that may use it and that nothing in it may use.
 OUTSIDE = {"conversion", "recipes", "examples", "benchmarks", "tests"}
 

@@ -100,7 +100,7 @@ def line_cues(
             if not (
                 bisect_right(ends, spans[last][0]) < bisect_right(ends, spans[index][0])
                 or start - chunks[last]["timestamp"][1] > max_pause
-                or _columns(text) > max_width
+                or columns(text) > max_width
                 or end - chunks[first]["timestamp"][0] > max_seconds
             ):
                 lines[-1].append(index)
@@ -138,5 +138,6 @@ def _placed(result: AlignmentResult) -> tuple[str, list[Span]]:
     return whole, spans
 
 
-def _columns(text: str) -> int:
+def columns(text: str) -> int:
+    """How wide a text is: wide East Asian characters count two."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)

@@ -35,7 +35,7 @@ length:  a recording may last hours; it is read as it is needed.
 output:  FILE.json, .srt, .vtt, .ass, .TextGrid, .eaf, .ctm, .tsv, .csv, .aud or .jsonl for one
          recording; otherwise a folder, which gets one file a recording, named after it, in the
          --format. Without --output the words go to standard output. --html makes a page as well,
-         or instead, which qwen3-asr view opens: a file, or a folder for several recordings.
+         or instead, which qwen3-asr view opens, and --plot a plot: a file, or for several recordings a folder.
          A file is written whole or not at all, and never over a recording, a text or the model.
 errors:  a recording that cannot be aligned does not stop the others; what failed is named in one
          line at the end, and the exit status is 2.
@@ -83,7 +83,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--original-text", action="store_true", help="with the text's own punctuation and white space")
     add_options(parser)
-    parser.add_argument("--show", action="store_true", help="with --output or --html, print the words as well")
+    parser.add_argument("--show", action="store_true", help="with --output, --html or --plot, print the words as well")
     parser.add_argument(
         "--decoding",
         choices=DECODINGS,

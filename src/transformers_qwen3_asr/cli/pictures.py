@@ -1,4 +1,4 @@
-"""`align --html` and `--plot`: a page or a plot of each recording, beside or instead of a file of its words."""
+"""`align --html` and `--plot`: a page and a plot of each recording, beside or instead of a file of its words."""
 
 import argparse
 import os
@@ -8,12 +8,15 @@ from pathlib import Path
 from .common import InputError, one_line
 from .files import check_folder, is_folder, is_url, name_of, names_of
 
-#: Option -> the extensions of one recording's file; of several there is a folder, whose files have the first one.
-OPTIONS = {"html": (".html", ".htm")}
+#: Option -> the extension of the files in a folder.
+OPTIONS = {"html": ".html", "plot": ".png"}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", metavar="FILE|FOLDER", help="a page that plays the recording and shows its words")
+    parser.add_argument(
+        "--plot", metavar="FILE|FOLDER", help="a plot of the words over the sound, by matplotlib (.png, .svg, .pdf, …)"
+    )
 
 
 def asked_for(arguments: argparse.Namespace) -> list[str]:
@@ -28,22 +31,31 @@ def picture_paths(arguments: argparse.Namespace) -> list[dict[str, Path]]:
     """
     paths: list[dict[str, Path]] = [{} for _ in arguments.audio]
     for option in asked_for(arguments):
-        given, suffixes = getattr(arguments, option), OPTIONS[option]
+        given = getattr(arguments, option)
         path = Path(given)
         if is_folder(given):
-            files = [path / (name + suffixes[0]) for name in names_of(arguments.audio)]
-        elif path.suffix.lower() not in suffixes:
-            raise InputError(
-                f"--{option} {given}: known are {', '.join(suffixes)}, and a folder that is not there yet ends in /"
-            )
+            files = [path / (name + OPTIONS[option]) for name in names_of(arguments.audio)]
         elif len(arguments.audio) > 1:
             raise InputError(f"--{option} {given} is one file for {len(arguments.audio)} recordings; name a folder")
         else:
             files = [path]
         check_folder(f"--{option}", files[0].parent)
+        _check_extension(option, files[0])
         for of_recording, file in zip(paths, files, strict=True):
             of_recording[option] = file
     return paths
+
+
+def _check_extension(option: str, path: Path) -> None:
+    if option == "html" and path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--html {path}: known are .html and .htm, and a folder that is not there yet ends in /")
+    if option == "plot":
+        from ..pictures.figures import check_plot
+
+        try:
+            check_plot(path)
+        except ValueError as error:
+            raise InputError(f"--plot: {one_line(error)}") from error
 
 
 def why_not(audio: str, pictures: dict[str, Path]) -> str | None:
@@ -58,12 +70,13 @@ def why_not(audio: str, pictures: dict[str, Path]) -> str | None:
 
 def draw(result: dict, audio: str, pictures: dict[str, Path]) -> list[str]:
     """Writes the pictures of a recording; gives what went wrong."""
-    from ..pictures import write_page
+    from ..pictures import write_page, write_plot
 
+    writers = {"html": write_page, "plot": write_plot}
     failures = []
-    for path in pictures.values():
+    for option, path in pictures.items():
         try:
-            write_page(result, audio, path, title=name_of(audio))
+            writers[option](result, audio, path, title=name_of(audio))
         except OSError as error:
             failures.append(f"{path} cannot be written ({error.strerror})")
         except ValueError as error:

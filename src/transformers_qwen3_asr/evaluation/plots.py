@@ -1,35 +1,14 @@
 """The distribution of alignment errors as a picture, with matplotlib (the extra `plot`)."""
 
-import io
-from importlib.util import find_spec
-from pathlib import Path
-
 import numpy as np
 
-from ..whole_files import write_whole
+from ..pictures.figures import check_plot, write_figure
 
 _SHOWN_MILLISECONDS = 250  # either side of the right time; what lies beyond is counted in the outermost bars
 _BAR_MILLISECONDS = 10
 _LIMITS = (20, 50, 80, 100)
 _TICKS = (1, 5, 20, 80, 200, 1000)
 _SMALLEST = 1.0  # milliseconds, where the logarithmic axis begins
-
-
-def check_plot(path) -> None:
-    """
-    Whether `plot_errors` can write `path`, asked before anything slow.
-
-    Raises `ValueError`, in one line, where matplotlib is not installed (the extra `plot`) or does not write files with
-    this extension.
-    """
-    if find_spec("matplotlib") is None:
-        raise ValueError("a plot needs matplotlib: pip install 'transformers-qwen3-asr[plot]'")
-    from matplotlib.backend_bases import FigureCanvasBase
-
-    suffix = Path(path).suffix.lower().lstrip(".")
-    known = sorted(FigureCanvasBase.get_supported_filetypes())
-    if suffix not in known:
-        raise ValueError(f"{path}: a plot's extension is one of {', '.join(known)}")
 
 
 def plot_errors(evaluation, path) -> None:
@@ -42,10 +21,7 @@ def plot_errors(evaluation, path) -> None:
     Raises `ValueError` as `check_plot` does, `OSError` where the file cannot be written.
     """
     check_plot(path)
-    figure = error_figure(evaluation)
-    picture = io.BytesIO()
-    figure.savefig(picture, format=Path(path).suffix.lower().lstrip("."))
-    write_whole(path, picture.getvalue())
+    write_figure(error_figure(evaluation), path)
 
 
 def error_figure(evaluation):
