@@ -42,6 +42,11 @@ BAD = {
     "source": CorpusRow("x", error="it is no JSON"),
     "row": ("source", 5),
     "object": ("source", {"audio": object(), "text": "one"}),
+    "number as audio": ("source", {"audio": 5, "text": "one"}),
+    "texts as audio": ("source", {"audio": ["a", "b"], "text": "one"}),
+    "cube": ("audio", {"audio": np.zeros((2, 3, 4), np.float32), "text": "one"}),
+    "folder": ("audio", {"audio": "/", "text": "one"}),
+    "texts of texts": ("text", {"audio": str(RECORDING), "text": ["one", 5]}),
     "missing": ("audio", {"audio": "nowhere.wav", "text": "one"}),
     "none": ("audio", {"text": "one"}),
     "nan": ("audio", {"audio": (NAN, RATE), "text": "one"}),
@@ -68,6 +73,34 @@ def test_as_many_results_as_rows_whatever_is_wrong(align):
         kind = BAD[name][0] if isinstance(BAD[name], tuple) else "source"
         assert result["error_kind"] == kind, (name, result)
         assert result["error"] and result["words"] == [] and result["score"] is None and result["id"], name
+
+
+def test_an_error_that_nobody_expects_is_a_rows_that_has_it_alone(pipe, monkeypatch):
+    rows = clips(30)
+    forward = pipe.forward
+
+    def fails(inputs, **keywords):
+        texts = [item["text"] for item in inputs.get("items", ()) if "text" in item]
+        if rows[5]["text"] in texts or len(texts) > 3:
+            raise RuntimeError("no memory")
+        return forward(inputs, **keywords)
+
+    monkeypatch.setattr(pipe, "forward", fails)
+    results = CorpusAligner(pipe, batch_size=4)(rows)
+    assert [result["id"] for result in results] == [row["id"] for row in rows]
+    for row, result in zip(rows, results):
+        failed = row["text"] == rows[5]["text"]
+        assert (result["error_kind"], bool(result["words"])) == (("alignment", False) if failed else (None, True))
+    assert results[5]["error"] == "RuntimeError: no memory"
+
+
+def test_where_each_row_fails_alone_the_machine_is_at_fault(pipe, monkeypatch):
+    def fails(*_, **__):
+        raise RuntimeError("the device is gone")
+
+    monkeypatch.setattr(pipe, "forward", fails)
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        CorpusAligner(pipe, batch_size=4)(clips(20))
 
 
 def test_results_do_not_depend_on_what_they_were_handed_over_with(align, pipe):

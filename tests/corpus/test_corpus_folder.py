@@ -97,12 +97,13 @@ def test_killed_while_a_shard_is_written(moment, tmp_path, monkeypatch):
     assert sorted(ids(tmp_path)) == sorted(IDS) and not list(tmp_path.rglob(".*.part"))
 
 
-def test_interrupted_what_is_done_is_written(tmp_path):
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_interrupted_what_is_done_is_written(error, tmp_path):
     def interrupt(row):
         if row.id == "row 18":
-            raise KeyboardInterrupt
+            raise error
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(error):
         align(tmp_path, aligner=FakeAligner(each_row=interrupt))
     assert ids(tmp_path) == IDS[:18] and not read_report(tmp_path).complete
     assert align(tmp_path)[0] == IDS[18:] and sorted(ids(tmp_path)) == sorted(IDS)
@@ -193,7 +194,7 @@ def test_killed_while_failed_rows_are_tried_again(tmp_path):
 
     with pytest.raises(MemoryError):
         align(tmp_path, retry_failed=True, aligner=FakeAligner(each_row=killed))
-    assert len(ids(tmp_path)) == 54
+    assert len(ids(tmp_path)) == 54 and read_report(tmp_path).failed == 0
     align(tmp_path)
     assert sorted(ids(tmp_path)) == sorted(IDS)
 

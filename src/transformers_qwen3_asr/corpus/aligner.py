@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -24,6 +24,8 @@ from .rows import CorpusRow, row_of
 
 #: What a row can fail by: its source could not be read, its audio, its text, its language, or what came after these.
 ERROR_KINDS = ("source", "audio", "text", "language", "alignment")
+#: Rows that may fail one after another, each by itself, with errors that are no row's.
+_UNEXPECTED = 8
 
 _loading = threading.Lock()
 _loaded: dict[tuple, ForcedAlignmentPipeline] = {}
@@ -32,6 +34,7 @@ _loaded: dict[tuple, ForcedAlignmentPipeline] = {}
 class CorpusAligner:
     """
     Aligns rows in batches, for any engine: rows in, as many results out, in the same order, and no row's error raised.
+    What is no row's error (no memory) is a row's that has it alone, and raised where eight rows in succession do.
 
     It is pickled as its settings. A process loads a model once, at the first row, also where several aligners are
     unpickled there.
@@ -105,9 +108,10 @@ class CorpusAligner:
             else:
                 yield place, job.failed()
         jobs.sort(key=lambda job: job.duration, reverse=True)
-        outcomes = align_each(
-            partial(pipe, **self.keywords), jobs, lambda job: job.for_pipeline(rate, at_once), self.batch_size
+        aligned = partial(
+            align_each, partial(pipe, **self.keywords), as_row=lambda job: job.for_pipeline(rate, at_once)
         )
+        outcomes = _outcomes(aligned, jobs, self.batch_size)
         batch: list[Outcome[_Job]] = []
         started = time.perf_counter()
         with closing(outcomes):
@@ -166,14 +170,14 @@ class _Job:
         try:
             if row.language is not None:
                 self.language = aligner_language(row.language)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             return self._fail("language", error)
         try:
             if isinstance(self.audio, str) and not is_path(self.audio):
                 with opened(self.audio) as (file, _):  # fetched once, to be measured and to be decoded
                     self.audio = file.read()
             self.duration = stated_duration(self.audio)[0]
-        except ROW_ERRORS as error:
+        except Exception as error:  # whatever a library says of it
             self._fail("audio", error)
 
     def for_pipeline(self, rate: int, at_once: float) -> dict[str, Any]:
@@ -231,6 +235,43 @@ class _Job:
             "language": self.language,
             "duration": self.duration or None,
         }
+
+
+def _outcomes(
+    aligned: Callable[..., Iterator[Outcome[_Job]]], jobs: list[_Job], batch_size: int
+) -> Iterator[Outcome[_Job]]:
+    """
+    The outcomes of `align_each`, an error that it raises among them.
+
+    What is no row's usual error (too little memory, a defect of ours or of torch) ends the stream, and would be met again
+    whenever the corpus goes on. So the batch's rows are tried one by one, and one that fails alone has the error. Where
+    one row after another does, the machine is at fault, and the error is raised.
+    """
+    done = in_a_row = 0
+    while done < len(jobs):
+        unexpected = False
+        outcomes = aligned(items=jobs[done:], batch_size=batch_size)
+        try:
+            with closing(outcomes):
+                for outcome in outcomes:
+                    done, in_a_row = done + 1, 0
+                    yield outcome
+        except ROW_ERRORS:  # of the call
+            raise
+        except Exception:
+            unexpected = True
+        # not in the handler, since the error keeps what filled the memory
+        for job in jobs[done : done + batch_size] if unexpected else ():
+            try:
+                [outcome] = aligned(items=[job], batch_size=1)
+                in_a_row = 0
+            except Exception as error:
+                in_a_row += 1
+                if in_a_row == _UNEXPECTED:
+                    raise
+                outcome = Outcome(job, error=f"{type(error).__name__}: {error}")
+            done += 1
+            yield outcome
 
 
 def _results(batch: list[Outcome[_Job]], seconds: float) -> Iterator[tuple[int, dict[str, Any]]]:

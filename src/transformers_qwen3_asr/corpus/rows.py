@@ -99,7 +99,7 @@ def _parts(audio: Any) -> tuple[bytes, ...]:
     if hasattr(audio, "get_all_samples"):
         decoded = audio.get_all_samples()
         return (*_parts(decoded.data), str(decoded.sample_rate).encode())
-    samples = np.asarray(audio)
+    samples = np.asarray(audio) if hasattr(audio, "__array__") or isinstance(audio, (list, tuple)) else np.array(None)
     if samples.dtype.kind not in "fiu":
         raise ValueError(f"no recording, but {shown(audio)}")
     return (b"samples", f"{samples.dtype.str} {samples.shape}".encode(), np.ascontiguousarray(samples).tobytes())

@@ -64,8 +64,8 @@ def align_corpus(
     Aligns this process's rows of a source that are not finished, and writes them shard by shard.
 
     The folder must have been entered and begun. Each id has one row in it: of rows with the same id the first counts,
-    the others are named. What was finished stays, whatever ends the call; on `KeyboardInterrupt` also the rows that no
-    shard has yet.
+    the others are named. What was finished stays, whatever ends the call; where it ends by an error or an interrupt, also
+    the rows that no shard has yet.
 
     Args:
         source: rows; the same ones in the same order in each process and each run.
@@ -112,8 +112,8 @@ def _align(
                 if time.monotonic() - written >= SHARD_SECONDS:
                     shard, results, written = results, [], time.monotonic()
                     folder.write(shard)
-    except KeyboardInterrupt:
-        if results:  # none of them is in a shard, also where the interrupt came while one was written
+    except BaseException:
+        if results:  # none of them is in a shard, also where an interrupt came while one was written
             folder.write(results)
         raise
     if results:
