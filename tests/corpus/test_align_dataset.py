@@ -77,6 +77,16 @@ def test_repaired_rows_are_tried_again(align, tmp_path, source, capsys):
     assert len(stored(tmp_path / "out")) == 30
 
 
+def test_going_on_in_a_source_that_skips_what_is_finished(align, tmp_path, source, capsys):
+    rows = clips(60)
+    pq.write_table(pa.Table.from_pylist(rows), source, row_group_size=10)
+    assert align("--limit", 35, "--shard-rows", 10) == 0
+    assert align("--shard-rows", 10) == 0
+    assert "60 aligned, 0 failed (complete)" in capsys.readouterr().out
+    found = {row["id"]: row["text"] for row in stored(tmp_path / "out")}
+    assert found == {row["id"]: row["text"] for row in rows} and len(stored(tmp_path / "out")) == 60
+
+
 def test_duplicate_ids_are_named(align, source, capsys):
     pq.write_table(pa.Table.from_pylist([*ROWS[:3], ROWS[1]]), source)
     assert align() == 0

@@ -123,6 +123,16 @@ def test_ids_do_not_depend_on_where_the_corpus_lies(tmp_path):
         assert ids[0] == ids[1], form
 
 
+def test_recordings_that_nobody_wants_are_not_read_from_parquet(tmp_path):
+    pq.write_table(pa.Table.from_pylist(clips(100)), tmp_path / "x.parquet", row_group_size=20)
+    ids = [row.id for row in open_source(tmp_path / "x.parquet")]
+    wanted = {ids[45], ids[99]}
+    rows = list(open_source(tmp_path / "x.parquet").only(wanted.__contains__))
+    assert [row.id for row in rows] == ids
+    there = [place for place, row in enumerate(rows) if row.audio is not None]
+    assert there == [*range(20), *range(40, 60), *range(80, 100)]  # of the first some were read to know the columns
+
+
 def test_columns_that_are_called_differently(tmp_path):
     rows = [{"sound": row["audio"], "words": row["text"], "key": 5 + place} for place, row in enumerate(ROWS)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "x.parquet")

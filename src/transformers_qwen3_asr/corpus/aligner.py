@@ -243,9 +243,9 @@ def _outcomes(
     """
     The outcomes of `align_each`, an error that it raises among them.
 
-    What is no row's usual error (too little memory, a defect of ours or of torch) ends the stream, and would be met again
-    whenever the corpus goes on. So the batch's rows are tried one by one, and one that fails alone has the error. Where
-    one row after another does, the machine is at fault, and the error is raised.
+    What is no row's usual error (too little memory, a defect of ours or of torch) ends the stream, and would be met
+    again whenever the corpus goes on. So the batch's rows are tried one by one, and one that fails alone has the
+    error. Where one row after another does, the machine is at fault, and the error is raised.
     """
     done = in_a_row = 0
     while done < len(jobs):

@@ -67,6 +67,13 @@ class Columns:
         return replace(row, audio=audio)
 
 
+class Choice:
+    """Which rows somebody wants, by their ids: all, unless `wanted` is set. What others hold need not be read."""
+
+    def __init__(self):
+        self.wanted: Callable[[str], bool] = lambda id: True
+
+
 def rows_of(items: Iterator[Any], columns: Columns, name: str, row: Callable[..., CorpusRow]) -> Iterator[CorpusRow]:
     """
     Rows of items, which are rows already (of what cannot be read) or `row`'s arguments behind the columns, the values
@@ -95,8 +102,11 @@ def _items(files: list[Path], root: Path, read: Callable[[Path], Iterator[Any]])
             yield CorpusRow(f"file {path.relative_to(root)}", error=message)
 
 
-def read_parquet(files: list[Path], root: Path, columns: Columns) -> Iterator[CorpusRow]:
-    """Rows of Parquet files, of which only the columns that are needed are read."""
+def read_parquet(files: list[Path], root: Path, columns: Columns, choice: Choice) -> Iterator[CorpusRow]:
+    """
+    Rows of Parquet files, of which only the columns that are needed are read; and of row groups that state the ids of
+    their rows and hold none that is wanted, the ids alone.
+    """
     import pyarrow.parquet as pq
 
     recordings = Recordings()
@@ -108,8 +118,14 @@ def read_parquet(files: list[Path], root: Path, columns: Columns) -> Iterator[Co
             names = file.schema_arrow.names
             chosen = chosen or columns.found(names, str(path))
             asked = [name for name in (chosen.audio, chosen.text, chosen.id, "language") if name in names]
-            for batch in file.iter_batches(_PARQUET_ROWS, columns=list(dict.fromkeys(asked))):
-                yield from ((values,) for values in batch.to_pylist())
+            for group in range(file.num_row_groups):
+                if chosen.id in names:
+                    ids = file.read_row_group(group, [chosen.id])[chosen.id].to_pylist()
+                    if not any(given_id(id) is None or choice.wanted(given_id(id)) for id in ids):
+                        yield from (({chosen.id: id},) for id in ids)
+                        continue
+                for batch in file.iter_batches(_PARQUET_ROWS, [group], list(dict.fromkeys(asked))):
+                    yield from ((values,) for values in batch.to_pylist())
 
     def row(chosen: Columns, path: Path, values: Mapping[str, Any]) -> CorpusRow:
         return chosen.row(values, lambda name: recordings.named(name, path))
@@ -128,7 +144,7 @@ def count_parquet(files: list[Path]) -> int | None:
         return None
 
 
-def read_json_lines(files: list[Path], root: Path, columns: Columns) -> Iterator[CorpusRow]:
+def read_json_lines(files: list[Path], root: Path, columns: Columns, choice: Choice) -> Iterator[CorpusRow]:
     """Rows of JSON lines; a line that is none is a row with an error."""
     recordings = Recordings()
 
@@ -157,7 +173,7 @@ def count_json_lines(files: list[Path]) -> int | None:
         return None
 
 
-def read_tar_shards(files: list[Path], root: Path, columns: Columns) -> Iterator[CorpusRow]:
+def read_tar_shards(files: list[Path], root: Path, columns: Columns, choice: Choice) -> Iterator[CorpusRow]:
     """Rows of WebDataset's tar files: neighbouring files whose names are alike up to the first dot."""
 
     def row(chosen: Columns, path: Path, key: str, values: Mapping[str, Any]) -> CorpusRow:

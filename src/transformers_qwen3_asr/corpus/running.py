@@ -11,6 +11,7 @@ from ..pipelines.batching import ahead
 from .aligner import CorpusAligner
 from .folder import CorpusFolder
 from .rows import CorpusRow, digest_of
+from .sources import Source
 
 #: Rows that are sorted by length and written together: a batch is then of similar lengths, and a shard of such rows
 #: is some megabytes.
@@ -64,7 +65,7 @@ def align_corpus(
     Aligns this process's rows of a source that are not finished, and writes them shard by shard.
 
     The folder must have been entered and begun. Each id has one row in it: of rows with the same id the first counts,
-    the others are named. What was finished stays, whatever ends the call; where it ends by an error or an interrupt, also
+    the others are named. What was finished stays, whatever ends the call; where an error or an interrupt does, also
     the rows that no shard has yet.
 
     Args:
@@ -87,6 +88,8 @@ def align_corpus(
             tell(state)
 
     told()
+    if isinstance(source, Source):
+        source = source.only(lambda id: folder.shares(digest := digest_of(id)) and digest not in done)
     buffers = _buffers(_wanted(islice(source, limit), folder, done, state), shard_rows)
     with closing(ahead(buffers) if aligner.reads_ahead else buffers) as taken:
         for rows in taken:

@@ -7,7 +7,16 @@ from itertools import chain
 from pathlib import Path
 
 from ..labels.recordings import AUDIO_SUFFIXES, Recordings
-from .reading import Columns, count_json_lines, count_parquet, read_json_lines, read_parquet, read_tar_shards, rows_of
+from .reading import (
+    Choice,
+    Columns,
+    count_json_lines,
+    count_parquet,
+    read_json_lines,
+    read_parquet,
+    read_tar_shards,
+    rows_of,
+)
 from .rows import CorpusRow
 
 SOURCE_FORMATS = ("parquet", "jsonl", "webdataset", "audiofolder", "hub")
@@ -26,8 +35,9 @@ class Source:
         count (`int`, *optional*): how many rows there are, where that is known without reading all.
     """
 
-    def __init__(self, format: str, rows: Iterable[CorpusRow], count: int | None):
+    def __init__(self, format: str, rows: Iterable[CorpusRow], count: int | None, choice: Choice | None = None):
         self.format, self.count = format, count
+        self._choice = choice
         rows = iter(rows)
         first = next(rows, None)  # now, so that a missing column is told before a model is loaded
         if first is None:
@@ -36,6 +46,15 @@ class Source:
 
     def __iter__(self) -> Iterator[CorpusRow]:
         return self._rows
+
+    def only(self, wanted: Callable[[str], bool]) -> "Source":
+        """
+        The same source, which need not read the recordings of rows whose ids are not wanted: these may have an id
+        alone. To be said before it is iterated.
+        """
+        if self._choice is not None:
+            self._choice.wanted = wanted
+        return self
 
 
 def open_source(
@@ -77,7 +96,8 @@ def open_source(
                 raise ValueError("it is a folder of recordings, which has no columns")
             return Source(format, _audio_folder(files, root), len(files))
         reader, count = _READERS[format]
-        return Source(format, reader(files, root, columns), count(files))
+        choice = Choice()
+        return Source(format, reader(files, root, columns, choice), count(files), choice)
     except ValueError as error:
         raise ValueError(f"{name}: {str(error).removeprefix(f'{name}: ')}") from error
 
