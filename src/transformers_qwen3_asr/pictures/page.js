@@ -73,7 +73,6 @@ function build() {
       const item = items[index];
       text.append(shown(item, index), item.gap ? " " : item.text.slice(item.text.trimEnd().length) || "");
     }
-    // between lines of an older browser's selection, and between the last word and a gap, there is a space
     line.append(time, text);
     all.append(line);
   }
@@ -260,7 +259,9 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 }, true);
 
-$("rows").addEventListener("click", ({ target }) => go(target.index));
+$("rows").addEventListener("click", ({ target }) => {
+  if (getSelection().isCollapsed) go(target.index); // else somebody has marked text, to copy it
+});
 canvas.addEventListener("click", (event) => {
   following = true;
   audio.currentTime = (event.offsetX / canvas.clientWidth) * data.seconds;

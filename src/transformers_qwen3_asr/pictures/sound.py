@@ -14,7 +14,7 @@ from ..audio.streams import AudioStream
 
 _RATE = 48000  # hertz that Opus is decoded at, whatever went in
 _MODEL_RATE = 16000  # of samples that do not say theirs
-_BITS_PER_SECOND = 24000  # speech hardly gains from more, and Firefox takes 32 MB as a URL, nearly two hours
+_BITS_PER_SECOND = 24000  # speech hardly gains from more; Firefox takes 32 MB as a URL, nearly two hours of it
 _READ_SECONDS = 10
 _PEAKS_PER_SECOND = 20
 _MOST_PEAKS = 1200  # about as many as a screen has columns for them
