@@ -1,7 +1,6 @@
 """A corpus's folder: each row is there once, whatever ended the runs before, however many processes there were."""
 
 import errno
-import json
 import os
 import subprocess
 import sys
@@ -303,18 +302,6 @@ def test_texts_that_no_file_can_hold_are_escapes(tmp_path):
     for _ in range(2):
         align(tmp_path, rows)
         assert [(row["id"], row["text"]) for row in stored(tmp_path)] == [("caf\\udce9", "one \\ud800"), ("b", "bad")]
-
-
-def test_the_report(tmp_path):
-    align(tmp_path)
-    report = read_report(tmp_path, worst=2)
-    assert (report.aligned, report.failed, report.fits, report.scores[9]) == (54, 6, 54, 54)
-    assert report.audio_seconds == 60.0 and report.seconds == pytest.approx(6.0)
-    assert report.kinds == {"alignment": 6} and report.examples["alignment"][0] == ("row 3", "it fails")
-    assert len(report.examples["alignment"]) == 3 and [row[1] for row in report.worst] == ["row 0", "row 1"]
-    table = report.table()
-    assert "54 aligned, 6 failed (complete)" in table and "10.0 audio seconds a second" in table
-    assert json.dumps(report.manifest) == json.dumps({"version": 1, "source": "rows"})
 
 
 @pytest.mark.parametrize("share", [(2, 2), (-1, 1), (0, 0)])

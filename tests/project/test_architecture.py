@@ -66,7 +66,7 @@ MAY_IMPORT = {
         *("files", "tables", "checkpoints", "configuration", "models", "audio", "text", "alignment"),
         *("processing", "pipelines", "labels", "formats", "pictures", "training"),
     },
-    "corpus": {"files", "tables", "audio", "text", "results", "pipelines", "labels", "formats"},
+    "corpus": {"files", "tables", "audio", "text", "results", "pipelines", "labels", "formats", "pictures"},
     "registration": {"checkpoints", "configuration", "models", "processing", "pipelines"},
     "cli": set(PARTS),
     "bundled": set(),

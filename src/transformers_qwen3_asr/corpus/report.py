@@ -48,34 +48,42 @@ class CorpusReport:
     scores: list[int] = field(default_factory=lambda: [0] * _BINS)
     worst: list[tuple[float, str, str]] = field(default_factory=list)
 
-    def table(self) -> str:
-        """The report as lines of text."""
+    def figures(self) -> list[tuple[str, str]]:
+        """The report's figures, each with what it is called."""
         state = "complete" if self.complete else "not complete: start it again to go on"
-        lines = [
-            f"rows            {self.aligned:,} aligned, {self.failed:,} failed ({state})",
-            f"audio           {_hours(self.audio_seconds)}",
+        figures = [
+            ("rows", f"{self.aligned:,} aligned, {self.failed:,} failed ({state})"),
+            ("audio", _hours(self.audio_seconds)),
         ]
         if self.seconds:
-            lines.append(
-                f"time            {_hours(self.seconds)} of one process, "
-                f"{self.audio_seconds / self.seconds:,.1f} audio seconds a second"
-            )
-        lines += [
-            f"text fits       {self.fits:,} of {self.aligned:,}",
-            f"words unfit     in {self.unfit:,}",
-            f"untranscribed   in {self.untranscribed:,}",
+            speed = self.audio_seconds / self.seconds
+            figures.append(("time", f"{_hours(self.seconds)} of one process, {speed:,.1f} audio seconds a second"))
+        figures += [
+            ("text fits", f"{self.fits:,} of {self.aligned:,}"),
+            ("words unfit", f"in {self.unfit:,}"),
+            ("untranscribed", f"in {self.untranscribed:,}"),
         ]
         if self.duplicates:
-            lines.append(f"duplicate ids   {self.duplicates:,}; the first row of each counts")
+            figures.append(("duplicate ids", f"{self.duplicates:,}; the first row of each counts"))
+        return figures
+
+    def score_bins(self) -> list[tuple[str, int]]:
+        """The scores' bins with their names, "0.0 to 0.1" and so on."""
+        return [
+            (f"{place / _BINS:.1f} to {(place + 1) / _BINS:.1f}", count) for place, count in enumerate(self.scores)
+        ]
+
+    def table(self) -> str:
+        """The report as lines of text."""
+        lines = [f"{name:15s} {value}" for name, value in self.figures()]
         for kind, count in self.kinds.most_common():
             lines.append(f"failed: {kind:9s} {count:,}")
             lines += [f"    {id}: {error}" for id, error in self.examples[kind]]
         if self.aligned:
             most = max(self.scores)
             lines.append("scores")
-            for place, count in enumerate(self.scores):
-                bar = "#" * round(_BAR * count / most)
-                lines.append(f"    {place / _BINS:.1f} to {(place + 1) / _BINS:.1f} {count:9,} {bar}".rstrip())
+            for name, count in self.score_bins():
+                lines.append(f"    {name} {count:9,} {'#' * round(_BAR * count / most)}".rstrip())
         if self.worst:
             lines.append("lowest scores")
             lines += [f"    {score:.3f}  {id}  {_short(text)}" for score, id, text in self.worst]
