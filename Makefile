@@ -1,4 +1,4 @@
-# make demo    sets up .venv, aligns the recording in examples/ with the bundled aligner, writes demo/*.srt
+# make demo    sets up .venv, aligns the recording in examples/ with the bundled aligner, writes demo/*.srt and *.html
 # make test    linter and all tests in the same environment
 # make help    the rest
 #
@@ -74,7 +74,7 @@ endef
 .PHONY: help demo screenshots test test-min test-upstream test-interop test-vllm gpu-check fuzz soak lint format wheel wheel-check clean
 
 help:
-	@echo "make demo         align the recording in examples/ with the bundled aligner; prints words, writes demo/*.srt"
+	@echo "make demo         align the recording in examples/ with the bundled aligner; prints words, writes demo/*.srt, *.html"
 	@echo "make test         linter and all tests, newest transformers"
 	@echo "make test-min     all tests with transformers $(TRANSFORMERS_FLOOR), the oldest supported"
 	@echo "make test-upstream transformers' own tests of the versions that make test and test-min use, on our classes"
@@ -113,8 +113,9 @@ $(VLLM_VENV)/stamp: setup.py
 
 demo: $(VENV)/stamp
 	@mkdir -p demo
-	$(OFFLINE) $(VENV)/bin/qwen3-asr align $(DEMO_AUDIO) $(DEMO_ARGS) --output demo/sense_and_sensibility.srt
-	@echo "make: the same times as subtitles are in demo/sense_and_sensibility.srt"
+	$(OFFLINE) $(VENV)/bin/qwen3-asr align $(DEMO_AUDIO) $(DEMO_ARGS) --output demo/sense_and_sensibility.srt \
+	  --html demo/sense_and_sensibility.html
+	@echo "make: the same times as subtitles are in demo/sense_and_sensibility.srt, a page to look at beside them"
 
 screenshots: $(VENV)/stamp
 	$(OFFLINE) $(VENV)/bin/python tests/pictures/screenshots.py
@@ -176,8 +177,8 @@ wheel-check: wheel
 	$(call new_venv,$(WHEEL_VENV))
 	$(WHEEL_VENV)/bin/python -m pip install --quiet dist/*.whl
 	@root=$$PWD; cd $(WHEEL_VENV); \
-	$(OFFLINE) ./bin/qwen3-asr align $$root/$(DEMO_AUDIO) $(subst examples/,$$root/examples/,$(DEMO_ARGS)) --output demo.srt; \
-	test -s demo.srt; echo "make: the wheel's demo wrote $$PWD/demo.srt"
+	$(OFFLINE) ./bin/qwen3-asr align $$root/$(DEMO_AUDIO) $(subst examples/,$$root/examples/,$(DEMO_ARGS)) --output demo.srt --html demo.html; \
+	test -s demo.srt; test -s demo.html; echo "make: the wheel's demo wrote $$PWD/demo.srt"
 
 clean:
 	rm -rf $(VENV) $(MIN_VENV) $(WHEEL_VENV) $(QWEN_VENV) $(VLLM_VENV) build dist demo fuzz-findings .upstream src/*.egg-info .pytest_cache .ruff_cache

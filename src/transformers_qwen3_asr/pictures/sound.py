@@ -41,7 +41,7 @@ def encoded(audio: Any) -> Sound:
     file, peaks, position = io.BytesIO(), [], 0
     audio = (audio, _MODEL_RATE) if is_unrated(audio) else audio
     with AudioStream(audio, _RATE, kept_seconds=0) as stream, av.open(file, "w", format="webm") as container:
-        track = container.add_stream("libopus", rate=_RATE, layout="mono", options={"application": "voip"})
+        track = container.add_stream("libopus", rate=_RATE, layout="mono")
         track.bit_rate = _BITS_PER_SECOND
         while len(samples := stream.read(position, position + _READ_SECONDS * _RATE)):
             frame = av.AudioFrame.from_ndarray(samples[None], format="flt", layout="mono")
