@@ -167,6 +167,16 @@ def test_odd_passages_are_named(tmp_path, refused, key, value):
     assert str(odd) in line and repr(key) in line and not (tmp_path / "odd.html").exists()
 
 
+def test_passages_are_read_of_json_by_any_name(tmp_path, opened):
+    row = {"text": "a", "audio": str(RECORDING), "words": [{"text": "a", "start": 0, "end": 1}]}
+    (tmp_path / "lines.json").write_text(f"{json.dumps(row)}\n\n")
+    assert main(["view", str(tmp_path / "lines.json"), "--from", "jsonl"]) == 0
+    result = {"version": 1, "text": "a", "chunks": [{"text": "a", "timestamp": [0, 1]}], "fits": False}
+    (tmp_path / "result").write_text(json.dumps(result))
+    assert main(["view", str(tmp_path / "result"), "--from", "json", "--audio", str(RECORDING)]) == 0
+    assert [data_of(tmp_path / f"{name}.html")["fits"] for name in ("lines", "result")] == [True, False]
+
+
 def test_one_of_several_and_no_browser(tmp_path, refused, monkeypatch):
     lines, page = tmp_path / "two.ctm", tmp_path / "two.html"
     lines.write_text("a 1 0.1 0.2 one\nb 1 0.1 0.2 two\n")

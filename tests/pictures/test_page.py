@@ -194,6 +194,16 @@ def test_on_a_phone(opened, browser):
     page.wait("document.querySelector('.now')?.textContent === 'Ännchen'")
 
 
+def test_lines_run_as_their_words_do(opened):
+    """Whoever speaks, and where something is heard before the first word."""
+    result = result_of("مرحبا بالعالم. Good morning.", untranscribed=[{"timestamp": (1.5, 1.5)}])
+    for chunk in result["chunks"]:
+        chunk["speaker"] = "Ann" if chunk["timestamp"][0] < 2 else "שלום"
+    page = opened(result)
+    lines = "[...document.querySelectorAll('.row p')].map(line => getComputedStyle(line).direction)"
+    assert page.run(lines) == ["rtl", "ltr"]
+
+
 def test_words_at_one_time(opened):
     """What a crowded aligner gives: each can be reached, and stepped over."""
     result = result_of("one two three four")

@@ -54,7 +54,7 @@ function element(name, className, text) {
 function shown(item, index) {
   const grade = item.score === null ? "" : item.score < DOUBTFUL ? " doubtful" : item.score < UNSURE ? " unsure" : "";
   item.element = item.gap
-    ? element("span", "gap", `${(item.end - item.start).toFixed(1)} s`)
+    ? element("bdi", "gap", `${(item.end - item.start).toFixed(1)} s`)
     : element("span", `word${item.unfit ? " unfit" : grade}`, item.text.trimEnd());
   if (item.gap) item.element.setAttribute("aria-label", "heard, but not in the text");
   item.element.index = index;
@@ -68,7 +68,8 @@ function build() {
     const time = element("button", "", clock(items[row.first].start));
     time.index = row.first;
     text.dir = "auto";
-    if (row.who) text.append(element("span", "who", row.who));
+    // <bdi> does not count for the direction that the words give their line
+    if (row.who) text.append(element("bdi", "who", row.who), "\u2002");
     for (let index = row.first; index <= row.last; index++) {
       const item = items[index];
       text.append(shown(item, index), item.gap ? " " : item.text.slice(item.text.trimEnd().length) || "");

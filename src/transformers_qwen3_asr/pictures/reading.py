@@ -35,7 +35,7 @@ def read_with_sound(
     """
     found = read_spoken(path, format, tier, words=False)
     spoken = the_only(called(found, recording, path), path, target)
-    if path.suffix.lower() == ".json":
+    if format == "json" or (format is None and path.suffix.lower() == ".json"):
         spoken = replace(spoken, result={**spoken.result, **read_passages(path)})
     if audio is None and isinstance(spoken.audio, (str, os.PathLike)):
         audio = Recordings().named(os.fspath(spoken.audio), path)
