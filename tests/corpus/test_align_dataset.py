@@ -130,6 +130,7 @@ def test_what_is_refused_is_one_line(what, align, capsys):
     assert align(*arguments) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("qwen3-asr align-dataset: error: ") and message in line
+    assert align("--limit", 1) == 0  # nothing stays that the right command would differ from
 
 
 def test_a_run_that_was_begun_differently_is_refused(align, capsys):

@@ -66,8 +66,9 @@ def test_a_page_and_a_plot_of_nothing(tmp_path):
     pytest.importorskip("matplotlib")
     with CorpusFolder(tmp_path / "out") as out:
         out.begin({})
+        out.end({})
     report = read_report(tmp_path / "out")
-    assert "0 aligned, 0 failed (not complete" in report.table()
+    assert "0 aligned, 0 failed (complete)" in report.table()
     assert "Scores" not in report_page(report)
     assert plot_report(report, tmp_path / "x.svg").stat().st_size > 1000
 

@@ -25,6 +25,7 @@ from .files import check_folder
 FORMATS = ("parquet", "jsonl", "webdataset", "audiofolder", "hub")
 _LOG_SECONDS = 30.0  # between two lines of progress, where no terminal is
 _NAMED = 5  # of duplicate ids
+_DAY = 24 * 3600
 EPILOG = """\
 source:   Parquet files, JSON lines, WebDataset's tar shards, or a folder of recordings with their texts
           (NAME.txt, NAME.lab) beside them: a file, a folder, or a pattern in quotes ("shards/*.tar");
@@ -103,10 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _align(arguments: argparse.Namespace) -> None:
     rank, processes, local_rank = processes_of(os.environ)
     check_folder("OUT", arguments.out)
-    if not arguments.source or os.path.isdir(arguments.source):
-        inside = Path(arguments.out).resolve().is_relative_to(Path(arguments.source).resolve())
-        if inside:
-            raise InputError("OUT is in SOURCE, whose files would be read as rows")
+    if os.path.isdir(arguments.source) and arguments.out.resolve().is_relative_to(Path(arguments.source).resolve()):
+        raise InputError("OUT is in SOURCE, whose files would be read as rows")
 
     from ..corpus import CorpusAligner, CorpusFolder, align_corpus, open_source
 
@@ -207,11 +206,8 @@ class Progress:
         parts.append(f"{state.audio_seconds / 3600:.2f} h at {_speed(state):.1f} audio s/s")
         if self.total is not None and now and done < self.total:
             left = state.seconds / now * (self.total - done)
-            parts.append(
-                f"{time.strftime('%H:%M:%S', time.gmtime(left % 86400))} left"
-                if left < 86400
-                else f"{left / 86400:.1f} days left"
-            )
+            clock = time.strftime("%H:%M:%S", time.gmtime(left)) if left < _DAY else f"{left / _DAY:.1f} days"
+            parts.append(f"{clock} left")
         return f"qwen3-asr align-dataset: {', '.join(parts)}"
 
     def close(self) -> None:

@@ -98,6 +98,7 @@ class CorpusAligner:
         holds recordings of similar lengths and one that is too large for the memory shows at once.
         """
         pipe = self.pipe
+        pipe([], **self.keywords)  # what is wrong with these is told before any row's error
         rate = pipe.processor.feature_extractor.sampling_rate
         at_once = self.keywords.get("max_align_seconds") or pipe.model.config.align_seconds
         jobs = []

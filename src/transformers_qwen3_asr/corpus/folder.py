@@ -75,6 +75,7 @@ class CorpusFolder:
         self.path, self.rank, self.processes = Path(path), rank, processes
         self.own = self.path / _rank_name(rank)
         self._lock: int | None = None
+        self._asked: dict[str, Any] = {"version": VERSION}
 
     def __enter__(self) -> "CorpusFolder":
         self._check_folder()
@@ -95,21 +96,20 @@ class CorpusFolder:
 
     def begin(self, asked: Mapping[str, Any]) -> None:
         """
-        Notes in the manifest what is asked for (what JSON can hold), or compares it with what was.
+        Says what is asked for (what JSON can hold). It is compared with what was, or stands in the manifest as soon as
+        there is a shard, so that a command that cannot run leaves nothing that its correction would differ from.
 
         Raises `ValueError`, naming what differs, where a run that is to go on was begun in another way.
         """
         (self.own / PASS).unlink(missing_ok=True)
-        path = self.path / MANIFEST
-        content = {"version": VERSION, **asked}
-        if not path.exists():
-            write_whole(path, _json(content))
+        self._asked = {"version": VERSION, **asked}
+        if not (self.path / MANIFEST).exists():
             return
         then = read_manifest(self.path)
         differing = [
-            f"{name} was {then.get(name)!r} and is {content.get(name)!r}"
-            for name in dict.fromkeys([*content, *then])
-            if then.get(name) != content.get(name)
+            f"{name} was {then.get(name)!r} and is {self._asked.get(name)!r}"
+            for name in dict.fromkeys([*self._asked, *then])
+            if then.get(name) != self._asked.get(name)
         ]
         if differing:
             raise ValueError(
@@ -148,6 +148,7 @@ class CorpusFolder:
 
     def write(self, results: Sequence[Mapping[str, Any]]) -> Path:
         """Writes results as a new shard, whole or not at all. Raises `OSError`, naming it, where it cannot."""
+        self._note_manifest()
         numbers = [int(path.stem) for path in self.own.glob("*.parquet") if path.stem.isdecimal()]
         path = self.own / f"{max(numbers, default=-1) + 1:06d}.parquet"
         rows = [{name: _storable(value) for name, value in result.items()} for result in results]
@@ -155,7 +156,12 @@ class CorpusFolder:
 
     def end(self, content: Mapping[str, Any]) -> None:
         """Notes that this process has gone through its source."""
+        self._note_manifest()
         write_whole(self.own / PASS, _json({"processes": self.processes, **content}))
+
+    def _note_manifest(self) -> None:
+        if not (self.path / MANIFEST).exists():
+            write_whole(self.path / MANIFEST, _json(self._asked))
 
     def _check_folder(self) -> None:
         if self.path.exists() and not self.path.is_dir():
