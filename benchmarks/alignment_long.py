@@ -10,7 +10,7 @@ import numpy as np
 from alignment_clips import LabelledClip
 from alignment_figures import calibration_row, times_row
 from alignment_stages import DEFAULT, Found, Hearing, aligned, of_result
-from long_recordings import LongRecording, make_long
+from joined_recordings import LongRecording, make_long
 
 #: Stage -> the pipeline's keywords for it. Of long recordings no scores are kept, from which others could be read.
 WAYS = {

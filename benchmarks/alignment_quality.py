@@ -109,7 +109,7 @@ class Judge:
         print(table(HEADINGS, self.times) + "\n")
         for note in self.notes:
             print(f"- {note}")
-        print(("\n" if self.notes else "") + "Whether scores are what they say (refined):\n")
+        print(("\n" if self.notes else "") + "Whether scores are what they say (asked again):\n")
         print(table(CALIBRATION, self.calibration) + "\n")
         self.times, self.calibration, self.notes = [], [], []
 
@@ -173,14 +173,14 @@ def print_reports(
     others = of_pipeline("others' texts", with_others_words(clips))
     means = [
         np.array([verdict(clip, one)[0].score for clip, one in zip(clips, found)])
-        for found in ([clip.refined for clip in clean], others)
+        for found in ([clip.default for clip in clean], others)
     ]
     print(table(CONFIDENCE, [*rows, confidence_row("recordings", *means, FITS)]) + "\n")
 
     shorter, passages = with_passages_left_out(clips, seed)
     rows = passage_rows(shorter, passages, of_pipeline("passages left out", shorter))
     for name, scored in whole.items():
-        rows.append(whole_row(name, [clip.clip for clip in scored], [clip.refined for clip in scored]))
+        rows.append(whole_row(name, [clip.clip for clip in scored], [clip.default for clip in scored]))
     print(table(LEFT_OUT, rows) + "\n")
 
 

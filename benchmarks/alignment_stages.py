@@ -20,12 +20,12 @@ Found = tuple[np.ndarray, np.ndarray]
 @dataclass(frozen=True)
 class ScoredClip:
     """A clip and the model's scores at its slots, float32 `(2 * words, classes)`, of `segment_time` milliseconds;
-    `refined` has what the pipeline gives by default."""
+    `default` has what the pipeline gives by default."""
 
     clip: LabelledClip
     logits: torch.Tensor
     segment_time: float
-    refined: Found | None = None
+    default: Found | None = None
 
 
 def argmax_and_repair(clip: ScoredClip) -> Found:
@@ -59,10 +59,10 @@ def with_voice(clip: ScoredClip) -> Found:
     return decode_slots(clip.logits, None, clip.segment_time, duration=clip_.seconds, lengths=lengths, voice=voice)
 
 
-def refined(clip: ScoredClip) -> Found:
-    """As everyone gets them: doubtful words are heard again in short windows."""
-    assert clip.refined is not None
-    return clip.refined
+def asked_again(clip: ScoredClip) -> Found:
+    """As everyone gets them: doubtful words are asked for again in short windows."""
+    assert clip.default is not None
+    return clip.default
 
 
 #: In the order of what each adds to the one before.
@@ -72,7 +72,7 @@ STAGES: dict[str, Callable[[ScoredClip], Found]] = {
     "finer": finer_path,
     "shortest durations": with_durations,
     "voice activity": with_voice,
-    "refined (default)": refined,
+    "asked again (default)": asked_again,
 }
 DEFAULT = list(STAGES)[-1]
 
@@ -139,7 +139,7 @@ def heard(pipe, clips: Sequence[LabelledClip], batch_size: int = 8) -> tuple[lis
     """The clips with all that the stages need; and how much audio the default hears, over the clips' own."""
     found, audio = aligned(pipe, clips, batch_size)
     scores = scored(pipe.model, pipe.processor, clips, batch_size)
-    return [replace(clip, refined=one) for clip, one in zip(scores, found, strict=True)], audio
+    return [replace(clip, default=one) for clip, one in zip(scores, found, strict=True)], audio
 
 
 def merged(logits: torch.Tensor, times: int) -> torch.Tensor:

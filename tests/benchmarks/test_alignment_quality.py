@@ -170,7 +170,7 @@ def test_a_model_of_longer_classes(clips_module, stages, pipe):
 def test_the_stages_are_the_pipelines(clips_module, stages, figures, pipe):
     clips = [reading(clips_module, reverse=True), reading(clips_module)]
     found, audio = stages.heard(pipe, clips)
-    assert audio > 2
+    assert audio > 1.5
     keywords = {"argmax + repair": {"decoding": "argmax"}, "voice activity": {"refine": False}, stages.DEFAULT: {}}
     for stage, more in keywords.items():
         for one, clip in zip(found, clips, strict=True):
@@ -246,7 +246,7 @@ def test_passages_left_out(quality):
 
 
 def test_a_joined_recording_is_cut_into_its_clips(clips_module, tmp_path):
-    long, cut = importlib.import_module("long_recordings"), importlib.import_module("alignment_long")
+    long, cut = importlib.import_module("joined_recordings"), importlib.import_module("alignment_long")
     clips = made_clips(clips_module, 3, words=4)
     clips[1] = clips_module.with_changed_words(clips[1:2], 1.0, ("add",))[0]
     recording = long.make_long(clips, tmp_path / "long.wav", 30)

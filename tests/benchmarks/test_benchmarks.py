@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from labelled_clips import write_clips
 
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.models.text_model_qwen3_asr import Qwen3ASRTextModel
@@ -135,17 +136,29 @@ def test_an_unknown_case_is_named(throughput, capsys):
     assert BENCHMARKS.as_posix() in sys.path
 
 
-def test_long_recordings_are_what_they_say(monkeypatch, tmp_path):
-    """Joined clips stand where the references say; what the text does not have, and words nobody says, are told."""
+@pytest.fixture
+def joined(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    long, clips = importlib.import_module("long_recordings"), importlib.import_module("alignment_clips")
-    random = np.random.default_rng(0)
+    return importlib.import_module("joined_recordings")
+
+
+def spoken_clips(count=3, words=1):
+    """Clips of 2 s, silent but for the words."""
+    clips, random = importlib.import_module("alignment_clips"), np.random.default_rng(0)
     made = []
-    for number in range(3):
+    for number in range(count):
         samples = np.zeros(32000, np.float32)
-        samples[8000:16000] = 0.3 * random.normal(size=8000)  # the word is where it is loud
-        made.append(clips.LabelledClip(samples, [f"word{number}"], "English", np.array([[500.0, 1000.0]])))
-    recording = long.make_long(made, tmp_path / "long.wav", 60, seed=1)
+        samples[8000:16000] = 0.3 * random.normal(size=8000)  # the words are where it is loud
+        times = 500 + np.arange(2 * words).reshape(-1, 2) * 500 / (2 * words - 1)
+        made.append(clips.LabelledClip(samples, [f"word{number}x{i}" for i in range(words)], "English", times))
+    return made
+
+
+def test_long_recordings_are_what_they_say(joined, tmp_path):
+    """Joined clips stand where the references say; what the text does not have, and words nobody says, are told."""
+    long, clips = importlib.import_module("long_recordings"), importlib.import_module("alignment_clips")
+    made = spoken_clips()
+    recording = joined.make_long(made, tmp_path / "long.wav", 60, seed=1)
     samples = load_audio(recording.path)
     assert len(samples) / 16000 == pytest.approx(recording.seconds) and recording.seconds >= 60
     assert len(recording.words) == len(recording.reference) == len(recording.clips)
@@ -153,12 +166,99 @@ def test_long_recordings_are_what_they_say(monkeypatch, tmp_path):
     for start, end in recording.reference:
         loud[round(start * 16) : round(end * 16)] = True
     assert np.abs(samples[~loud]).max() < 0.01 < 0.2 < samples[loud].std()
-    again = long.make_long(made, tmp_path / "again.wav", 60, seed=1)
+    again = joined.make_long(made, tmp_path / "again.wav", 60, seed=1)
     assert again.words == recording.words and again.path.read_bytes() == recording.path.read_bytes()
-    more = long.make_long(made, tmp_path / "more.wav", 60, seed=1, untranscribed=0.9)
+    more = joined.make_long(made, tmp_path / "more.wav", 60, seed=1, untranscribed=0.9)
     assert len(more.words) < len(recording.words)
     changed = clips.with_changed_words(made, 1.0, ("add",))
-    wrong = long.make_long(changed, tmp_path / "wrong.wav", 60, seed=1)
+    wrong = joined.make_long(changed, tmp_path / "wrong.wav", 60, seed=1)
     assert np.isnan(wrong.reference[1::2]).all() and np.isfinite(wrong.reference[::2]).all()
     figures = long.figures([np.nan_to_num(wrong.reference) + 40], [wrong.reference])
     assert figures["words"] == len(wrong.words) / 2 and figures["aas_ms"] == pytest.approx(40)
+    late = np.nan_to_num(wrong.reference) + np.array([0, 1001.0])
+    assert long.figures([late], [wrong.reference])["over_1s"] == 1.0  # of words, not of starts and ends
+
+
+@pytest.mark.parametrize("kind", ["silence", "noise", "music"])
+def test_a_minute_more_in_the_middle(joined, kind, tmp_path):
+    made = spoken_clips()
+    case = joined.Case(inserted=kind)
+    plain, more = (
+        joined.make_case(case, made, tmp_path / f"{case.inserted}.wav", 60, 1) for case in (joined.Case(), case)
+    )
+    assert plain.seconds + 55 < more.seconds < plain.seconds + 75
+    assert more.words[: len(plain.words) // 2 - 1] == plain.words[: len(plain.words) // 2 - 1]  # the same order
+    gap = int(np.argmax(more.reference[1:, 0] - more.reference[:-1, 1]))
+    start, end = more.reference[gap, 1] / 1000, more.reference[gap + 1, 0] / 1000
+    assert 20 < start < 50 and end - start > 60
+    samples = load_audio(more.path)
+    middle = samples[int((start + 15) * 16000) : int((end - 15) * 16000)]
+    assert (middle.std() > 0.02) == (kind != "silence")
+    loud = np.concatenate([samples[round(a * 16) : round(b * 16)] for a, b in more.reference])
+    assert loud.std() > 0.2
+
+
+def test_words_missing_and_too_many(joined, tmp_path):
+    made = spoken_clips(words=3)
+    plain, less, more, backwards = (
+        joined.make_case(case, made, tmp_path / "long.wav", 60, 1)
+        for case in (joined.Case(), joined.Case(missing=8), joined.Case(extra=40), joined.Case(backwards=True))
+    )
+    count = len(plain.words)
+    first = (count - 8) // 2
+    assert less.words == plain.words[:first] + plain.words[first + 8 :]
+    assert np.array_equal(less.reference, np.delete(plain.reference, slice(first, first + 8), axis=0))
+    assert [word for clip in less.clips for word in clip.words] == less.words
+    assert all(len(clip.words) == len(clip.reference) > 0 for clip in less.clips)
+    said = np.isfinite(more.reference[:, 0])
+    assert len(more.words) == count + 40 and said.sum() == count
+    assert [word for word, right in zip(more.words, said, strict=True) if right] == plain.words
+    assert not said[count // 2 : count // 2 + 40].any() and set(more.words) == set(plain.words)
+    assert backwards.words == plain.words[::-1] and np.isnan(backwards.reference).all() and not backwards.clips
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_two_words_in_silence(joined, said, monkeypatch, tmp_path):
+    monkeypatch.setattr(joined, "SILENCE", 20.0)
+    case = joined.Case(silence=True, said=said)
+    recording = joined.make_case(case, spoken_clips(words=3), tmp_path / "long.wav", 1)
+    assert len(recording.words) == 2 and 20 <= recording.seconds < 22 and len(recording.clips) == said
+    loud = np.flatnonzero(np.abs(load_audio(recording.path)) > 0.05) / 16
+    if said:
+        assert loud[0] == pytest.approx(recording.reference[0, 0], abs=5)
+        assert loud[-1] == pytest.approx(recording.reference[1, 1] + 50, abs=5)
+    else:
+        assert not len(loud) and np.isnan(recording.reference).all()
+
+
+def test_goals_of_long_recordings(joined):
+    long = importlib.import_module("long_recordings")
+    good = {"aas_ms": 23.0, "within_80ms": 0.97, "over_1s": 0.02, "heard": 1.4, "seconds": 360.0, "took": 4.0}
+    found = {"long": {**good, "doubted": float("nan")}, "alone": {"aas_ms": 20.0}}
+    assert long.missed(joined.CASES["right"], found) == []
+    cells = ["right", "6.0", "0", "23.0", "97.0%", "2.00%", "–", "20.0", "1.15", "1.40", "4 s"]
+    assert long.row("right", 0, found) == cells and len(cells) == len(long.HEADINGS)
+    found["long"] |= {"aas_ms": 25.0, "over_1s": 0.021, "heard": 1.41}
+    assert [goal.split(" ")[0] for goal in long.missed(joined.CASES["right"], found)] == ["1.25", "2.1%", "1.41"]
+    assert long.missed(joined.CASES["8 words missing"], found) == ["2.1% of the words over 1 s off, not 2%"]
+    nobody = {"long": {"heard": 3.5, "seconds": 360.0, "took": 4.0, "doubted": 0.9}, "alone": {}}
+    assert long.missed(joined.CASES["another text"], nobody) == ["3.50 times the audio heard, not 3"]
+    nobody["long"] |= {"heard": 3.0, "doubted": 0.4}
+    assert long.missed(joined.CASES["random scores"], nobody) == [
+        "40% of the words that nobody says are doubted, not 50%"
+    ]
+    assert long.row("another text", 1, nobody)[2:9] == ["1", "–", "–", "–", "40%", "–", "–"]
+
+
+def test_long_recordings_print_their_table(joined, monkeypatch, capsys, tmp_path):
+    long = importlib.import_module("long_recordings")
+    arguments = ["--data", write_clips(tmp_path / "clips", 4), "--minutes", 0.6, "--pauses", 0.2, 1, "--batches"]
+    arguments += ["--cases", "right", "random scores", "--budget", 2]
+    monkeypatch.setattr(sys, "argv", ["long_recordings.py", *map(str, arguments)])
+    long.main()
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line.split(" | ") for line in lines if line.startswith("| ")]
+    assert [row[0] for row in rows] == ["| case", "| ---", "| right", "| random scores"]
+    assert float(rows[2][3]) >= 0 and rows[3][3] == "–"
+    assert 1 <= float(rows[3][9]) <= 2
+    assert lines[-1] == "0.6 min in batches of 8 windows or 1: times 0 ms apart at most"

@@ -272,6 +272,9 @@ def test_calls_that_make_no_sense(folder, fails):
     assert "b.txt is no folder" in fails(a, "--output", folder / "b.txt" / "more" / "out" / "")
     assert "AUDIO" in fails()
     assert "--batch-size" in fails(a, "--batch-size", "0")
+    for wrong in ("0.5", "-3", "nan", "inf"):
+        assert f"argument --budget: {wrong} is not a number from 1 on" in fails(a, f"--budget={wrong}")
+    assert "argument --budget: invalid times value: 'twice'" in fails(a, "--budget", "twice")
     assert "--dtype" in fails(a, "--dtype", "int4")
     assert not (folder / "out").exists()
 
@@ -458,3 +461,26 @@ def test_decodings_are_chosen(tmp_path):
         assert seen[name] == [list(chunk["timestamp"]) for chunk in expected]
     assert seen[None] == seen["joint"] != seen["argmax"]
     assert run(RECORDING, "--decoding", "viterbi") == 2
+
+
+def test_the_budget_is_handed_on_and_the_seconds_heard_are_told(tmp_path, capsys):
+    from transformers import pipeline
+
+    pipe = pipeline("forced-alignment", model=str(ALIGNER), dtype="float32", device="cpu")
+    heard = {}
+    for options in ([], ["--budget", "1"], ["--budget", "2"], ["--budget", "8"], ["--no-refine"]):
+        file = tmp_path / "out.json"
+        assert run(RECORDING, "--output", file, *options) == 0
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        budget = {"budget": float(options[1])} if "--budget" in options else {}
+        refine = {"refine": False} if options == ["--no-refine"] else {}
+        result = pipe(str(RECORDING), text=TEXT, **budget, **refine)
+        assert stored["heard"] == result["heard"]
+        assert [chunk["timestamp"] for chunk in stored["chunks"]] == [list(c["timestamp"]) for c in result["chunks"]]
+        heard[" ".join(options)] = stored["heard"]
+    # the random aligner is sure of nothing, so that all that may be asked again is
+    seconds = heard["--no-refine"]
+    assert heard["--budget 1"] == seconds < heard["--budget 2"] <= 2 * seconds
+    assert heard["--budget 2"] < heard["--budget 8"] == heard[""] <= 8 * seconds
+    assert run("--help") == 0
+    assert f"(default: {forced_alignment.BUDGET:g})" in " ".join(capsys.readouterr().out.split())

@@ -74,7 +74,8 @@ def assert_same(left, right):
 
 def test_result(pipe, samples):
     result = pipe(samples, text=TEXT, language="English")
-    assert set(result) == {"text", "chunks", "score", "fits", "unfit", "untranscribed"} and result["text"] == TEXT
+    assert set(result) == {"text", "chunks", "score", "fits", "unfit", "untranscribed", "heard"}
+    assert result["text"] == TEXT and result["heard"] >= len(samples) / 16000 - 0.001
     assert [chunk["text"] for chunk in result["chunks"]] == WORDS
     flat = [time for pair in times(result) for time in pair]
     assert flat == sorted(flat) and all(type(time) is float for time in flat)
@@ -243,7 +244,7 @@ def test_dataset_with_an_audio_column(pipe, samples):
 
 
 def test_text_without_words(pipe, samples):
-    nothing = {"chunks": [], "score": 0.0, "fits": False, "unfit": [], "untranscribed": []}
+    nothing = {"chunks": [], "score": 0.0, "fits": False, "unfit": [], "untranscribed": [], "heard": 0.0}
     assert pipe(samples, text="") == {"text": "", **nothing}
     assert pipe(samples, text=" … ") == {"text": " … ", **nothing}
     assert pipe(samples, text=[]) == {"text": [], **nothing}

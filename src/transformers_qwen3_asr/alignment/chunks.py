@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
+
 from ..text.sentences import sentence_ends
 from ..text.spans import Span, pieces, whole_text
 from ..text.words import Word
@@ -18,6 +20,14 @@ UNITS = ("word", "char", "sentence", "line")
 # am, and the vowels and final consonants of Korean taken apart.
 _TRAILING_LETTERS = "\uff9e\uff9f\u0e33\u0eb3"
 _TRAILING_JAMO = (("\u1160", "\u11ff"), ("\ud7b0", "\ud7ff"))
+
+
+def aligned_words(words: Sequence[str], times: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
+    """Words with times `(words, 2)` in seconds and scores `(words,)`, as `decode_forced_alignment` gives them."""
+    return [
+        {"text": word, "start_time": start, "end_time": end, "score": score}
+        for word, (start, end), score in zip(words, times.tolist(), scores.tolist(), strict=True)
+    ]
 
 
 def make_chunks(

@@ -8,6 +8,8 @@ import numpy as np
 
 #: Milliseconds that a word lasts at least for each of its letters: of 794 words of people's speech 1.4 % are shorter.
 _LETTER = 20.0
+#: Milliseconds that a letter takes in fluent speech.
+SPOKEN = 75.0
 #: Letters of the Latin alphabet that a character is worth, as the names of such characters begin in Unicode.
 _WORTH = {"CJK ": 3.0, "IDEOGRAPHIC ": 3.0, "HANGUL SYLLABLE": 2.5, "HIRAGANA ": 2.0, "KATAKANA ": 2.0}
 

@@ -44,6 +44,9 @@ class AlignmentResult(TypedDict):
     ``untranscribed`` are stretches where something is heard and the text has no words: speech that it leaves out, or
     music or applause. See `untranscribed.untranscribed`.
 
+    ``heard`` is how many seconds of audio the model was given for it: the recording's once, and more where words were
+    asked for again.
+
     ``error`` is there where errors are returned (`on_error="return"`): what was wrong with the row, or `None`.
     """
 
@@ -53,6 +56,7 @@ class AlignmentResult(TypedDict):
     fits: bool
     unfit: list[Passage]
     untranscribed: list[Passage]
+    heard: float
     error: NotRequired[str | None]
 
 

@@ -41,6 +41,10 @@ class Levels:
             self._levels = grown
         self._levels[frame : frame + count] = 10 * np.log10(np.maximum(power, 10 ** (_SILENT / 10)))
 
+    def forget(self, seconds: float) -> None:
+        """Lets go of all behind so many seconds."""
+        self._levels[round(seconds / FRAME) :] = np.nan
+
     def decibels(self) -> np.ndarray:
         """`(frames,)` float32, NaN where nothing was noted."""
         heard = np.flatnonzero(~np.isnan(self._levels))

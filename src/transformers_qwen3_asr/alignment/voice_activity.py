@@ -35,7 +35,8 @@ class VoiceActivity:
 
     Attributes:
         speech: `(frames,)` bool, sound as of speech (music and noise are not told from it).
-        silence: `(frames,)` bool, quiet that lasts. What is neither is a short lull.
+        silence: `(frames,)`, quiet that lasts, in frames: 1 or 0, and more where some were left out behind it. What is
+            neither is a short lull.
     """
 
     speech: np.ndarray
@@ -49,6 +50,15 @@ class VoiceActivity:
         between = self.speech & ((before == 0) | (middles >= np.append(0.0, times[:, 1])[before]))
         seconds = FRAME * np.bincount(before, between, minlength=len(times) + 1)
         return VoiceActivity(self.speech & ~(between & (seconds >= SHORTEST)[before]), self.silence)
+
+    def of(self, classes: np.ndarray, segment_time: float) -> "VoiceActivity":
+        """What is heard in some `classes`, numbers that rise, one behind the other. `segment_time` is milliseconds a
+        class."""
+        step = segment_time / (1000 * FRAME)
+        at = np.arange(int(np.ceil(len(classes) * step - 1e-6)))
+        place = (at / step + 1e-6).astype(int)
+        frames = (classes[place] * step + at - place * step + 1e-6).astype(int).clip(0, len(self.speech) - 1)
+        return VoiceActivity(self.speech[frames], self.silence[frames])
 
     def favour(self, classes: int, segment_time: float) -> np.ndarray:
         """What it is worth, in nats, to cover all from the beginning up to each class: float32 `(classes,)`.

@@ -3,7 +3,6 @@ Recordings in, whatever a user has. No model is known here.
 
 - `sources`: files, pipes, downloads and base64 as open files
 - `decoding`: samples of any source; `streams`: of recordings of any length
-- `silences`: where nothing is to be heard
 """
 
 from .decoding import audio_list, load_audio, load_audios

@@ -98,15 +98,29 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
         help="do not hear doubtful words again in short windows: faster, and a little less exact",
     )
     parser.add_argument(
+        "--budget",
+        type=times,
+        metavar="N",
+        help="hear at most about N times a recording's audio, where words are in doubt or lost (default: 8)",
+    )
+    parser.add_argument(
         "--max-align-seconds",
         type=float,
         metavar="S",
-        help="longer recordings are aligned in windows of so many seconds (default: what the model's config says)",
+        help="longer recordings are aligned in windows, which are no longer than that (default: the model's)",
     )
     parser.add_argument("--device", help="such as cpu or cuda:0 (default: a GPU if there is one)")
     parser.add_argument("--dtype", choices=DTYPES, default="auto", help=DTYPE_HELP)
     parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="recordings at once (default: 1)")
     parser.set_defaults(run=run)
+
+
+def times(value: str) -> float:
+    """An argument's `type`: how many times, a number from 1 on."""
+    number = float(value)
+    if not 1 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{value} is not a number from 1 on")
+    return number
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -215,6 +229,7 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
     parameters = {
         "decoding": arguments.decoding,
         "refine": arguments.refine,
+        "budget": arguments.budget,
         "progress": True,
         "return_timestamps": arguments.unit,
         "original_text": arguments.original_text,

@@ -37,7 +37,7 @@ def evaluate_aligner(
         resamples, seed: of the bootstrap interval over clips.
         progress: draw a bar on standard error, if that is a terminal.
         decoding: "joint" or "argmax", see `alignment.decoding.decode_slots`.
-        refine: whether doubtful words are heard again (`longform.refinement`); by default they are with "joint".
+        refine: whether words in doubt are asked for again (`longform.rescoring`); by default they are with "joint".
 
     Raises `ValueError`, naming the row, for labels that `formats.check_row` refuses, audio that cannot be loaded
     or is not finite; and where no row is left.

@@ -1,9 +1,10 @@
 """
 Recordings of any length, and words that are asked for again. Nothing here imports transformers.
 
-- the walk: `long_audio`, `windows` (what is asked and answered), `window_fit` (what of it fits), `place_search` (where
-  it goes on), `word_times`, `chain` and `pauses` (what becomes of all windows)
-- asking again: `refinement` (which windows, and what they say together), `side_odds` (on which side of a silence a
-  word is)
-- with a model at hand: `long_recordings`, `refining`, `side_choice`, `pause_excerpts`
+- `sound`: a long recording in frames, its speech and its pauses
+- `walk`: from anchor to anchor; `windows`: what the model is asked; `window_path`: how much of it is said
+- `search`: where words and audio meet again
+- `rescoring`: the words of a stretch or a clip, from all that was heard of them, and what is asked again
+- `constants`: all that was chosen, and on what
+- `asking`: the loop that answers; `long_recordings`: how recordings come and go
 """

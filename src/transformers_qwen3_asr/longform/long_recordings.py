@@ -1,33 +1,21 @@
-"""Recordings that are longer than what the model takes: their windows cut, batched with those of others, and put
-together by `longform.long_audio`."""
+"""Recordings that are longer than what the model takes, opened and put together; `walk` aligns them."""
 
 import numbers
 import sys
-import warnings
-from collections import deque
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
-from ..alignment.decoding import decode_slots
-from ..alignment.durations import letters
+from ..alignment.chunks import aligned_words
 from ..alignment.joint_decoding import in_order
-from ..alignment.results import ROW_ERRORS
-from ..alignment.untranscribed import Levels
-from ..alignment.voice_activity import VoiceActivity, heard_in
-from ..audio.silences import Shortened, without_long_silences
-from ..audio.streams import AudioStream, NotReadTwice
+from ..audio.streams import AudioStream
 from ..text.words import prompt_text
-from .long_audio import Answer, LongAlignment, Window, align_long
-from .refinement import FASTEST
-from .refining import Hear, aligned_words, refine_long
-from .side_choice import choose_sides
+from .constants import FASTEST, HORIZON, LONGEST_WINDOW, SHORT_WINDOW, WINDOW_PART
+from .rescoring import Allowance, Window
+from .sound import Sound
+from .walk import Walk
 
-#: Audio that a stream keeps behind it, in windows: a search for words looks some windows ahead and comes back.
-KEPT_WINDOWS = 4
 #: Words that a recording may have besides those that can be heard in it, to be aligned in one piece.
 SPARE_WORDS = 200
 #: and as many letters, of which fewer are said in a second than this.
@@ -45,14 +33,15 @@ def open_long(
 
     Raises `ValueError`, naming the source, where it cannot be decoded.
     """
-    stream = AudioStream(source, rate, KEPT_WINDOWS * seconds)
+    kept = 2 * (HORIZON + seconds)  # a search looks so far ahead, and comes back to what is not settled
+    stream = AudioStream(source, rate, kept)
     samples = stream.read(0, int(seconds * rate) + 1)
     if len(samples) > int(seconds * rate):
         return None, stream
     stream.close()
     length, letters = len(samples) / rate, sum(len(prompt_text(word)) for word in words)
     if len(words) > SPARE_WORDS + FASTEST * length or letters > SPARE_LETTERS + FASTEST_LETTERS * length:
-        return None, AudioStream(samples, rate, KEPT_WINDOWS * seconds)
+        return None, AudioStream(samples, rate, kept)
     return samples, None
 
 
@@ -98,217 +87,58 @@ def least_lengths(times: np.ndarray, end: float, segment_time: float) -> np.ndar
 
 class LongRecording:
     """
-    One recording on its way through its windows.
+    A recording that is read while it is aligned.
 
     Args:
-        item: what the pipeline's `preprocess` made, with "stream", "words", "language", "seconds" (a window's) and
-            "progress" (whether to draw a bar).
+        item: what the pipeline's `preprocess` made, with "stream", "words", "language", "seconds" (that the model
+            takes) and "progress" (whether to draw a bar).
         segment_time: milliseconds a class of the model.
         decoding: see `alignment.decoding.decode_slots`.
+        budget: how often the model may be given the recording's audio, where it has to be asked again.
+        again: whether words in doubt are asked for again.
     """
 
-    def __init__(self, item: dict[str, Any], segment_time: float, decoding: str):
-        self.item, self.segment_time, self.decoding = item, segment_time, decoding
-        self.stream: AudioStream = item["stream"]
-        self.words: Sequence[str] = item["words"]
-        self.result: LongAlignment | None = None
-        self.levels = Levels(self.stream.sampling_rate)
-        self._end = 0.0  # seconds that were heard
-        self._bar = _bar(len(self.words)) if item.get("progress") else None
-        self._steps = align_long(self.words, item["seconds"], self._show)
-        self._windows: list[Window] = []
-        self._answers: list[Answer | None] = []
-        self._heard: dict[int, Shortened] = {}
+    def __init__(self, item: dict[str, Any], segment_time: float, decoding: str, budget: float, again: bool):
+        self.item, self.decoding = item, decoding
+        self.sound = Sound(item["stream"], segment_time)
+        seconds = min(item["seconds"], max(SHORT_WINDOW, min(LONGEST_WINDOW, WINDOW_PART * item["seconds"])))
+        self.allowance = Allowance(budget)
+        self._bar = _bar(len(item["words"])) if item.get("progress") else None
+        self._walk = Walk(self.sound, item["words"], seconds, self.allowance, decoding, again, self._show)
 
     def _show(self, seconds: float, words: int) -> None:
         if self._bar is not None:
             self._bar.set_postfix_str(f"{int(seconds) // 60}:{int(seconds) % 60:02d} of audio", refresh=False)
             self._bar.update(words - self._bar.n)
 
-    def begin(self) -> list[int]:
-        """The first windows that are wanted."""
-        return self._want(lambda: next(self._steps))
+    def asking(self) -> Generator[list[Window], list[np.ndarray], dict[str, Any]]:
+        """Asks for windows; returns what the item then has: its "aligned" words, "levels" and seconds "heard"."""
+        yield from self._walk.run()
+        levels = self.sound.levels
+        levels.forget(self._walk.end)  # what a search has read ahead
+        return {"aligned": self._aligned(), "levels": levels, "heard": self.allowance.heard}
 
-    def _want(self, step: Callable[[], list[Window]]) -> list[int]:
-        try:
-            self._windows = step()
-        except StopIteration as stop:
-            self.result = stop.value
-            return []
-        self._answers = [None] * len(self._windows)
-        return list(range(len(self._windows)))
+    def samples(self, window: Window) -> np.ndarray:
+        return self.sound.samples(window.frames)
 
-    def cut(self, place: int) -> dict[str, Any] | None:
-        """A wanted window as an item for the model; `None`, and answered already, where it has no audio."""
-        window, rate = self._windows[place], self.stream.sampling_rate
-        first, stop = round(window.start * rate), round(window.end * rate)
-        samples = self.stream.read(first, min(stop, first + int(self.item["seconds"] * rate)))
-        self.levels.note(first, samples)
-        end = (first + len(samples)) / rate
-        self._end = max(self._end, end)
-        final = self.stream.samples is not None and first + len(samples) >= self.stream.samples
-        if not len(samples):
-            self._answers[place] = Answer(end=window.start, final=True, decode=_no_words)
-            return None
-        self._answers[place] = Answer(end=end, final=final, decode=_no_words)
-        self._heard[place] = without_long_silences(samples, rate)
-        audio = self._heard[place].samples
-        return {"audio": audio, "words": self._told(window), "language": self.item["language"]}
-
-    def _told(self, window: Window) -> Sequence[str]:
-        words = self.words[window.first : window.last]
-        return words[::-1] if window.backwards else words
-
-    def take(self, place: int, logits: torch.Tensor) -> None:
-        """What the model said to a window: `(slots, classes)`."""
-        window, answer = self._windows[place], self._answers[place]
-        start = round(window.start * self.stream.sampling_rate) / self.stream.sampling_rate
-        heard = self._heard.pop(place)
-        silent = heard.silent(np.arange(logits.shape[-1]) * self.segment_time / 1000)
-        if silent.any():
-            # no word begins or ends in a silence: what the model says of those classes does not count
-            logits = logits.masked_fill(torch.from_numpy(silent).to(logits.device), -torch.inf)
-        voice = heard_in(heard.samples, self.stream.sampling_rate)
-        decode = partial(self._decoded, logits, heard, voice, self._told(window), start, answer.end - start)
-        silences = heard.whole_silences() + start
-        self._answers[place] = Answer(end=answer.end, final=answer.final, decode=decode, silences=silences)
-
-    def _decoded(
-        self,
-        logits: torch.Tensor,
-        heard: Shortened,
-        voice: VoiceActivity,
-        words: Sequence[str],
-        start: float,
-        duration: float,
-        count: int,
-        fit: bool,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        if not count:
-            return _no_words(count, fit)
-        seconds = len(heard.samples) / self.stream.sampling_rate
-        name = f"the audio from {start:.1f} s"
-        times, scores = decode_slots(
-            logits[: 2 * count],
-            count,
-            self.segment_time,
-            name,
-            decoding=self.decoding,
-            duration=seconds,
-            lengths=[letters(word) for word in words[:count]] if fit else None,
-            voice=voice,
-        )
-        return np.minimum(heard.put_back(np.minimum(times, seconds)), duration) + start, scores
-
-    def go_on(self) -> list[int]:
-        """Once all windows are answered: the next that are wanted. None when the recording is done."""
-        return self._want(lambda: self._steps.send(self._answers))
-
-    @property
-    def times(self) -> np.ndarray:
-        """Of all words, `(words, 2)` seconds, once the recording is done."""
-        return self.result.times
-
-    @property
-    def scores(self) -> np.ndarray:
-        return self.result.scores
-
-    @property
-    def seconds(self) -> float:
-        """Up to where the recording was heard: where the text ends in it, or at its end."""
-        return self._end
-
-    def aligned(self) -> list[dict[str, Any]]:
+    def _aligned(self) -> list[dict[str, Any]]:
         """Words with times, as `decode_forced_alignment` gives them: "joint" leaves none shorter than a class, but
         where so many stand together that the words around them would have to make way for them."""
-        times = self.result.times
-        limit = np.floor(1000 * self._end + 1e-6)
+        times, segment_time = self._walk.times, self.sound.segment_time
+        limit = np.floor(1000 * self._walk.end + 1e-6)
+        times = np.minimum(times, limit / 1000)
         if self.decoding == "joint" and len(times):
-            lengths = least_lengths(1000 * times, limit, self.segment_time)
+            lengths = least_lengths(1000 * times, limit, segment_time)
             if lengths.sum() <= limit:
-                places = 1000 * times.ravel() / self.segment_time
-                ordered = in_order(places, self.segment_time, limit, lengths / self.segment_time)
+                ordered = in_order(1000 * times.ravel() / segment_time, segment_time, limit, lengths / segment_time)
                 times = ordered.reshape(-1, 2) / 1000
-        return aligned_words(self.words, np.round(times, 3), self.result.scores)
+        return aligned_words(self.item["words"], np.round(times, 3), self._walk.scores)
 
     def close(self) -> None:
         """Lets go of files and of the bar."""
-        self.stream.close()
+        self.sound.stream.close()
         if self._bar is not None:
             self._bar.close()
-
-
-def align_recordings(
-    items: Sequence[dict[str, Any]],
-    score: Callable[[list[dict[str, Any]]], list[torch.Tensor]],
-    segment_time: float,
-    decoding: str,
-    batch_size: int,
-    again: Hear | None = None,
-) -> None:
-    """
-    Gives each long item its "aligned" words and the "levels" of what was heard. Windows that are wanted at the same
-    time, of one recording or of several, share forward passes of up to `batch_size`.
-
-    An item whose audio cannot be read gets that as its "error"; the others are aligned all the same.
-
-    `score` takes items with "audio", "words" and "language" and returns each one's `(slots, classes)` logits;
-    `segment_time` and `decoding` are `LongRecording`'s. By `again` doubtful words are heard once more
-    (`refining.refine_long`).
-    """
-    recordings = [LongRecording(item, segment_time, decoding) for item in items]
-    try:
-        wanted = deque((number, place) for number, recording in enumerate(recordings) for place in recording.begin())
-        left = [len(recording._windows) for recording in recordings]
-        while wanted:
-            batch = []
-            while wanted and len(batch) < batch_size:
-                number, place = wanted.popleft()
-                if "error" in items[number]:
-                    continue
-                try:
-                    window = recordings[number].cut(place)
-                except ROW_ERRORS as error:
-                    items[number]["error"] = error
-                    batch = [entry for entry in batch if entry[0] != number]
-                    continue
-                if window is not None:
-                    batch.append((number, place, window))
-                left[number] -= 1
-            if batch:
-                logits = score([window for _, _, window in batch])
-                for (number, place, _), values in zip(batch, logits, strict=True):
-                    recordings[number].take(place, values)
-            for number, recording in enumerate(recordings):
-                if not left[number] and recording.result is None and "error" not in items[number]:
-                    places = recording.go_on()
-                    left[number] = len(places)
-                    wanted.extend((number, place) for place in places)
-        for recording in recordings:
-            if "error" in recording.item:
-                continue
-            try:
-                if again is not None:
-                    _hear_again(recording, again, segment_time, batch_size)
-                recording.item.update(aligned=recording.aligned(), levels=recording.levels)
-            except ROW_ERRORS as error:  # read a second time, it is not what it was
-                recording.item["error"] = error
-    finally:
-        for recording in recordings:
-            recording.close()
-
-
-def _hear_again(recording: LongRecording, again: Hear, segment_time: float, batch_size: int) -> None:
-    """Improves what is doubtful, where the recording can be read twice; what was found stays otherwise."""
-    try:
-        choose_sides(recording, again, segment_time, batch_size)
-        refine_long(recording, again, segment_time, batch_size)
-    except NotReadTwice as error:
-        warnings.warn(f"{error}; doubtful words are not heard again", stacklevel=2)
-
-
-def _no_words(count: int, fit: bool) -> tuple[np.ndarray, np.ndarray]:
-    return np.zeros((0, 2)), np.zeros(0)
 
 
 def _bar(words: int):

@@ -76,6 +76,7 @@ def error_result(item: Mapping[str, Any], on_error: str) -> AlignmentResult:
         "fits": False,
         "unfit": [],
         "untranscribed": [],
+        "heard": 0.0,
         "error": f"{place}{type(error).__name__}: {error}",
     }
 
@@ -108,4 +109,5 @@ def aligned_result(item: Mapping[str, Any], return_timestamps: str, original_tex
         "fits": fit.fits,
         "unfit": unfit,
         "untranscribed": missing,
+        "heard": round(item.get("heard", 0.0), 3),
     }

@@ -1,0 +1,101 @@
+"""
+The constants of long recordings and of asking again, all in one place.
+
+Unless something else is said, they were chosen on people's speech: 96 labelled clips, joined in several orders to
+recordings of six and ten minutes, with the bundled aligner (`benchmarks/long_recordings.py`). Seconds are of audio as
+the model hears it, without the inside of pauses.
+"""
+
+# What is heard (`sound`)
+
+#: Seconds on either side by which it is judged what is speech and what silence.
+VOICE_CONTEXT = 10.0
+#: Seconds of quiet that are a pause, and how much of it the model hears at either side. A pause that is heard whole
+#: costs exactness, and so does one that is not heard.
+PAUSE, PAUSE_EDGE = 0.25, 0.15
+
+# How well words fit (`window_path`)
+
+#: The part of a slot's probabilities that is taken for a guess. A word that is skipped then costs at most what this
+#: says.
+GUESS = 0.1
+#: Fit of a word, 0 for a guess and 1 for a word whose start and end are certain, above which it speaks for its place.
+#: The median of words that are said is 0.77, of others 0.17.
+FITS = 0.45
+#: Evidence, in words that are certain, without which a window does not fit: behind an anchor, and at the recording's
+#: beginning, where nothing speaks for the text yet. And what each word has to give where the text has few left.
+EVIDENCE, EVIDENCE_AT_FIRST, EVIDENCE_A_WORD = 1.5, 2.0, 0.15
+
+# Windows and anchors (`long_recordings`, `windows`, `walk`)
+
+#: Seconds in a window: the longest, and the part of what the model takes, but all of it up to so many. Chosen with a
+#: model of 30 s; longer windows are for those of minutes.
+LONGEST_WINDOW, WINDOW_PART, SHORT_WINDOW = 60.0, 0.4, 12.0
+#: Words are given to a window for so many times its audio as fluent speech needs for them, and so many at least: the
+#: model is causal, so that surplus words do not disturb those before them.
+TEXT_AHEAD, LEAST_WORDS = 1.4, 12
+#: Part of a window behind which it ends at a pause, if there is one.
+LATE_PAUSE = 0.6
+#: Seconds of speech behind an anchor, which two windows hear; and behind the last word that fits, where others should
+#: be.
+OVERLAP = 1.0
+#: Seconds of the pause that an anchor is in, the score of the words beside it, and the least score.
+ANCHOR_PAUSE, ANCHOR_SCORE, LEAST_ANCHOR_SCORE = 0.2, 0.7, 0.3
+#: Part of a window in which an anchor is where there is no such pause.
+ANCHOR_WITHOUT_PAUSE = (0.6, 0.9)
+#: Where words and audio part: so many words before the last that fits, some of which fit by chance.
+WORDS_BACK = 3
+
+# The search for a lost place (`search`)
+
+#: Seconds ahead that are searched.
+HORIZON = 300.0
+#: Seconds of audio in a window, and in one that hears more from where the first one fits.
+GLANCE, LONGER_GLANCE = 4.0, 12.0
+#: Evidence of a look that counts together with the one that has the next words; and of one from which more is heard.
+LITTLE_EVIDENCE, PROMISING_EVIDENCE = 0.6, 1.2
+#: What is asked beyond `EVIDENCE`, times the logarithm of 1 and the seconds of text that are stepped over.
+EVIDENCE_FOR_DISTANCE = 0.4
+#: How often, in the mean, what lies ahead will be heard in any case.
+HEARD_AHEAD = 1.2
+#: Words between two beginnings.
+WORD_STEP = 4
+#: Seconds of speech between two beginnings where there is no pause; and how much of the first second is speech.
+ONSETS_APART, ONSET_SPEECH = 1.5, 1 / 3
+#: A place counts as so many seconds further away where there is no pause before it, or where both speech and text are
+#: stepped over; and so many times as far away, the latter.
+UNLIKELY, BOTH_SKIPPED = 6.0, 2.0
+#: Seconds before speech sets in at which a window begins.
+LEAD = 0.06
+#: How far back the next step goes, in parts of a window; and what of the words' usual time their speech may take.
+STEP_BACK, PACES = 0.7, (1.0, 0.75)
+#: Fit a word, above `FITS`, with which the first such step is taken without trying others.
+CLEAR_FIT = 0.1
+#: Words and seconds of a gap that is worth a search of its own.
+GAP_WORDS, GAP_SECONDS = 8, 8.0
+
+# Words that are asked for again (`rescoring`), chosen on clips whose words were replaced or left out
+
+#: Score below which a word is in doubt.
+DOUBTFUL = 0.4
+#: Surer words that doubtful ones may have between them to be asked for together; and so many before and behind them
+#: are asked with them.
+BETWEEN, AROUND = 2, 4
+#: Seconds by which windows begin later, or end earlier, than the doubtful words do: about a short word, a long one
+#: and two.
+CUT = (0.3, 0.7, 1.2)
+#: Seconds of audio that a window has at least and at most; and of the doubtful words' own audio that is left in it.
+SHORTEST, LONGEST, LEFT_OVER = 0.3, 30.0, 0.2
+#: How many times as long as in fluent speech words may take, and audio may be, to be asked for as a whole.
+MORE_THAN_FLUENT = 1.5
+#: Places where speech sets in, tried for words that are said somewhere in more audio.
+ONSETS_TRIED = 4
+#: Words a second beyond which nothing can be heard.
+FASTEST = 15.0
+#: A score of 0 is taken for this, so that a window may find what no other did.
+LEAST_SCORE = 1e-3
+
+# Not chosen on anything
+
+#: Windows that are asked for at once.
+WINDOWS_AT_ONCE = 8

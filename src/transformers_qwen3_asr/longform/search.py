@@ -1,0 +1,242 @@
+"""
+Where words and audio meet again, when a window does not fit: audio has something that the text lacks, or the text
+something that is not said, or both.
+
+A model gets over little that is missing before its first word, and over few words that are not said. So short windows
+begin wherever speech sets in, and with every few words; the nearest first. What is found has to fit the better, the
+more of the text is stepped over. From there the way goes back over what was stepped over, and then into the gap that
+is left.
+"""
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+
+from .constants import (
+    BOTH_SKIPPED,
+    CLEAR_FIT,
+    EVIDENCE,
+    EVIDENCE_AT_FIRST,
+    EVIDENCE_FOR_DISTANCE,
+    GAP_SECONDS,
+    GAP_WORDS,
+    GLANCE,
+    HEARD_AHEAD,
+    HORIZON,
+    LEAD,
+    LITTLE_EVIDENCE,
+    LONGER_GLANCE,
+    ONSET_SPEECH,
+    ONSETS_APART,
+    PACES,
+    PROMISING_EVIDENCE,
+    STEP_BACK,
+    UNLIKELY,
+    WORD_STEP,
+)
+from .rescoring import Window
+from .sound import Sound, runs
+from .window_path import FITS
+from .windows import Listener, Look
+
+#: A frame of the recording, and the word that is said from there on or later.
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The look that fits, the frame and word from which on all does, and the looks that say so for the first time."""
+
+    look: Look
+    place: Place
+    looks: list[Look]
+
+
+class Search:
+    """Looks for places in a recording. It remembers where it has looked, and what was found behind a gap."""
+
+    def __init__(self, listener: Listener):
+        self.listener = listener
+        self._asked: set[Place] = set()
+        self._behind: list[Found] = []  # the furthest first
+
+    def run(self, lost: Look, settled: Place) -> Generator[list[Window], list[np.ndarray], list[Found]]:
+        """
+        What was found, the nearest last; nothing where the allowance does not go so far.
+
+        Args:
+            lost: the look that does not fit.
+            settled: up to where all is known.
+        """
+        at = lost.window.first
+        self._behind = [known for known in self._behind if known.place[1] > at]
+        bound = self._behind[-1].place if self._behind else None
+        look = yield from self._find(lost, settled, bound)
+        if look is None:
+            return [replace(self._behind.pop(), looks=[])] if self._behind else []
+        found: list[Found] = []
+        while look is not None:
+            place, looks = yield from self._back(look, settled)
+            found.append(Found(look, place, [look, *looks]))
+            gap = place[1] - settled[1], self.listener.sound.seconds(place[0] - settled[0])
+            look = None
+            if gap[0] > GAP_WORDS and gap[1] > GAP_SECONDS:
+                look = yield from self._find(lost, settled, place)
+        self._behind += found[:-1]
+        return found
+
+    def _find(
+        self, lost: Look, settled: Place, bound: Place | None
+    ) -> Generator[list[Window], list[np.ndarray], Look | None]:
+        """The first look that is believed, before `bound` if that is known; `None` as far as the allowance goes."""
+        sound, allowance, seen = self.listener.sound, self.listener.allowance, []
+        frame = int(lost.window.frames[0])
+        until = bound[0] if bound else sound.reach(frame + sound.frames(HORIZON))
+        allowance.known = max(allowance.known, sound.seconds(until))
+        reserved = HEARD_AHEAD * (allowance.known - sound.seconds(frame))
+        for places in self._places(lost, until, bound):
+            if len(places) * GLANCE > allowance.left(reserved):
+                return None
+            self._asked.update(places)
+            looks = yield from self.listener.looks(places, GLANCE)
+            fitting = [k for k in looks if k.evidence >= self.listener.enough(PROMISING_EVIDENCE, k.window.first)]
+            # where little is said before the next passage, a longer window has too much of that
+            again = [(_begin(sound, look, settled), look.first) for look in fitting]
+            again = again[: max(0, int(allowance.left(reserved) / LONGER_GLANCE))]
+            longer = yield from self.listener.looks(again, LONGER_GLANCE)
+            seen += looks + longer
+            before = [k for k in seen if not bound or k.first < bound[1]]
+            sure = [k for k in before if _with_next(k, seen) >= self._needed(lost, k)]
+            if sure:
+                return max(sure, key=lambda look: look.evidence)
+        return None
+
+    def _needed(self, lost: Look, look: Look) -> float:
+        """Evidence that is asked of a look: more, the more is stepped over of the text, which may have the same words
+        again."""
+        skipped = self.listener.said[look.first] - self.listener.said[lost.window.first]
+        least = EVIDENCE if lost.window.first else EVIDENCE_AT_FIRST
+        return self.listener.enough(least, look.window.first) + EVIDENCE_FOR_DISTANCE * float(np.log1p(skipped))
+
+    def _back(self, look: Look, settled: Place) -> Generator[list[Window], list[np.ndarray], tuple[Place, list[Look]]]:
+        """Goes back from a look that fits, over words that were stepped over, as long as they fit. Returns where all
+        fits from, and the looks that say so."""
+        sound, taken, part = self.listener.sound, [], STEP_BACK
+        begin, least = settled
+        while True:
+            word, frame = look.first, _begin(sound, look, settled)
+            if word <= least or sound.seconds(frame - begin) < LEAD:
+                return (frame, word), taken
+            first = max(least, min(word - 1, self.listener.on(word, -part * GLANCE)))
+            need = float(self.listener.said[word] - self.listener.said[first])
+            starts = _starts_before(sound, max(begin, frame - sound.frames(4 * GLANCE)), frame, need)
+            if len(starts) * GLANCE > self.listener.allowance.left():
+                return (frame, word), taken
+            looks, best = [], None
+            for some in (starts[:1], starts[1:]):
+                looks += yield from self.listener.looks([(start, first) for start in some], GLANCE)
+                # what is behind fits in any case; what is before has to, too
+                worth = [float((one.path.fit[: word - first] - FITS).sum()) for one in looks]
+                best = max(range(len(looks)), key=lambda k: (worth[k], looks[k].window.frames[0]), default=None)
+                if best is not None and worth[best] > CLEAR_FIT * (word - first) and looks[best].first < word:
+                    break
+            if best is None or worth[best] < 0 or looks[best].first >= word:
+                if part < STEP_BACK:
+                    return (frame, word), taken
+                part /= 2  # nearer, before it is given up
+                continue
+            look, part = looks[best], STEP_BACK
+            taken.append(look)
+
+    def _places(self, lost: Look, until: int, bound: Place | None) -> Iterator[list[Place]]:
+        """Where windows begin, some at a time, the nearest first: seconds of what is stepped over, speech or text, or
+        the more of both; within a bound, how far a place is from where words would be that are said evenly."""
+        frame, word, said = int(lost.window.frames[0]), lost.window.first, self.listener.said
+        first = [(frame, word)]  # less of the same, and what lies behind all that has a place in the window
+        if lost.path.count:
+            first.append((int(lost.times()[-1, 1]), word + lost.path.count))
+        yield [place for place in first if place not in self._asked]
+        pauses, others = _onsets(self.listener.sound, frame, until)
+        last = bound[1] if bound else len(said) - 1
+        words = np.arange(word + WORD_STEP, last, WORD_STEP)
+        words = words[(words < last) & (said[np.minimum(words, last)] - said[word] < HORIZON)]
+        text = said[words] - said[word]
+        # the next word is the one behind those that fit, and the next sound, if they did not fit by chance
+        nexts = {word, lost.past if lost.path.past else word}
+        away = [(pauses[0], pauses[1], np.full(len(pauses[0]), to)) for to in nexts]
+        begin = int(lost.times()[lost.path.past - 1, 1]) if lost.path.past else frame
+        away += [(text, np.full(len(words), begin), words)]
+        away += [(2 * others[0] + UNLIKELY, others[1], np.full(len(others[0]), max(nexts)))]
+        speech, text = (part.ravel() for part in np.meshgrid(pauses[0], text, indexing="ij"))
+        if bound:
+            all_speech = self.listener.sound.seconds(self.listener.sound.voice(frame, until)[0].sum())
+            pace = max(1.0, float(said[last] - said[word])) / max(1.0, all_speech)
+            both = np.abs(speech * pace - text) / min(pace, 1.0) + 0.3 * speech
+        else:
+            # as much of the one as of the other is likely, and so is little of the one
+            uneven = np.minimum(np.abs(speech - text), np.minimum(speech, text) / 2)
+            both = UNLIKELY + BOTH_SKIPPED * np.maximum(speech, text) + uneven
+        # one of the two is likelier than both, of which there are many more: they take turns
+        one = self._nearest(*(np.concatenate(part) for part in zip(*away)))
+        two = self._nearest(both, np.repeat(pauses[1], len(words)), np.tile(words, len(pauses[1])))
+        while some := [*islice(one, 4)] or [*islice(two, 4)]:
+            yield some
+            yield [*islice(two, 4)]
+
+    def _nearest(self, distances: np.ndarray, frames: np.ndarray, words: np.ndarray) -> Iterator[Place]:
+        for k in np.argsort(distances, kind="stable"):
+            place = int(frames[k]), int(words[k])
+            if place not in self._asked:
+                yield place
+
+
+def _with_next(look: Look, seen: list[Look]) -> float:
+    """Evidence of a look, and of the one that has the next words behind it."""
+    if look.evidence < LITTLE_EVIDENCE:
+        return 0.0
+    end = look.times()[look.path.past - 1, 1]
+    nexts = (k for k in seen if k.evidence >= LITTLE_EVIDENCE and 0 <= k.first - look.past <= 1)
+    return look.evidence + max((k.evidence for k in nexts if k.times()[k.path.first, 0] >= end), default=0.0)
+
+
+def _starts_before(sound: Sound, begin: int, frame: int, need: float) -> list[int]:
+    """Where words may begin that take `need` seconds of speech up to `frame`: where speech sets in, and elsewhere."""
+    speech, silence = sound.voice(begin, frame)
+    before = sound.seconds(np.cumsum(speech[::-1])[::-1])  # speech from each frame on
+    onsets = runs(silence)[:, 1]
+    onsets = onsets[onsets < len(before)]
+    onsets = onsets[np.abs(before[onsets] - need) < need / 2 + 0.3]
+    onsets = onsets[np.argsort(np.abs(before[onsets] - need))][:2] - sound.frames(LEAD)
+    guessed = np.searchsorted(-before, [-pace * need for pace in PACES])
+    return list(dict.fromkeys(begin + int(at) for at in np.concatenate([onsets, guessed]).clip(0, len(before) - 1)))
+
+
+def _begin(sound: Sound, look: Look, settled: tuple[int, int]) -> int:
+    """The frame from which on a look fits."""
+    return max(settled[0], int(look.times()[look.path.first, 0]) - sound.frames(2 * LEAD))
+
+
+def _onsets(
+    sound: Sound, frame: int, until: int
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Where speech sets in behind a pause, and other beginnings between: seconds of speech before, and the frames."""
+    speech, silence = sound.voice(frame, until)
+    sums = np.append(0, np.cumsum(speech))
+    second, lead = sound.frames(1.0), sound.frames(LEAD)
+
+    def heard_in(ends: np.ndarray) -> np.ndarray:
+        ends = ends[ends > lead]
+        return ends[sums[np.minimum(ends + second, len(speech))] - sums[ends] > ONSET_SPEECH * second]
+
+    pauses = heard_in(sound.pauses(frame, until)[:, 1])
+    within = heard_in(runs(silence)[:, 1]).tolist()
+    within += np.searchsorted(sums, np.arange(second, sums[-1], ONSETS_APART * second)).tolist()
+    taken, others = pauses.tolist(), []
+    for at in within:
+        if np.abs(np.array(taken) - at).min(initial=second) >= second:
+            taken.append(at)
+            others.append(at)
+    others = np.array(others, dtype=int)
+    return tuple((sums[ends] * sound.segment_time / 1000, frame + ends - lead) for ends in (pauses, others))

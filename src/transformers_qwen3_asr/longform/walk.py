@@ -1,0 +1,197 @@
+"""
+Aligning a recording that is longer than what the model takes.
+
+The walk goes from anchor to anchor: places in a pause at which it is known which word is next. From one on the model
+hears a window of some seconds, with more words than are said in it. The best path tells how many are; the next anchor
+lies in it, far enough before its end that both windows hear the words around it. What lies between two anchors is a
+stretch like any clip: its words get their times from all windows that heard them, and what is in doubt is asked for
+again (`rescoring`). Where a window does not fit, the place where words and audio meet again is searched (`search`).
+
+`Walk.run` is a generator that knows no model: it asks for windows and is sent probabilities, so that windows of
+several recordings share a batch.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+
+import numpy as np
+
+from .constants import (
+    ANCHOR_PAUSE,
+    ANCHOR_SCORE,
+    ANCHOR_WITHOUT_PAUSE,
+    EVIDENCE,
+    EVIDENCE_AT_FIRST,
+    HORIZON,
+    LEAST_ANCHOR_SCORE,
+    OVERLAP,
+    WORDS_BACK,
+)
+from .rescoring import Allowance, Hearing, Stretch, Window, settle
+from .search import Search
+from .sound import Sound, runs
+from .windows import Listener, Look
+
+
+class Walk:
+    """
+    Args:
+        sound: the recording.
+        words: of its text.
+        seconds: of audio in a window.
+        allowance: how much the model may be asked.
+        decoding: see `alignment.decoding.decode_slots`.
+        again: whether words in doubt are asked for again.
+        progress: called with the seconds and the words that are done.
+
+    After `run`, `times` `(words, 2)` are seconds that never fall and `scores` `(words,)`. Words for which no audio is
+    left stand at the recording's end with score 0. `end` is up to where it was heard, in seconds.
+    """
+
+    def __init__(
+        self,
+        sound: Sound,
+        words: Sequence[str],
+        seconds: float,
+        allowance: Allowance,
+        decoding: str,
+        again: bool,
+        progress: Callable[[float, int], None] = lambda seconds, words: None,
+    ):
+        self.sound, self.words, self.seconds, self.allowance = sound, words, seconds, allowance
+        self.decoding, self.again, self.progress = decoding, again, progress
+        self.listener = Listener(sound, words, seconds, allowance)
+        self.search = Search(self.listener)
+        self.times, self.scores = np.zeros((len(words), 2)), np.zeros(len(words))
+        self.frame, self.word = 0, 0  # from here on is to be heard
+        self.settled = 0, 0  # and up to here words have their times
+        self.hearings: list[Hearing] = []
+        self.end = 0.0
+
+    def run(self) -> Generator[list[Window], list[np.ndarray], None]:
+        while self.word < len(self.words):
+            look = yield from self._look()
+            if look is None:
+                break
+            if look.evidence < self.listener.enough(EVIDENCE if self.word else EVIDENCE_AT_FIRST, self.word):
+                found = yield from self.search.run(look, self.settled)
+                if not found:  # both go on together; behind some windows they may fit again
+                    self._on(look)
+                    if self.sound.seconds(self.frame - self.settled[0]) > HORIZON:
+                        yield from self._settle()
+                    continue
+                self.hearings[-1:] = [look.hearing(found[-1].place[1])]
+                for one in found:
+                    self._hear(one.looks)
+                (self.frame, self.word), look = found[-1].place, found[-1].look
+                yield from self._settle()
+            done = self._anchor(look)
+            yield from self._settle()
+            if done:
+                break
+            self.progress(self.sound.seconds(self.frame), self.word)
+        yield from self._rest()
+        self.times = np.maximum.accumulate(self.times.ravel()).reshape(-1, 2)
+        self.progress(self.end, len(self.words))
+
+    def _look(self) -> Generator[list[Window], list[np.ndarray], Look | None]:
+        looks = yield from self.listener.looks([(self.frame, self.word)], self.seconds)
+        self._hear(looks)
+        return looks[0] if looks else None
+
+    def _hear(self, looks: list[Look]) -> None:
+        for look in looks:
+            self.hearings.append(look.hearing())
+            self.end = max(self.end, min(self.sound.seconds(look.end), self.sound.length))
+
+    def _anchor(self, look: Look) -> bool:
+        """Goes on to the next anchor; returns whether there is none: words or audio end here."""
+        past, places = look.path.past, look.times()
+        end = int(places[past - 1, 1]) + 1 if past else look.end
+        if look.past >= len(self.words):
+            self.word, self.frame = look.past, look.end
+            return True
+        left = self.sound.seconds(self.sound.voice(end, max(end, look.end))[0].sum())
+        if self.sound.is_end(look.end) and left < OVERLAP:
+            self.word, self.frame = look.past, end
+            return True
+        anchor = self._parting(look) if left > OVERLAP else self._pause(look) or self._gap(look)
+        before = self.word, self.frame
+        for word, frame in (anchor, (look.past, end), (look.past, look.end)):
+            self.word, self.frame = word, frame
+            if (word, frame) > before and frame >= before[1]:
+                break
+        return False
+
+    def _parting(self, look: Look) -> tuple[int, int]:
+        """Behind the run that fits there is speech that the next words do not fit: somewhat before its end."""
+        word = max(look.path.first, look.path.past - WORDS_BACK)
+        return look.window.first + word, int(look.times()[word, 0])
+
+    def _pause(self, look: Look) -> tuple[int, int] | None:
+        """The last pause between sure words behind which enough is heard."""
+        path, places, base = look.path, look.times(), int(look.window.frames[0])
+        speech, silence = self.sound.voice(base, look.end)
+        behind = self.sound.seconds(np.append(np.cumsum(speech[::-1])[::-1], 0))
+        pauses = runs(silence) + base
+        best, surest = None, LEAST_ANCHOR_SCORE
+        for word in range(path.past - 1, path.first, -1):
+            sure = min(path.scores[word - 1], path.scores[word])
+            begin = np.maximum(pauses[:, 0], places[word - 1, 1])
+            stop = np.minimum(pauses[:, 1], places[word, 0])
+            widest = int(np.argmax(stop - begin)) if len(pauses) else 0
+            if sure <= surest or not len(pauses) or self.sound.seconds(stop[widest] - begin[widest]) < ANCHOR_PAUSE:
+                continue
+            middle = int(begin[widest] + stop[widest]) // 2
+            if behind[middle - base] >= OVERLAP:
+                best, surest = (look.window.first + word, middle), sure
+                if sure >= ANCHOR_SCORE:
+                    break
+        return best
+
+    def _gap(self, look: Look) -> tuple[int, int]:
+        """Without one, the widest gap between sure words in the window's middle."""
+        path, places = look.path, look.times()
+        gaps = self.sound.seconds(places[1 : path.past, 0] - places[: path.past - 1, 1])
+        sure = np.minimum(path.scores[1 : path.past], path.scores[: path.past - 1])
+        where = path.places[1 : path.past, 0] / len(look.window.frames)
+        least, most = ANCHOR_WITHOUT_PAUSE
+        good = np.flatnonzero((where > least) & (where < most) & (np.arange(1, path.past) > path.first))
+        if not len(good):
+            return look.past, look.end
+        word = int(good[np.argmax(gaps[good] + sure[good])]) + 1
+        return look.window.first + word, int(places[word - 1, 1] + places[word, 0]) // 2
+
+    def _on(self, look: Look) -> None:
+        """Behind a window in which nothing fits: as many words on as are said in the time in which something is."""
+        speech, _ = self.sound.voice(int(look.window.frames[0]), look.end)
+        self.word, self.frame = self.listener.on(look.window.first, self.sound.seconds(speech.sum())), look.end
+
+    def _settle(self) -> Generator[list[Window], list[np.ndarray], None]:
+        """Gives the words up to here their times."""
+        (frame, first), past = self.settled, self.word
+        if first < past and frame < self.frame:
+            frames, *_ = self.sound.heard(frame, self.frame)
+            known = [h.window.frames for h in self.hearings if h.window.first < past and h.window.past > first]
+            frames = frames[np.isin(frames, np.concatenate([np.zeros(0, int), *known]))]
+            if len(frames):
+                voice = self.sound.clip_voice(frames)
+                words = self.words[first:past]
+                stretch = Stretch(frames, first, words, voice, self.sound.segment_time, self.hearings, self.decoding)
+                self.allowance.known = max(self.allowance.known, self.sound.seconds(self.frame))
+                times, self.scores[first:past] = yield from settle(stretch, self.allowance, self.again)
+                self.times[first:past] = stretch.seconds(times)
+                if not voice.speech.any():  # whatever the model says of silence
+                    self.scores[first:past] = 0
+        if first < past:
+            self.settled = self.frame, past
+        self.hearings = [hearing for hearing in self.hearings if hearing.window.past > past]
+
+    def _rest(self) -> Generator[list[Window], list[np.ndarray], None]:
+        """What is left where words or audio end."""
+        count = len(self.words)
+        if self.settled[1] < count:
+            self.word, self.frame = count, max(self.frame, self.sound.frames(self.end))
+            self.frame = min(self.frame, self.sound.reach(self.frame))
+            first = self.settled[1]
+            self.times[first:] = self.end
+            yield from self._settle()

@@ -1,0 +1,270 @@
+"""Words of which several windows know something, and words in doubt that are asked for again."""
+
+import numpy as np
+import pytest
+from readings import RATE, READINGS, joined, times_of
+from simulated_aligner import drive
+
+from transformers_qwen3_asr.alignment import decoding
+from transformers_qwen3_asr.alignment.voice_activity import VoiceActivity
+from transformers_qwen3_asr.audio import load_audio
+from transformers_qwen3_asr.evaluation.comparing import evaluate_aligner
+from transformers_qwen3_asr.longform import rescoring
+from transformers_qwen3_asr.longform.rescoring import Allowance, Hearing, Stretch, Window, settle, sureness
+
+
+def evenly(count, each=0.5):
+    """Times of `count` words of `each` seconds, with a tenth of a second between them."""
+    starts = np.arange(count) * (each + 0.1)
+    return np.stack([starts, starts + each], 1)
+
+
+def stretch_of(words, seconds, first=0, frames=None, **more):
+    """A stretch of which nothing is known, with sound all over."""
+    frames = np.arange(round(50 * seconds)) if frames is None else frames
+    voice = VoiceActivity(np.ones(len(frames), bool), np.zeros(len(frames), bool))
+    return Stretch(frames, first, ["words"] * words, voice, 20.0, **more)
+
+
+def peaks(times, frames, share=0.9):
+    """Probabilities of words at `times` in seconds of `frames` that follow each other."""
+    answer = np.full((2 * len(times), frames), (1 - share) / frames)
+    answer[np.arange(2 * len(times)), np.round(50 * times.ravel()).astype(int)] += share
+    return answer
+
+
+def spans(windows):
+    return [(window.first, window.past) for window in windows]
+
+
+def test_a_mixture_is_the_weighted_mean_of_what_was_heard():
+    random = np.random.default_rng(0)
+    stretch = stretch_of(3, 2.0, first=5, frames=np.r_[100:140, 160:220])
+
+    def hearing(frames, first, past):
+        answer = random.dirichlet(np.ones(len(frames)), 2 * (past - first))
+        return Hearing(Window(frames, first, past), answer, random.uniform(0.1, 1, past - first))
+
+    # of more audio and words than the stretch has, of some of them, and of none
+    wide = hearing(np.r_[90:140, 160:230], 3, 9)
+    narrow = hearing(np.r_[130:140, 160:170], 6, 7)
+    stretch.hearings += [wide, narrow, hearing(np.arange(300, 320), 5, 8), hearing(np.arange(100, 140), 9, 12)]
+    expected = np.repeat(wide.sure[2:5], 2)[:, None] * wide.probabilities[4:10, 10:110]
+    expected[2:4, 30:50] += narrow.sure[0] * narrow.probabilities
+    assert np.allclose(stretch.mixture(), expected, atol=1e-9)
+
+
+def test_hearings_that_are_sure_decide():
+    words, frames = 4, 150
+    right, wrong = evenly(words), evenly(words) + 0.5
+    for sure, expected in ((0.9, right), (0.02, wrong)):
+        stretch = stretch_of(words, 3.0)
+        window = Window(stretch.frames, 0, words)
+        stretch.hearings += [Hearing(window, peaks(wrong, frames), np.full(words, 0.2))]
+        stretch.hearings += [Hearing(window, peaks(right, frames), np.full(words, sure))]
+        assert np.abs(stretch.decoded()[0] - expected).max() < 0.02
+
+
+def test_words_beside_those_that_were_not_found_are_not_believed():
+    scores = np.array([0.9, 0.9, 0.9, 0.01, 0.9])
+    found = sureness(scores)
+    assert found[:2] == pytest.approx([0.81, 0.81], abs=0.01)
+    assert found[2] < 0.1 and found[4] < 0.1 and found[3] < 0.1
+    assert sureness(np.zeros(2)).min() > 0 and len(sureness(np.zeros(0))) == 0
+
+
+def test_windows_lie_around_doubtful_words():
+    times, scores = evenly(30), np.full(30, 0.9)
+    stretch = stretch_of(30, 18.0)
+    assert stretch.doubtful(times, scores, False) == stretch.doubtful(times, scores, True) == []
+    scores[[12, 15]] = 0.1  # two between them: one run
+    (whole,) = stretch.doubtful(times, scores, False)
+    assert spans([whole]) == [(12 - rescoring.AROUND, 16 + rescoring.AROUND)]
+    assert whole.frames[0] * 0.02 == pytest.approx((times[7, 1] + times[8, 0]) / 2, abs=0.021)
+    assert whole.frames[-1] * 0.02 == pytest.approx((times[19, 1] + times[20, 0]) / 2, abs=0.021)
+    cut = stretch.doubtful(times, scores, True)
+    assert set(spans(cut)) == {(12, 20), (8, 16)} and len(cut) == 2 * len(rescoring.CUT)
+    begin, end = (times[11, 1] + times[12, 0]) / 2, (times[15, 1] + times[16, 0]) / 2
+    assert [w.frames[0] * 0.02 - begin for w in cut[::2]] == pytest.approx(rescoring.CUT, abs=0.021)
+    assert [end - (w.frames[-1] + 1) * 0.02 for w in cut[1::2]] == pytest.approx(rescoring.CUT, abs=0.021)
+    scores[15], scores[16] = 0.9, 0.1  # three between them: two runs
+    assert spans(stretch.doubtful(times, scores, False)) == [(8, 17), (12, 21)]
+
+
+def test_windows_of_a_stretch_are_the_recordings_frames_and_words():
+    frames = np.r_[1000:1200, 1500:1700]
+    stretch = stretch_of(12, 8.0, first=70, frames=frames)
+    scores = np.full(12, 0.9)
+    scores[6] = 0.1
+    for window in stretch.doubtful(evenly(12), scores, False) + stretch.doubtful(evenly(12), scores, True):
+        assert 70 <= window.first < window.past <= 82
+        assert np.isin(window.frames, frames).all() and (np.diff(window.frames) > 0).all()
+
+
+def test_windows_of_short_and_hopeless_recordings():
+    low = np.full(3, 0.1)
+    # a clip is not heard twice as a whole
+    assert stretch_of(3, 1.8, clip=True).doubtful(evenly(3), low, False) == []
+    assert spans(stretch_of(3, 1.8).doubtful(evenly(3), low, False)) == [(0, 3)]
+    assert all(len(w.frames) < 85 for w in stretch_of(3, 1.8, clip=True).doubtful(evenly(3), low, True))
+    # more words than anybody says, and more audio than a look is worth
+    crowded = stretch_of(500, 2.0)
+    assert all(w.past - w.first <= 15 * 2.0 for w in crowded.doubtful(np.zeros((500, 2)), np.zeros(500), True))
+    long = stretch_of(200, 120.0, clip=True).doubtful(evenly(200), np.full(200, 0.1), True)
+    assert all(len(window.frames) * 0.02 <= rescoring.LONGEST for window in long)
+
+
+def test_times_go_back_into_a_recording_from_which_pauses_were_left_out():
+    frames = np.r_[100:150, 300:400]  # a second at 2 s, two at 6 s
+    stretch = stretch_of(5, 3.0, frames=frames)
+    times = np.array([[0.0, 0.5], [0.5, 1.0], [1.0, 1.5], [0.4, 1.1], [0.9, 1.6]])
+    expected = [[2.0, 2.5], [2.5, 3.0], [6.0, 6.5], [2.4, 3.0], [6.0, 6.6]]  # cut to where more of it is
+    assert stretch.seconds(times) == pytest.approx(np.array(expected), abs=1e-6)
+    assert stretch.seconds(np.array([[2.98, 3.0]])) == pytest.approx(np.array([[7.98, 8.0]]))
+    # what decoding makes finer than a frame stays so
+    assert stretch.seconds(np.array([[0.013, 1.017]]))[0, 0] == pytest.approx(2.013)
+    every = np.sort(np.random.default_rng(0).uniform(0, 3, (40, 2)), 1)
+    found = stretch.seconds(every)
+    assert (found[:, 1] >= found[:, 0]).all()
+    inside = (np.floor(50 * found) / 50)[..., None]
+    assert ((inside >= 2 - 1e-6) & (inside <= 3) | (inside >= 6 - 1e-6) & (inside <= 8)).all()
+
+
+def doubted(words=20):
+    """A stretch of which a word was not understood, and an aligner that knows it."""
+    stretch = stretch_of(words, 0.6 * words)
+    answer = peaks(evenly(words), len(stretch.frames))
+    answer[20:22] = 1 / len(stretch.frames)
+    answer[22] = 1 / len(stretch.frames)
+    window = Window(stretch.frames, 0, words)
+    scores = np.full(words, 0.9)
+    scores[10:12] = 0.01
+    stretch.hearings.append(Hearing(window, answer, sureness(scores)))
+
+    def told(window):
+        times = evenly(words)[window.first : window.past] - window.frames[0] * 0.02
+        places = np.round(50 * times.ravel())
+        answer = np.full((len(places), len(window.frames)), 0.1 / len(window.frames))
+        inside = (places >= 0) & (places < len(window.frames))
+        answer[np.flatnonzero(inside), places[inside].astype(int)] += 0.9
+        return answer
+
+    return stretch, told
+
+
+def noted(told, asked):
+    """An aligner that also writes down what it was asked."""
+    return lambda window: asked.append(window) or told(window)
+
+
+def test_what_is_in_doubt_is_asked_as_far_as_the_allowance_goes():
+    stretch, told = doubted()
+    before = stretch.decoded()
+    assert before[1].min() < rescoring.DOUBTFUL
+    for limit in (1.0, 1.2, 1.5, 2.0, 5.0):
+        stretch, told = doubted()
+        allowance, asked = Allowance(limit, 12.0, 12.0), []
+        times, scores = drive(settle(stretch, allowance), noted(told, asked))
+        assert allowance.heard == pytest.approx(12.0 + sum(len(window.frames) for window in asked) * 0.02)
+        assert allowance.heard <= limit * 12.0 + 1e-6
+        if limit == 1.0:
+            assert asked == [] and np.array_equal(times, before[0])
+        if limit == 5.0:
+            assert asked and scores.min() > rescoring.DOUBTFUL and np.abs(times - evenly(20)).max() < 0.03
+    stretch, _ = doubted()
+    times, _ = drive(settle(stretch, Allowance(9.0, 0.0, 12.0), again=False), lambda window: pytest.fail("asked"))
+    assert np.array_equal(times, before[0])
+
+
+def test_an_allowance():
+    allowance = Allowance(2.0)
+    assert allowance.left() == 0
+    allowance.known, allowance.heard = 100.0, 30.0
+    assert allowance.left() == 170 and allowance.left(reserved=50.0) == 120
+
+
+# of real speech, with the bundled aligner
+
+
+def errors(pipe, samples, words, expected, **keywords):
+    """Of every two words in a row that are missing: seconds that the times of the others are off, on average."""
+    found = []
+    for missing in range(len(words) - 2):
+        kept = [i for i in range(len(words)) if i not in (missing, missing + 1)]
+        result = pipe(samples, text=[words[i] for i in kept], **keywords)
+        found.append(np.abs(times_of(result) - expected[kept]).mean())
+    return np.array(found)
+
+
+def test_words_beside_missing_ones_are_found(pipe):
+    """Where the others are is known from the whole text."""
+    plain, refined = [], []
+    for path, text in READINGS:
+        samples, words = load_audio(path), text.split()
+        expected = times_of(pipe(samples, text=words, refine=False))
+        plain.append(errors(pipe, samples, words, expected, refine=False))
+        refined.append(errors(pipe, samples, words, expected))
+    plain, refined = np.concatenate(plain), np.concatenate(refined)
+    assert refined.mean() < 0.9 * plain.mean()
+    assert (refined < plain - 0.02).sum() > 2 * (refined > plain + 0.02).sum()
+
+
+def test_words_of_long_recordings_are_asked_again_too(pipe, readings):
+    off = {False: [], True: []}
+    for seed in range(2):
+        samples, words, expected = joined(readings, 60, seed=seed)
+        kept = [i for i in range(len(words)) if i % 12 not in (4, 5)]
+        for refine, found in off.items():
+            result = pipe(samples, text=[words[i] for i in kept], refine=refine)
+            times = times_of(result)
+            assert (np.diff(times.ravel()) >= 0).all() and times.max() <= len(samples) / RATE
+            assert (times[:, 1] - times[:, 0]).min() > 0
+            found.append(np.abs(times - expected[kept]).mean())
+    assert np.mean(off[True]) < np.mean(off[False])
+
+
+def test_all_at_once_is_the_same(pipe, monkeypatch):
+    """As on a GPU, where the clips of a batch are decoded together."""
+    rows = [{"audio": load_audio(path), "text": text.split()[::2]} for path, text in READINGS]
+    expected = pipe(rows, batch_size=2)
+    monkeypatch.setattr(decoding, "_in_few_calls", lambda logits: True)
+    for result, alone in zip(pipe(rows, batch_size=2), expected, strict=True):
+        assert np.allclose(times_of(result), times_of(alone), atol=2e-3)
+        assert result["score"] == pytest.approx(alone["score"], abs=1e-4)
+
+
+def test_sure_recordings_are_not_heard_again(pipe, readings):
+    results = [pipe(samples, text=words) for samples, words, _ in readings]
+    place = max(range(len(results)), key=lambda k: min(chunk["score"] for chunk in results[k]["chunks"]))
+    (samples, words, _), sure = readings[place], results[place]
+    assert sure == pipe(samples, text=words, refine=False)
+    assert sure["heard"] == pytest.approx(len(samples) / RATE, abs=1e-3)
+    doubtful = pipe(samples, text=words[::2])
+    assert doubtful["heard"] > sure["heard"]
+    assert pipe(samples, text=words[::2], refine=False)["heard"] == sure["heard"]
+
+
+def test_options(pipe, readings):
+    samples, words, _ = readings[0]
+    with pytest.raises(ValueError, match="refine=True goes with decoding='joint', not with 'argmax'"):
+        pipe(samples, text=words, decoding="argmax", refine=True)
+    with pytest.raises(ValueError, match="refine='no': True or False"):
+        pipe(samples, text=words, refine="no")
+    half = words[::2]
+    plain = pipe(samples, text=half, refine=False)
+    assert pipe(samples, text=half) == pipe(samples, text=half, refine=True) != plain
+    argmax = pipe(samples, text=half, decoding="argmax")
+    assert argmax == pipe(samples, text=half, decoding="argmax", refine=False)
+    row = {
+        "audio": samples,
+        "text": " ".join(half),
+        "words": [
+            {"text": word, "start": float(start), "end": float(end)}
+            for word, (start, end) in zip(half, times_of(plain), strict=True)
+        ],
+    }
+    figures = [
+        evaluate_aligner(pipe.model, pipe.processor, [row], refine=refine).metrics["aas_ms"]
+        for refine in (False, None)
+    ]
+    assert figures[0] < 1 < figures[1]

@@ -1,0 +1,133 @@
+"""What only the text or only the audio has is stepped over, and behind it all is found again. Asked of a simulated
+aligner, which gets over a second of foreign sound and three words that are not said."""
+
+import numpy as np
+import pytest
+from simulated_aligner import Recording, SimulatedAligner, off, speech, walked
+
+
+def lost(walk, recording, by=0.1):
+    """The words that are said and are off by more."""
+    return np.flatnonzero(off(walk, recording) > by)
+
+
+def others(seconds, seed=90):
+    return speech(int(4 * seconds), seed=seed).sounds
+
+
+def checked(recording, budget, **more):
+    walk, aligner = walked(recording, budget=budget, **more)
+    assert aligner.heard <= budget * recording.duration + 12.0
+    return walk, aligner
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_forty_words_that_the_text_lacks(seed):
+    recording = speech(500, seed=seed).lacking(250, 290)
+    walk, _ = checked(recording, 4.0)
+    assert len(lost(walk, recording)) <= 3
+    # none is stretched over what is not in the text
+    assert (walk.times[:, 1] - walk.times[:, 0]).max() < 2
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_forty_words_that_nobody_says(seed):
+    recording = speech(500, seed=seed).unsaid(300, 40)
+    walk, _ = checked(recording, 4.0)
+    assert len(lost(walk, recording)) <= 4
+    assert np.median(walk.scores[300:340]) < 0.4 < 0.7 < np.median(walk.scores)
+
+
+@pytest.mark.parametrize("place", [0, 200, 447])
+@pytest.mark.parametrize("kind", ["noise", "speech"])
+def test_a_minute_of_something_else(place, kind):
+    recording = speech(450, seed=4).later(place, 60, others(60) if kind == "speech" else None)
+    walk, _ = checked(recording, 8.0)
+    assert len(lost(walk, recording)) <= 3
+    assert (walk.times[:, 1] - walk.times[:, 0]).max() < 2
+
+
+def test_both_at_the_same_place():
+    """Other words are said than those of the text, and not as many."""
+    recording = speech(600, seed=5).later(300, 20, others(20)).unsaid(300, 30)
+    walk, _ = checked(recording, 4.0)
+    assert len(lost(walk, recording)) <= 4
+
+
+def test_several_passages_in_a_row():
+    recording = speech(1200, seed=6)
+    for place, seconds in ((900, 20), (620, 15), (600, 25), (580, 15), (200, 30)):
+        recording = recording.later(place, seconds, others(seconds, seed=place))
+    walk, _ = checked(recording, 4.0)
+    # of the few words between two passages some may be lost, and nothing before or behind
+    assert {*lost(walk, recording)} <= {199, *range(578, 623), 899, 900}
+    assert len(lost(walk, recording)) <= 25
+
+
+def test_a_chapter_that_nobody_says():
+    """A minute of text."""
+    recording = speech(700, seed=7).unsaid(400, 150)
+    walk, _ = checked(recording, 4.0)
+    assert len(lost(walk, recording)) <= 10
+    assert np.median(walk.scores[400:550]) < 0.3 and np.median(walk.scores[550:]) > 0.6
+
+
+def test_a_chapter_that_the_text_lacks():
+    """Four minutes of audio."""
+    recording = speech(1300, seed=8).lacking(400, 1000)
+    walk, _ = checked(recording, 6.0)
+    assert len(lost(walk, recording)) <= 10
+
+
+def test_a_few_words_elsewhere_are_not_believed():
+    """In what the text lacks words of it are said, too, but others follow."""
+    recording = speech(600, seed=9).later(300, 60, others(60))
+    begin = recording.times[299, 1] + 20.0
+    decoy = np.full_like(recording.times, np.nan)
+    decoy[300:303] = recording.times[300:303] - recording.times[300, 0] + begin
+    sounds = recording.sounds[(recording.sounds[:, 1] < begin - 0.3) | (recording.sounds[:, 0] > begin + 3.0)]
+    sounds = np.concatenate([sounds, decoy[300:303]])
+    heard = Recording(recording.words, recording.times, sounds[np.argsort(sounds[:, 0])], recording.duration)
+    real = SimulatedAligner(heard)
+    other = SimulatedAligner(Recording(heard.words, decoy, heard.sounds, heard.duration))
+    told = []
+
+    class Both:
+        heard = 0.0
+
+        def answer(self, window):
+            begins, ends = window.frames[0] * 0.02, window.frames[-1] * 0.02
+            decoyed = begins < begin < ends and window.first <= 300 and ends < recording.times[300, 0]
+            told.append(decoyed)
+            aligner = other if decoyed else real
+            answer = aligner.answer(window)
+            Both.heard = real.heard + other.heard
+            return answer
+
+    walk, _ = checked(heard, 6.0, aligner=Both())
+    assert any(told)
+    assert len(lost(walk, heard)) <= 5
+
+
+def test_without_an_allowance_nothing_is_searched():
+    recording = speech(400, seed=10).later(200, 30, others(30))
+    walk, aligner = walked(recording, budget=1.0)
+    assert aligner.heard <= 1.3 * recording.duration  # windows overlap
+    assert len(lost(walk, recording)) < 300  # what comes before is where it is
+
+
+def test_more_allowance_never_costs_words():
+    recording = speech(400, seed=11).later(300, 30, others(30)).lacking(150, 170).unsaid(80, 20)
+    counts = [len(lost(walked(recording, budget=budget)[0], recording)) for budget in (1.0, 3.0, 6.0)]
+    assert counts[0] >= counts[1] >= counts[2] and counts[2] <= 8
+
+
+def test_what_the_budget_does_not_reach_is_said_to_be_doubtful():
+    """Half of the recording is of something else, and so is the text there."""
+    said = speech(800, seed=12)
+    times = said.times.copy()
+    times[200:600] = np.nan
+    recording = Recording(said.words, times, said.sounds, said.duration)
+    walk, _ = checked(recording, 4.0)
+    assert np.median(walk.scores[210:590]) < 0.3
+    assert len(lost(walk, recording)) == 0 or np.median(walk.scores[lost(walk, recording)]) < 0.3
