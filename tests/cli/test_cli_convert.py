@@ -55,6 +55,21 @@ def test_speakers(cues, tmp_path):
     assert (tmp_path / "a.csv").read_text() == "start,end,text,speaker\n100,400,So,ann\n500,1000,it,ann\n"
 
 
+def test_limits_of_cues(tmp_path, fails):
+    words = "one two three four five six".split()
+    chunks = [{"text": word, "timestamp": (0.4 * i, 0.4 * i + 0.4)} for i, word in enumerate(words)]
+    (tmp_path / "a.json").write_text(json.dumps({"text": " ".join(words), "chunks": chunks}))
+    call = ["convert", str(tmp_path / "a.json"), str(tmp_path / "a.srt")]
+    assert main([*call, "--cues", "lines", "--max-line-length", "13"]) == 0
+    assert "one two three\nfour five six\n" in (tmp_path / "a.srt").read_text()
+    limits = ["--max-line-length", "13", "--max-lines", "1", "--max-cue-seconds", "3", "--min-gap", "0.1"]
+    assert main([*call, "--cues", "lines", *limits]) == 0
+    assert (tmp_path / "a.srt").read_text().splitlines()[:3] == ["1", "00:00:00,000 --> 00:00:01,100", "one two three"]
+    assert "--max-lines needs --cues lines or karaoke" in fails(*call[1:], "--max-lines", "1")
+    assert "--min-gap: min_gap=-1.0: seconds from 0 on" in fails(*call[1:], "--cues", "lines", "--min-gap", "-1")
+    assert "min_gap is for cues='lines'" in fails(call[1], tmp_path / "b.ass", "--cues", "karaoke", "--min-gap", "1")
+
+
 def test_complaints_are_one_line(cues, tmp_path, fails):
     before = cues.read_bytes()
     assert "would be written over an input: IN" in fails(cues, cues)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from transformers_qwen3_asr.alignment.results import line_cues
 from transformers_qwen3_asr.formats import write_json_lines
+from transformers_qwen3_asr.formats.subtitles.layout import subtitle_cues
 from transformers_qwen3_asr.formats.subtitles.srt import read_srt
 from transformers_qwen3_asr.formats.subtitles.webvtt import read_vtt
 from transformers_qwen3_asr.formats.writing import SUBTITLE_SUFFIXES, write_alignment
@@ -68,7 +68,7 @@ def test_texts_that_were_read_back_otherwise(suffix, text, cues, tmp_path):
     if cues == "lines":
         result = result_of(["first", text, "last"])
         path = write_alignment(result, tmp_path / f"b{suffix}", "lines")
-        expected = [(round(1000 * cue.start), round(1000 * cue.end), cue.text) for cue in line_cues(result)]
+        expected = [(round(1000 * cue.start), round(1000 * cue.end), cue.text) for cue in subtitle_cues(result)]
         hostile_cues.check(path, expected)
 
 

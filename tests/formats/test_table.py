@@ -11,7 +11,7 @@ from transformers_qwen3_asr.formats.writing import SUFFIXES, WRITTEN
 
 FOLDER = Path(formats.__file__).parent
 #: Files of the folder that are no format: what formats share, the table and who asks it.
-SHARED = {"__init__", "cues", "spoken", "table", "reading", "writing"}
+SHARED = {"__init__", "cues", "layout", "spoken", "table", "reading", "writing"}
 
 
 def test_each_file_is_a_format_of_the_table():

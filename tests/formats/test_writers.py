@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transformers_qwen3_asr.alignment.chunks import make_chunks
-from transformers_qwen3_asr.alignment.results import line_cues, word_cues
 from transformers_qwen3_asr.formats.spoken import Spoken
+from transformers_qwen3_asr.formats.subtitles.layout import CueLimits, subtitle_cues
 from transformers_qwen3_asr.formats.writing import SUBTITLE_SUFFIXES, SUFFIXES, write_alignment
 from transformers_qwen3_asr.text.words import split_words
 
@@ -58,28 +58,14 @@ def test_srt_bytes(tmp_path):
 
 
 def test_lines_restore_the_text_and_end_after_sentences():
-    cues = line_cues(SPOKEN)
+    cues = subtitle_cues(SPOKEN)
     assert [cue.text for cue in cues] == ["Don't panic: it's “well-known”.", "So it is!"]
     assert [(cue.start, cue.end) for cue in cues] == [(0.0, 1.6), (1.6, 2.8)]
 
 
 def test_opening_marks_stay_with_their_word():
-    cues = line_cues(make_result("He said. “Go (now)”", ["He", "said", "Go", "now"]))
+    cues = subtitle_cues(make_result("He said. “Go (now)”", ["He", "said", "Go", "now"]))
     assert [cue.text for cue in cues] == ["He said.", "“Go (now)”"]
-
-
-def test_lines_end_at_pauses_widths_and_durations():
-    words = "one two three four five six".split()
-    text = " ".join(words)
-    assert [c.text for c in line_cues(make_result(text, words, pauses=(3,)))] == ["one two three", "four five six"]
-    assert [c.text for c in line_cues(make_result(text, words), max_width=13)] == ["one two three", "four five six"]
-    assert [c.text for c in line_cues(make_result(text, words, seconds=2.0))] == ["one two three", "four five six"]
-    assert [c.text for c in line_cues(make_result(text, words), max_width=1)] == words
-
-
-def test_wide_characters_count_two():
-    text = "今天天气很好"
-    assert [cue.text for cue in line_cues(make_result(text, list(text)), max_width=6)] == ["今天天", "气很好"]
 
 
 PIECES = ("a", "Mr.", "“so", "it”.", "end!", "«x»", "No.", "5", "你", "好。", "e.g.", "Go.", "—")
@@ -89,15 +75,15 @@ PIECES = ("a", "Mr.", "“so", "it”.", "end!", "«x»", "No.", "5", "你", "�
 def test_sentences_are_lines_without_limits(words, space):
     result = aligned(space.join(["go", *words]))
     lines = Spoken("a", result).lines(sentences=True)
-    expected = line_cues(result, max_width=math.inf, max_seconds=math.inf, max_pause=math.inf)
+    expected = subtitle_cues(result, CueLimits(max_line_length=10**6, max_lines=1, max_cue_seconds=math.inf))
     assert [(line.text, line.start, line.end) for line in lines] == [(c.text, c.start, c.end) for c in expected]
     assert [word.start for line in lines for word in line.words] == [c["timestamp"][0] for c in result["chunks"]]
 
 
 def test_words_that_are_not_in_the_text_are_kept_as_they_are():
-    cues = line_cues(make_result("ｈａｌｌｏ　ｄａ", ["hallo", "da"]))
+    cues = subtitle_cues(make_result("ｈａｌｌｏ　ｄａ", ["hallo", "da"]))
     assert [cue.text for cue in cues] == ["hallo da"]
-    assert [cue.text for cue in line_cues(make_result(["hallo", "da"], ["hallo", "da"]))] == ["hallo da"]
+    assert [cue.text for cue in subtitle_cues(make_result(["hallo", "da"], ["hallo", "da"]))] == ["hallo da"]
 
 
 def aligned(text, original_text=False, unit="word", language=None):
@@ -120,14 +106,14 @@ def aligned(text, original_text=False, unit="word", language=None):
     ],
 )
 def test_lines_are_cut_by_offsets(text, expected, unit, original_text):
-    assert [cue.text for cue in line_cues(aligned(text, original_text, unit))] == expected
+    assert [cue.text for cue in subtitle_cues(aligned(text, original_text, unit))] == expected
 
 
 def test_offsets_find_words_that_searching_would_not():
     pytest.importorskip("nagisa", reason="Japanese words need the extra [ja]")
     result = aligned("ﾊﾞﾅﾅと㌔。ＡＢ！", language="Japanese")
     assert [chunk["text"] for chunk in result["chunks"]] == ["バナナ", "と", "キロ", "AB"]
-    assert [cue.text for cue in line_cues(result)] == ["ﾊﾞﾅﾅと㌔。", "ＡＢ！"]
+    assert [cue.text for cue in subtitle_cues(result)] == ["ﾊﾞﾅﾅと㌔。", "ＡＢ！"]
 
 
 def test_a_cue_a_sentence_or_line(tmp_path):
@@ -180,7 +166,7 @@ def test_no_words_is_an_empty_file_of_its_kind(tmp_path):
     pytest.importorskip("praatio", reason="TextGrid needs the extra [labels]")
     pytest.importorskip("pympi", reason="ELAN needs the extra [labels]")
     result = {"text": "", "chunks": []}
-    assert word_cues(result) == line_cues(result) == []
+    assert Spoken("a", result).words == subtitle_cues(result) == []
     for suffix in SUFFIXES:
         assert write_alignment(result, tmp_path / f"a{suffix}").is_file()
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"version": 1, **result}

@@ -58,4 +58,4 @@ def check(path, expected):
             assert abs(start - begin) < step and abs(end - stop) < step
             if path.suffix == ".srt":
                 text, said = text.replace(JOINER, ""), said.replace(JOINER, "")
-            assert text == said, (text, said)
+            assert text in (said, said.replace("\n", r"\N")), (text, said)  # pysubs2's line break

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from ..checkpoints.bundled import resolve_model
+from . import cues
 from .common import (
     DECODINGS,
     DEFAULT_MODEL,
@@ -73,11 +74,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL, help="hub name, folder, or tiny-en (default: %(default)s)")
     parser.add_argument("--output", metavar="FILE|FOLDER", help="where the result goes (see below)")
     parser.add_argument("--format", choices=EXTENSIONS, help="of files in a folder (default: json)")
-    parser.add_argument(
-        "--cues",
-        choices=("words", "lines", "karaoke"),
-        help="a subtitle for each word (default) or line, or lines with their words' times inside (.vtt, .ass)",
-    )
+    cues.add_options(parser, None, "a word (default)")
     parser.add_argument(
         "--unit", choices=("word", "char", "sentence", "line"), default="word", help="what gets times (default: word)"
     )
@@ -283,6 +280,7 @@ def _hand_out(job: Job, result: dict, arguments: argparse.Namespace, failures: l
     """Prints or writes a result, or both."""
     from ..formats.writing import write_alignment
 
+    limits = cues.limits_of(arguments)
     if arguments.show or (job.output is None and not job.pictures):
         try:
             _print_words(job.audio if len(arguments.audio) > 1 else None, result)
@@ -292,7 +290,7 @@ def _hand_out(job: Job, result: dict, arguments: argparse.Namespace, failures: l
             raise InputError(f"standard output cannot be written ({error.strerror})") from error
     if job.output is not None:
         try:
-            write_alignment(result, job.output, arguments.cues or "words", audio=job.audio)
+            write_alignment(result, job.output, arguments.cues or "words", audio=job.audio, limits=limits)
         except OSError as error:
             failures.append((job.audio, f"{job.output} cannot be written ({error.strerror})"))
         except ValueError as error:
@@ -305,6 +303,7 @@ def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
     from ..formats.table import BY_SUFFIX
     from ..formats.writing import SUFFIXES, format_to_write
 
+    limits = cues.limits_of(arguments)
     if arguments.output is None:
         for option in ("format", "cues", "show"):
             if getattr(arguments, option) and not (option == "show" and asked_for(arguments)):
@@ -328,7 +327,7 @@ def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
         outputs = [output]
     check_folder("--output", output if in_folder else output.parent)
     try:
-        format_to_write(output, BY_SUFFIX[suffix.lower()].name, arguments.cues or "words")
+        format_to_write(output, BY_SUFFIX[suffix.lower()].name, arguments.cues or "words", limits)
     except (ValueError, ImportError) as error:
         raise InputError(f"--output {one_line(error)}") from error
     if arguments.cues and arguments.unit != "word":

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from . import cues
 from .common import complain, one_line
 from .files import check_folder, check_outputs
 
@@ -30,12 +31,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("target", metavar="OUT", type=Path, help="what is written")
     parser.add_argument("--from", dest="source_format", choices=FORMATS, help="what IN is (default: by its extension)")
     parser.add_argument("--to", dest="format", choices=FORMATS, help="what OUT is to be (default: by its extension)")
-    parser.add_argument(
-        "--cues",
-        choices=("words", "lines", "karaoke"),
-        default="words",
-        help="of subtitles and tables: one for each word or cue of IN (default), lines, or lines with times inside",
-    )
+    cues.add_options(parser, "words", "each word or cue of IN (default)")
     parser.add_argument("--tier", metavar="NAME", help="of a TextGrid or .eaf, where words are in another tier")
     parser.add_argument("--rttm", type=Path, metavar="FILE", help="who speaks when: gives each word its speaker")
     parser.add_argument("--recording", metavar="NAME", help="the one to take of several in IN; its name in --rttm")
@@ -50,7 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         check_outputs([("OUT", arguments.target)], [("IN", arguments.source), ("--rttm", arguments.rttm)])
         check_folder("OUT", arguments.target.parent)
-        convert(arguments.source, arguments.target, **{name: getattr(arguments, name) for name in options})
+        limits = cues.limits_of(arguments)
+        given = {name: getattr(arguments, name) for name in options}
+        convert(arguments.source, arguments.target, **given, limits=limits)
     except OSError as error:
         return complain("convert", f"{error.filename or arguments.target} cannot be written ({error.strerror})")
     except (ValueError, ImportError) as error:

@@ -9,7 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from ..formats.json_lines import read_json_values
+from ..formats import read_json_values
 from ..labels.recordings import AUDIO_SUFFIXES, Recordings
 from ..labels.rows import shown
 from .rows import CorpusRow, content_id, given_id

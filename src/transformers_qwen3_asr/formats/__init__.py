@@ -6,7 +6,8 @@ them; `reading` is of labels in any of them, `writing` of results.
 from ..labels.checking import check_row
 from ..labels.recordings import audio_duration
 from ..labels.rows import LabelProblem, LabelRows
-from .json_lines import write_json_lines
+from .json import read_passages
+from .json_lines import read_json_values, write_json_lines
 from .reading import read_labels
 from .table import FORMATS
 from .writing import convert, write_alignment
@@ -18,7 +19,9 @@ __all__ = [
     "audio_duration",
     "check_row",
     "convert",
+    "read_json_values",
     "read_labels",
+    "read_passages",
     "write_alignment",
     "write_json_lines",
 ]

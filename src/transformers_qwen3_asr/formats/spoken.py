@@ -9,11 +9,12 @@ from functools import cached_property
 from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
-from ..alignment.results import AlignmentResult, Cue, line_cues
+from ..alignment.results import AlignmentResult, Cue
 from ..labels.checking import is_time, time_problems
 from ..labels.rows import Draft, Entry, join_texts
 from ..text.sentences import sentence_ends
 from ..text.spans import whole_text
+from .subtitles.layout import CueLimits, spelled, subtitle_cues
 
 #: NUL ends a text or becomes another character for many readers, and no file in UTF-8 holds half of a surrogate pair.
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
@@ -23,7 +24,8 @@ JOINER = "\u2060"
 
 @dataclass(frozen=True)
 class Line:
-    """Words that are shown together, as a sentence or a cue, spelled as they are in it. Times are seconds."""
+    """Words that are shown together, as a sentence or a cue, spelled as they are in it, which may have line breaks.
+    Times are seconds."""
 
     text: str
     start: float
@@ -68,18 +70,19 @@ class Spoken:
         """What has times: a word a chunk, or what the result was asked for; none for a chunk of white space."""
         return [word for word in map(_word, self.result["chunks"]) if word.text]
 
-    def lines(self, sentences: bool = False) -> list[Line]:
-        """The words in the lines of the file, else in sentences or in lines of a subtitle's size (`line_cues`)."""
-        if self.given is not None:
+    def lines(self, sentences: bool = False, limits: CueLimits | None = None, breaks: bool = False) -> list[Line]:
+        """The words in the lines of the file, else in sentences or in cues (`subtitle_cues`), which may have `breaks`.
+        With `limits` in cues, whatever lines the file has."""
+        if self.given is not None and limits is None:
             return list(_lines(self.given, self.words))
-        # a line a word, which is how the text spells it
-        spelled = [cue.text for cue in line_cues(self.result, max_width=0)]
-        words = [_word(chunk) for chunk in self.result["chunks"]]
-        if len(spelled) == len(words):
-            words = [replace(word, text=text) for word, text in zip(words, spelled)]
+        words = [
+            replace(_word(chunk), text=" ".join(text.split()))  # as the text spells it
+            for chunk, text in zip(self.result["chunks"], spelled(self.result), strict=True)
+        ]
         words = [word for word in words if word.text]
-        cues = _sentences(words, whole_text(self.result["text"])) if sentences else line_cues(self.result)
-        return list(_lines(cues, words))
+        if sentences:
+            return list(_lines(_sentences(words, whole_text(self.result["text"])), words))
+        return list(_lines(subtitle_cues(self.result, limits or CueLimits(), breaks), words, breaks))
 
 
 def _sentences(words: Sequence[Entry], text: str) -> list[Cue]:
@@ -109,9 +112,10 @@ def _word(chunk) -> Entry:
     return Entry(text, start, end, speaker=chunk.get("speaker"), score=chunk.get("score"))
 
 
-def _lines(lines: Sequence[Cue | Entry], words: Sequence[Entry]) -> Iterator[Line]:
+def _lines(lines: Sequence[Cue | Entry], words: Sequence[Entry], breaks: bool = False) -> Iterator[Line]:
     """
-    Lines with their words, cut where the speaker changes.
+    Lines with their words, cut where the speaker changes. White space is single spaces, but for line `breaks` if they
+    are kept.
 
     Where both spell the same, or at least the same letters, these are counted; else a word belongs to the line that
     its middle is in.
@@ -131,7 +135,7 @@ def _lines(lines: Sequence[Cue | Entry], words: Sequence[Entry]) -> Iterator[Lin
         groups[index].append(word)
         count += counted(word.text)
     for line, group in zip(lines, groups, strict=True):
-        text = " ".join(line.text.split())
+        text = "\n".join(" ".join(one.split()) for one in (line.text.split("\n") if breaks else [line.text]))
         speaker = getattr(line, "speaker", None)
         whole = Line(text, line.start, line.end, tuple(group), speaker or (group[0].speaker if group else None))
         turns = [(name, list(said)) for name, said in groupby(whole.pieces(), lambda piece: piece[1].speaker)]

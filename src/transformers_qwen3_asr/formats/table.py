@@ -35,6 +35,7 @@ class Format:
         write_cues: words or lines, a cue each, as the text of a file.
         write_karaoke: lines with their words' times inside as the text of a file.
         tiers: whether its words are in a tier that has a name.
+        breaks: whether a cue may have several lines.
         many: whether a file may hold several recordings.
         speakers: whether it says who speaks.
         in_folders: whether its files are labels wherever they lie; tables are mostly about other things.
@@ -48,6 +49,7 @@ class Format:
     write_karaoke: Callable[[Iterable[Line]], str] | None = None
     read_turns: Callable[[Path], dict[str, list[Turn]]] | None = None
     tiers: bool = False
+    breaks: bool = False
     many: bool = False
     speakers: bool = True
     in_folders: bool = True
@@ -59,9 +61,9 @@ TABLE = (
     Format("ctm", (".ctm",), read_ctm, write_ctm, many=True, speakers=False),
     Format("json", (".json",), read_json, write_json),
     Format("whisper", (".json",), read_json, write_whisper),
-    Format("srt", (".srt",), read_srt, write_cues=write_srt, speakers=False),
-    Format("vtt", (".vtt",), read_vtt, write_cues=write_vtt, write_karaoke=write_vtt_karaoke),
-    Format("ass", (".ass",), read_ass, write_cues=write_ass, write_karaoke=write_ass_karaoke),
+    Format("srt", (".srt",), read_srt, write_cues=write_srt, breaks=True, speakers=False),
+    Format("vtt", (".vtt",), read_vtt, write_cues=write_vtt, write_karaoke=write_vtt_karaoke, breaks=True),
+    Format("ass", (".ass",), read_ass, write_cues=write_ass, write_karaoke=write_ass_karaoke, breaks=True),
     Format("eaf", (".eaf",), read_eaf, write_eaf, tiers=True),
     Format("tsv", (".tsv",), read_tsv, write_cues=write_tsv, in_folders=False),
     Format("csv", (".csv",), read_csv, write_cues=write_csv, in_folders=False),

@@ -12,6 +12,7 @@ from ..whole_files import write_whole
 from .reading import read_spoken
 from .rttm import Turn, turns_of, with_speakers
 from .spoken import Spoken
+from .subtitles.layout import CueLimits
 from .table import BY_NAME, BY_SUFFIX, FORMATS, TABLE, Format
 
 CUES = ("words", "lines", "karaoke")
@@ -29,6 +30,7 @@ def write_alignment(
     cues: str = "words",
     format: str | None = None,
     audio: str | os.PathLike | None = None,
+    limits: CueLimits | None = None,
 ) -> Path:
     """
     Writes one result, and returns the path.
@@ -38,11 +40,12 @@ def write_alignment(
         path: missing folders are made, and an existing file is replaced by the whole of the new one or, where that
             fails, stays (`whole_files.write_whole`).
         cues: for subtitles and tables, ``"words"`` gives one cue a chunk: a word, or the sentence or line of the
-            transcript that the result was asked for. ``"lines"`` groups chunks into lines of a subtitle's size (see
-            `line_cues`). ``"karaoke"`` gives such lines in .vtt and .ass the times of their words. Other files
-            always hold the chunks, so ``"lines"`` is refused there.
+            transcript that the result was asked for. ``"lines"`` groups chunks into cues of a subtitle's size (see
+            `subtitles.layout.subtitle_cues`). ``"karaoke"`` gives such cues in .vtt and .ass the times of their words.
+            Other files always hold the chunks, so ``"lines"`` is refused there.
         format: one of `WRITTEN`, where `path`'s extension does not say it.
         audio: the recording's path or URL, which a JSON line names.
+        limits: of ``"lines"`` and ``"karaoke"``: how long lines and cues may be. A gap is for ``"lines"`` alone.
 
     White space in a cue is single spaces. A backslash in .ass, and colons and `-->` where one cue of .srt holds
     several times, get a word joiner (U+2060); .vtt has character references. .srt cannot say that `<i>` is no tag.
@@ -56,10 +59,13 @@ def write_alignment(
         OSError: the file cannot be written.
     """
     path = Path(path)
-    return _write([Spoken(path.stem, result, audio=audio)], path, format_to_write(path, format, cues), cues)
+    kind = format_to_write(path, format, cues, limits)
+    return _write([Spoken(path.stem, result, audio=audio)], path, kind, cues, limits)
 
 
-def format_to_write(path: Path, format: str | None = None, cues: str = "words") -> Format:
+def format_to_write(
+    path: Path, format: str | None = None, cues: str = "words", limits: CueLimits | None = None
+) -> Format:
     """
     The format of a file that is going to be written.
 
@@ -72,6 +78,10 @@ def format_to_write(path: Path, format: str | None = None, cues: str = "words") 
         raise ValueError(f"{path}: unknown extension {path.suffix!r}; known are {', '.join(SUFFIXES)}")
     if cues not in CUES:
         raise ValueError(f"cues={cues!r}: known are {', '.join(CUES)}")
+    if limits is not None and cues == "words":
+        raise ValueError("limits of cues are for cues='lines' and 'karaoke'")
+    if limits is not None and limits.min_gap and cues == "karaoke":
+        raise ValueError("min_gap is for cues='lines': karaoke lasts until its last word has ended")
     if cues == "karaoke" and found.write_karaoke is None:
         raise ValueError(f"{path}: cues='karaoke' is for .vtt and .ass")
     if cues == "lines" and found.write_cues is None:
@@ -81,14 +91,18 @@ def format_to_write(path: Path, format: str | None = None, cues: str = "words") 
     return found
 
 
-def _write(recordings: Sequence[Spoken], path: Path, format: Format, cues: str) -> Path:
+def _write(
+    recordings: Sequence[Spoken], path: Path, format: Format, cues: str, limits: CueLimits | None = None
+) -> Path:
     contents = []
     for spoken in recordings:
         try:
             if cues == "karaoke":
-                contents.append(format.write_karaoke(spoken.lines()))
+                contents.append(format.write_karaoke(spoken.lines(limits=limits, breaks=True)))
             elif format.write_cues is not None:
-                contents.append(format.write_cues(spoken.words if cues == "words" else spoken.lines()))
+                lines = cues == "lines"
+                shown = spoken.lines(limits=limits, breaks=format.breaks) if lines else spoken.words
+                contents.append(format.write_cues(shown))
             else:
                 contents.append(format.write(replace(spoken, folder=path.parent)))
         except ValueError as error:
@@ -106,6 +120,7 @@ def convert(
     tier: str | None = None,
     rttm: str | os.PathLike | None = None,
     recording: str | None = None,
+    limits: CueLimits | None = None,
 ) -> Path:
     """
     Reads a file of words or cues with times, writes it in another format, and returns the path of the new one.
@@ -118,10 +133,11 @@ def convert(
         target: as in `write_alignment`.
         source_format: one of `FORMATS`, where the extension of `source` does not say it.
         format: one of `WRITTEN`, where the extension of `target` does not say it.
-        cues: as in `write_alignment`; the lines are those of `source` where it has some.
+        cues: as in `write_alignment`; the lines are those of `source` where it has some and no `limits` are given.
         tier: as in `read_labels`.
         rttm: turns of speakers: each word is given to who speaks longest while it lasts.
         recording: the one to take, where `source` holds several; its name in `rttm`, where that is another.
+        limits: as in `write_alignment`. What `source` has times for is never parted, be it a word or a sentence.
 
     Raises:
         ValueError: what cannot be read or written, naming file and line, cue or word; `source` holds several
@@ -134,7 +150,7 @@ def convert(
         raise ValueError(
             f"source_format={source_format!r}: known are {', '.join(name for name in FORMATS if FORMATS[name])}"
         )
-    kind = format_to_write(target, format, cues)
+    kind = format_to_write(target, format, cues, limits)
     if rttm is not None and not kind.speakers:
         raise ValueError(f"{target} has no place for speakers, so that rttm= changes nothing")
     if not os.path.exists(source):
@@ -149,7 +165,7 @@ def convert(
     if kind.name == "jsonl":  # which names recordings
         recordings = Recordings()
         found = [_with_audio(spoken, recordings, source) for spoken in found]
-    return _write(found, target, kind, cues)
+    return _write(found, target, kind, cues, limits)
 
 
 def called(found: list[Spoken], name: str | None, source: Path) -> list[Spoken]:

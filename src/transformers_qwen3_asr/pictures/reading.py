@@ -4,7 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from ..formats.json import read_passages
+from ..formats import read_passages
 from ..formats.reading import read_spoken
 from ..formats.spoken import Spoken
 from ..formats.writing import called, the_only

@@ -105,3 +105,8 @@ def _cut(text: str, end: int, start: int) -> int:
         if mark < end or text[mark].isspace() or not text[mark - 1].isspace() or not opens(text, mark):
             return cut
         cut = mark
+
+
+def columns(text: str) -> int:
+    """How wide a text is: wide East Asian characters count two."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)

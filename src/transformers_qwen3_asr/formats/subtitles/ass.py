@@ -95,4 +95,4 @@ def _with_durations(line: Line, backslash: str) -> str:
 
 def _escaped(text: str, backslash: str) -> str:
     # a brace opens a style tag, and a backslash breaks the line before some letters: not before a word joiner
-    return text.replace("\\", "\\" + JOINER).replace("{", r"\{")
+    return text.replace("\\", "\\" + JOINER).replace("{", r"\{").replace("\n", r"\N")
