@@ -1,4 +1,5 @@
-"""How fast the aligner is, beside transformers' own classes: `python benchmarks/throughput.py --device cpu|cuda`.
+"""How fast the aligner is, beside transformers' own classes: `python benchmarks/throughput.py --device cpu|cuda`; and
+with `--host` what the processor does around the model.
 
 Both models have the same random weights in the published 0.6B shapes, made here; nothing is downloaded or read. The
 same clips (noise) and texts go through both in turn, in one process: from float32 samples in memory to words' times,
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from throughput_host import HOST, Around
 from throughput_int8 import INT8, InInt8, in_int8
 from throughput_levers import LEVERS, without, worth
 from throughput_measuring import Device, Split, arithmetic
@@ -75,6 +77,8 @@ TINY_CASES = {
     "repair": Case("repair of 200 slots", slots=200),
     "training": Case("training step, mixed 2, 1 to 3 s", (3, 1), training=True),
 }
+HOST_CASES = {"minutes": CASES["cuda"]["minutes"], "single": CASES["cuda"]["single"]}
+TINY_HOST_CASES = {"minutes": Case("3 × 8 s", (8,) * 3), "single": Case("one 9 s clip", (9,))}
 ALIGNING = (
     "| case | ours, audio s/s | native, audio s/s | qwen-asr, audio s/s | ours / native | peak GiB, ours / native "
     "| of the arithmetic's speed, ours / native | inputs · encoder · LM · head · decode in %, ours | the same, native "
@@ -262,9 +266,27 @@ class Repair:
         return f"| {self.case.name} | {1000 * ours:.1f} | {1000 * native:.0f} | {native / ours:.0f} |"
 
 
+def versions() -> str:
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformers"))
+
+
+def around_the_model(cases: dict[str, Case], repeats: int) -> None:
+    """Prints what one processor does around the model; a thread that waits would count as busy."""
+    torch.set_num_threads(1)
+    print(f"{Device(torch.device('cpu'), cpu_time=True)}; {versions()}; float32\n")
+    checks, rows = [], []
+    for case in cases.values():
+        checked, row = Around(case.name, case.seconds).row(repeats)
+        checks, rows = checks + checked, [*rows, row]
+    print("\n".join([rule(HOST), *rows]), end="\n\n")
+    print("Checked before timing:", *checks, sep="\n- ")
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--device", choices=("cpu", "cuda"), required=True)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--device", choices=("cpu", "cuda"))
+    what.add_argument("--host", action="store_true", help="time what one processor does around the model")
     parser.add_argument(
         "--case", action="append", help="one of the cases; may be repeated; default: all of the device"
     )
@@ -285,9 +307,15 @@ def main(arguments: list[str] | None = None) -> None:
         "--tiny", action="store_true", help="few and narrow layers, short clips: a test of this script"
     )
     options = parser.parse_args(arguments)
-    cases = TINY_CASES if options.tiny else CASES[options.device]
+    if options.host:
+        cases = TINY_HOST_CASES if options.tiny else HOST_CASES
+    else:
+        cases = TINY_CASES if options.tiny else CASES[options.device]
     if unknown := set(options.case or ()) - set(cases):
         parser.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(cases)}")
+    if options.host:
+        around_the_model({name: cases[name] for name in options.case or cases}, options.repeats or 3)
+        return
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("no CUDA device is available")
     if options.threads:
@@ -302,10 +330,8 @@ def main(arguments: list[str] | None = None) -> None:
     repeats = options.repeats or (10 if device.cuda else 3)
 
     rate = device.matmul_rate(dtype, options.tiny)
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformers"))
-    print(
-        f"{device}; {versions}; {options.dtype}, {options.attn}; a matrix product runs at {rate / 1e12:.2f} TFLOP/s\n"
-    )
+    speed = f"a matrix product runs at {rate / 1e12:.2f} TFLOP/s"
+    print(f"{device}; {versions()}; {options.dtype}, {options.attn}; {speed}\n")
     pair = make_pair(device.device, dtype, options.tiny, options.attn)
     for lever in options.without:
         print(f"Ours without {lever}.\n")

@@ -34,6 +34,16 @@ def test_throughput_prints_every_case(throughput, capsys, dtype):
         assert f"- {name}: " in printed  # what was checked before timing
 
 
+def test_what_is_done_around_the_model(throughput, capsys):
+    throughput.main(["--host", "--tiny", "--repeats", "1"])
+    printed = capsys.readouterr().out
+    rows = [line for line in printed.splitlines() if line.startswith("| ") and not line.startswith("| case")]
+    names = [case.name for case in throughput.TINY_HOST_CASES.values()]
+    assert [row.split(" | ")[0].strip("| ") for row in rows] == names
+    for name in names:  # once, and without and with what is asked again
+        assert len([line for line in printed.splitlines() if line.startswith(f"- {name}: ")]) == 3
+
+
 def test_int8_beside_float32(throughput, capsys):
     throughput.main(["--device", "cpu", "--tiny", "--repeats", "1", "--dtype", "int8"])
     printed = capsys.readouterr().out
