@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import json
 import os
 import sys
 from contextlib import closing
@@ -10,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 from ..checkpoints.bundled import resolve_model
-from . import cues
 from .common import (
     DECODINGS,
     DEFAULT_MODEL,
@@ -25,13 +25,18 @@ from .common import (
     positive,
 )
 from .files import check_folder, check_outputs, is_folder, is_url, names_of
-from .pictures import add_options, asked_for, draw, picture_paths, why_not
+from .parts import cues
+from .parts.pictures import add_options, asked_for, draw, picture_paths, why_not
+from .parts.summary import Aligned, table
+from .parts.texts import is_subtitles, read_text, recordings_of, text_files
 
 #: Of what is written, as `formats.writing` has them.
 EXTENSIONS = ("json", "jsonl", "srt", "vtt", "ass", "TextGrid", "eaf", "ctm", "tsv", "csv", "aud")
 EPILOG = """\
 texts:   one --text or --text-file for each recording, in the same order. Without any, the text of
-         speech.wav is read from speech.txt beside it. A text without words gives an empty result.
+         speech.wav is read from speech.txt beside it, or speech.lab, .json, .srt, .vtt or .ass. Files are UTF-8
+         text, .json with a "text", or subtitles, whose cues keep their words and get new times. - is standard
+         input. A text without words gives an empty result.
 length:  a recording may last hours; it is read as it is needed.
 output:  FILE.json, .srt, .vtt, .ass, .TextGrid, .eaf, .ctm, .tsv, .csv, .aud or .jsonl for one
          recording; otherwise a folder, which gets one file a recording, named after it, in the
@@ -46,13 +51,13 @@ errors:  a recording that cannot be aligned does not stop the others; what faile
 @dataclass
 class Job:
     """
-    One recording to align: its name as given, its text, the file to write (None: standard output), and of each option
+    One recording to align: its name as given, its text, the files to write (none: standard output), and of each option
     that asks for a picture the file.
     """
 
     audio: str
     text: str
-    output: Path | None
+    outputs: list[Path] = field(default_factory=list)
     pictures: dict[str, Path] = field(default_factory=dict)
 
 
@@ -65,22 +70,31 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "audio", metavar="AUDIO", nargs="+", help="a file that PyAV decodes, or a URL (http, https, ftp, file)"
+        "audio",
+        metavar="AUDIO",
+        nargs="+",
+        help="a file that PyAV decodes, a folder of them, a URL (http, https, ftp, file), or - for standard input",
     )
     texts = parser.add_mutually_exclusive_group()
     texts.add_argument("--text", action="append", help="what is said; once for each recording")
-    texts.add_argument("--text-file", action="append", metavar="FILE", help="UTF-8 text; once for each recording")
+    texts.add_argument("--text-file", action="append", metavar="FILE", help="its text (see below); once for each")
     parser.add_argument("--language", help="name or code, such as English or en; decides how words are split")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="hub name, folder, or tiny-en (default: %(default)s)")
     parser.add_argument("--output", metavar="FILE|FOLDER", help="where the result goes (see below)")
-    parser.add_argument("--format", choices=EXTENSIONS, help="of files in a folder (default: json)")
+    parser.add_argument(
+        "--format", action="append", choices=EXTENSIONS, help="of files in a folder, once for each (default: json)"
+    )
+    parser.add_argument("--skip-existing", action="store_true", help="pass over recordings whose files are all there")
     cues.add_options(parser, None, "a word (default)")
     parser.add_argument(
-        "--unit", choices=("word", "char", "sentence", "line"), default="word", help="what gets times (default: word)"
+        "--unit",
+        choices=("word", "char", "sentence", "line"),
+        help="what gets times (default: word; line, which is a cue, where texts are subtitles)",
     )
     parser.add_argument("--original-text", action="store_true", help="with the text's own punctuation and white space")
     add_options(parser)
     parser.add_argument("--show", action="store_true", help="with --output, --html or --plot, print the words as well")
+    parser.add_argument("--json-lines", action="store_true", help="print a line of JSON for each recording instead")
     parser.add_argument(
         "--decoding",
         choices=DECODINGS,
@@ -124,6 +138,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Aligns what was asked for. Returns 0, or 2 after naming what was wrong in one line on stderr."""
     failures: list[tuple[str, str]] = []
     try:
+        arguments.audio = recordings_of(arguments.audio)
         jobs = plan(arguments, failures)
         if jobs:
             with ended_in_order():
@@ -148,20 +163,12 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
     from ..text.languages import aligner_language
     from ..text.words import split_words
 
-    texts = arguments.text or arguments.text_file
-    if texts is not None and len(texts) != len(arguments.audio):
-        option = "--text" if arguments.text else "--text-file"
-        raise InputError(f"{len(arguments.audio)} recordings but {len(texts)} {option}")
-    outputs = _outputs(arguments)
+    files = text_files(arguments, arguments.audio)
+    outputs = _outputs(arguments, files)
     pictures = picture_paths(arguments)
-    if arguments.text:
-        files = [None] * len(texts)
-    else:
-        files = [Path(audio).with_suffix(".txt") for audio in arguments.audio] if texts is None else map(Path, texts)
-    files = list(files)
     check_outputs(
         [
-            *(("--output", output) for output in outputs if output is not None),
+            *(("--output", output) for paths in outputs for output in paths),
             *((f"--{option}", path) for paths in pictures for option, path in paths.items()),
         ],
         [
@@ -171,43 +178,41 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
         ],
     )
     jobs = []
-    for index, (audio, file, output, drawn) in enumerate(zip(arguments.audio, files, outputs, pictures, strict=True)):
+    skipped = 0
+    for index, (audio, file, paths, drawn) in enumerate(zip(arguments.audio, files, outputs, pictures, strict=True)):
+        if arguments.skip_existing and all(path.is_file() for path in (*paths, *drawn.values())):
+            skipped += 1
+            continue
         # a pipe is read like a file, once; what cannot be read at all is told when it is
         if not is_url(audio) and (not os.path.exists(audio) or os.path.isdir(audio)):
-            failures.append((audio, "is a folder" if os.path.isdir(audio) else "no such file"))
+            failures.append((audio, "is a folder without recordings" if os.path.isdir(audio) else "no such file"))
             continue
-        if output is not None and output.is_dir():
-            failures.append((audio, f"{output} cannot be written ({os.strerror(errno.EISDIR)})"))
+        if folder := next((path for path in paths if path.is_dir()), None):
+            failures.append((audio, f"{folder} cannot be written ({os.strerror(errno.EISDIR)})"))
             continue
         if reason := why_not(audio, drawn):
             failures.append((audio, reason))
             continue
-        if file is None:
-            try:
-                # the bytes that were typed, whatever the locale takes them for
-                text = os.fsencode(arguments.text[index]).decode("utf-8")
-            except UnicodeError:
-                failures.append((audio, "its --text is not UTF-8"))
-                continue
-        else:
-            try:
-                text = file.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
-            except OSError as error:
-                hint = "" if texts else "no --text or --text-file, and "
-                failures.append((audio, f"{hint}its text {file} cannot be read ({error.strerror})"))
-                continue
-            except UnicodeDecodeError as error:
-                utf16 = ", but UTF-16" if error.object[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
-                failures.append((audio, f"its text {file} is not UTF-8{utf16}"))
-                continue
-            if "\0" in text:
-                failures.append((audio, f"its text {file} holds NUL; if it is UTF-16, save it as UTF-8"))
-                continue
-        if output is not None and output.suffix.lower() not in ANY_TEXT and "\0" in text:
-            failures.append((audio, f"its text holds NUL, which {output.suffix} cannot have"))
+        try:
+            # the bytes that were typed, whatever the locale takes them for
+            text = os.fsencode(arguments.text[index]).decode("utf-8") if file is None else read_text(file)
+        except UnicodeError:
+            failures.append((audio, "its --text is not UTF-8"))
+            continue
+        except ValueError as error:
+            failures.append((audio, f"its text {one_line(error)}"))
+            continue
+        except OSError as error:
+            hint = "" if arguments.text_file else "no --text or --text-file, and "
+            failures.append((audio, f"{hint}its text {file} cannot be read ({error.strerror})"))
+            continue
+        if "\0" in text and (unable := [path for path in paths if path.suffix.lower() not in ANY_TEXT]):
+            failures.append((audio, f"its text holds NUL, which {unable[0].suffix} cannot have"))
             continue
         # from the left nothing is taken off, because offsets count from there
-        jobs.append(Job(audio, text.rstrip(), output, drawn))
+        jobs.append(Job(audio, text.rstrip(), paths, drawn))
+    if skipped:
+        note("align", f"{skipped} of {len(outputs)} recordings are finished, and skipped")
     try:
         split_words("", aligner_language(arguments.language))
     except (ImportError, ValueError) as error:  # no such language, or its word splitter is missing
@@ -237,6 +242,7 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
     except ValueError as error:
         raise InputError(one_line(error)) from error
     wordless, foreign, more, odd = [], [], [], []
+    told: list[Aligned] = []
 
     def as_row(job: Job) -> dict:
         return {"audio": job.audio, "text": job.text, "language": arguments.language}
@@ -258,8 +264,11 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
                         odd.append(f"{job.audio} ({_stretches(result['unfit'])})")
                     if result["untranscribed"]:
                         more.append(f"{job.audio} ({_stretches(result['untranscribed'])})")
+                told.append(Aligned.of(job.audio, result))
                 _hand_out(job, result, arguments, failures)
             bar.update()
+    if len(arguments.audio) > 1 and sys.stderr.isatty():  # where a person looks on; others read the files
+        print(table(told, failures), file=sys.stderr)
     if wordless:
         note("align", f"there are no words in the text of {', '.join(wordless)}")
     if foreign:
@@ -280,39 +289,61 @@ def _hand_out(job: Job, result: dict, arguments: argparse.Namespace, failures: l
     """Prints or writes a result, or both."""
     from ..formats.writing import write_alignment
 
-    limits = cues.limits_of(arguments)
-    if arguments.show or (job.output is None and not job.pictures):
+    if arguments.show or not (job.outputs or job.pictures):
         try:
-            _print_words(job.audio if len(arguments.audio) > 1 else None, result)
+            if arguments.json_lines:
+                _print(json.dumps({"audio": job.audio, **result}, ensure_ascii=False))
+            else:
+                _print_words(job.audio if len(arguments.audio) > 1 else None, result)
         except BrokenPipeError:
             raise  # who read has gone: the command ends
         except OSError as error:
             raise InputError(f"standard output cannot be written ({error.strerror})") from error
-    if job.output is not None:
+    for path in job.outputs:
         try:
-            write_alignment(result, job.output, arguments.cues or "words", audio=job.audio, limits=limits)
+            write_alignment(result, path, **_cues_of(path, arguments), audio=job.audio)
         except OSError as error:
-            failures.append((job.audio, f"{job.output} cannot be written ({error.strerror})"))
+            failures.append((job.audio, f"{path} cannot be written ({error.strerror})"))
         except ValueError as error:
             failures.append((job.audio, one_line(error)))
     failures += [(job.audio, reason) for reason in draw(result, job.audio, job.pictures)]
 
 
-def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
-    """The output file of each recording, or None for standard output."""
+def _cues_of(path: Path, arguments: argparse.Namespace) -> dict:
+    """`cues` and `limits` of a file. Of several formats, those that hold words alone go without cues."""
+    from ..formats.table import BY_SUFFIX
+
+    suffix = path.suffix.lower()
+    if len(arguments.format or ()) > 1 and BY_SUFFIX[suffix].write_cues is None:
+        return {"cues": "words", "limits": None}
+    return {"cues": arguments.cues or "words", "limits": cues.limits_of(arguments)}
+
+
+def _outputs(arguments: argparse.Namespace, texts: list[Path | None]) -> list[list[Path]]:
+    """The output files of each recording, none for standard output. Settles the unit, too."""
     from ..formats.table import BY_SUFFIX
     from ..formats.writing import SUFFIXES, format_to_write
 
-    limits = cues.limits_of(arguments)
+    cues.limits_of(arguments)
+    if arguments.unit is None:
+        of_cues = [is_subtitles(text) for text in texts]
+        if any(of_cues) and not all(of_cues):
+            raise InputError(
+                f"{texts[of_cues.index(True)]} is subtitles and {texts[of_cues.index(False)]} is not: align them in "
+                "two calls, or say --unit"
+            )
+        arguments.unit = "line" if any(of_cues) else "word"
     if arguments.output is None:
-        for option in ("format", "cues", "show"):
-            if getattr(arguments, option) and not (option == "show" and asked_for(arguments)):
-                raise InputError(f"--{option} needs --output")
-        return [None] * len(arguments.audio)
-    output = Path(arguments.output)
+        for option in ("format", "cues", "show", "skip_existing"):
+            if getattr(arguments, option) and not (option in ("show", "skip_existing") and asked_for(arguments)):
+                raise InputError(f"--{option.replace('_', '-')} needs --output")
+        return [[] for _ in arguments.audio]
+    if arguments.json_lines and not arguments.show:
+        raise InputError("--json-lines is what is printed: with --output it needs --show")
+    output, formats = Path(arguments.output), arguments.format or ["json"]
     if in_folder := is_folder(arguments.output):
-        suffix = "." + (arguments.format or "json")
-        outputs: list[Path | None] = [output / (name + suffix) for name in names_of(arguments.audio)]
+        names = names_of(arguments.audio)
+        outputs = [[output / f"{name}.{format}" for format in dict.fromkeys(formats)] for name in names]
     else:
         suffix = output.suffix.lower()
         if suffix not in SUFFIXES:
@@ -322,12 +353,14 @@ def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
             )
         if len(arguments.audio) > 1:
             raise InputError(f"--output {output} is one file for {len(arguments.audio)} recordings; name a folder")
-        if arguments.format and arguments.format.lower() != suffix[1:]:
-            raise InputError(f"--format {arguments.format} disagrees with --output {output}")
-        outputs = [output]
+        for format in arguments.format or ():
+            if format.lower() != suffix[1:]:
+                raise InputError(f"--format {format} disagrees with --output {output}")
+        outputs = [[output]]
     check_folder("--output", output if in_folder else output.parent)
     try:
-        format_to_write(output, BY_SUFFIX[suffix.lower()].name, arguments.cues or "words", limits)
+        for path in outputs[0]:
+            format_to_write(output, BY_SUFFIX[path.suffix.lower()].name, **_cues_of(path, arguments))
     except (ValueError, ImportError) as error:
         raise InputError(f"--output {one_line(error)}") from error
     if arguments.cues and arguments.unit != "word":
@@ -337,12 +370,16 @@ def _outputs(arguments: argparse.Namespace) -> list[Path | None]:
 
 def _print_words(name: str | None, result: dict) -> None:
     """A line a chunk: start and end in seconds, score, text. With a name, a line "# name" before them."""
-    from tqdm import tqdm
-
     lines = [] if name is None else [f"# {one_line(name)}"]
     for chunk in result["chunks"]:
         start, end = chunk["timestamp"]
         lines.append(f"{start:9.3f} {end:9.3f}  {chunk['score']:5.3f}  {' '.join(chunk['text'].split())}")
     if lines:
-        tqdm.write("\n".join(lines), file=sys.stdout)  # not across the bar, where both are on a terminal
+        _print("\n".join(lines))
+
+
+def _print(text: str) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stdout)  # not across the bar, where both are on a terminal
     sys.stdout.flush()

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from . import cues
 from .common import complain, one_line
 from .files import check_folder, check_outputs
+from .parts import cues
 
 #: As `formats` calls what it reads and writes, which is heavy.
 FORMATS = ("jsonl", "textgrid", "ctm", "json", "whisper", "srt", "vtt", "ass", "eaf", "tsv", "csv", "audacity")

@@ -2,7 +2,7 @@
 
 import argparse
 
-from .common import InputError, positive
+from ..common import InputError, positive
 
 _LIMITS = ("max_line_length", "max_lines", "max_cue_seconds", "min_gap")
 
@@ -32,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser, default: str | None, of_words: 
 
 def limits_of(arguments: argparse.Namespace):
     """The `CueLimits` that were asked for, or `None`. Raises `InputError` for one that cannot be, or has no cues."""
-    from ..formats.subtitles.layout import CueLimits
+    from ...formats.subtitles.layout import CueLimits
 
     given = {name: value for name in _LIMITS if (value := getattr(arguments, name)) is not None}
     if not given:

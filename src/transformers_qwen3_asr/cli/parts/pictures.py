@@ -5,8 +5,8 @@ import os
 import stat
 from pathlib import Path
 
-from .common import InputError, one_line
-from .files import check_folder, is_folder, is_url, name_of, names_of
+from ..common import InputError, one_line
+from ..files import check_folder, is_folder, is_url, name_of, names_of
 
 #: Option -> the extension of the files in a folder.
 OPTIONS = {"html": ".html", "plot": ".png"}
@@ -50,7 +50,7 @@ def _check_extension(option: str, path: Path) -> None:
     if option == "html" and path.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--html {path}: known are .html and .htm, and a folder that is not there yet ends in /")
     if option == "plot":
-        from ..pictures.figures import check_plot
+        from ...pictures.figures import check_plot
 
         try:
             check_plot(path)
@@ -70,7 +70,7 @@ def why_not(audio: str, pictures: dict[str, Path]) -> str | None:
 
 def draw(result: dict, audio: str, pictures: dict[str, Path]) -> list[str]:
     """Writes the pictures of a recording; gives what went wrong."""
-    from ..pictures import write_page, write_plot
+    from ...pictures import write_page, write_plot
 
     writers = {"html": write_page, "plot": write_plot}
     failures = []
