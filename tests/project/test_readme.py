@@ -1,6 +1,8 @@
 """README's Python runs as written, with small random checkpoints and the example recording in place of the names."""
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -29,6 +31,33 @@ def test_python_of_the_readme(number):
         assert [word["text"] for word in names["words"][0]] == names["word_lists"][0]
     if "answer" in names:
         assert isinstance(names["text"], str)
+
+
+def test_the_five_tasks_of_the_readme(tmp_path, monkeypatch):
+    """As written, but with the small aligner, the example's recording under their names, and its text."""
+    from transformers_qwen3_asr.cli.main import main
+
+    section = README[README.index("Five tasks, a command each") : README.index("And more of what there is")]
+    commands = re.findall(r"^    qwen3-asr (.*)$", section, re.MULTILINE)
+    assert len(commands) == 5
+    monkeypatch.chdir(tmp_path)
+    recording = REPLACED["speech.wav"]
+    (tmp_path / "recordings").mkdir()
+    for name in ("lecture.mp3", "song.mp3", "speech.wav", "recordings/one.flac"):
+        shutil.copy(recording, name)
+        shutil.copy(recording.with_suffix(".txt"), Path(name).with_suffix(".txt"))
+    text = recording.with_suffix(".txt").read_text(encoding="utf-8").split()
+    Path("old.srt").write_text(f"1\n00:00:00,000 --> 00:00:09,000\n{' '.join(text)}\n", encoding="utf-8")
+    for command in commands:
+        assert main([*command.split(), "--model", "tiny-en", "--device", "cpu"]) == 0
+    for made, content in {
+        "lecture.srt": "-->",
+        "grids/one.TextGrid": "IntervalTier",
+        "new.srt": " ".join(text),
+        "song.ass": "{\\k",
+        "speech.html": "<html",
+    }.items():
+        assert content in Path(made).read_text(encoding="utf-8"), made
 
 
 @pytest.mark.parametrize(
