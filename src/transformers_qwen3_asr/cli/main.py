@@ -21,8 +21,27 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
+class PrintCompletion(argparse.Action):
+    """Prints what a shell needs to complete the command's arguments, and ends."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> NoReturn:
+        try:
+            import shtab
+        except ImportError:
+            parser.error("--print-completion needs shtab: pip install transformers-qwen3-asr[completion]")
+        print(shtab.complete(parser, values))
+        parser.exit()
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="qwen3-asr", description="Speech and its text: alignment with Qwen3-ASR models.")
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=("bash", "zsh", "tcsh"),
+        metavar="SHELL",
+        help="print a script that completes arguments in bash, zsh or tcsh",
+    )
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="verb")
     for verb in VERBS:
         verb.add_parser(verbs)
