@@ -135,7 +135,11 @@ def _array(random):
             (*[None] * 9, *[8000, 16000, 44100.0] * 4, True, "16000", float("nan"), -1, 1e30, *EDGES)
         ),
         "seed": random.randrange(2**32),
-        "names": ["the samples (", "audio given as", "the recording is empty", "its position", "its rate"],
+        # a list that is one text is taken for a file's name
+        "names": [
+            *("the samples (", "audio given as", "the recording is empty", "its position", "its rate"),
+            "is no existing file",
+        ],
     }
 
 
