@@ -24,6 +24,7 @@ from .pipelines.forced_alignment import ForcedAlignmentPipeline
 from .processing.feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
 from .processing.processing_qwen3_asr import Qwen3ASRProcessor
 from .registration import register
+from .transcription.speech_recognition import TranscriptionPipeline
 
 try:
     __version__ = version("transformers-qwen3-asr")
@@ -48,6 +49,7 @@ __all__ = [
     "Qwen3ASRTextModel",
     "Qwen3ASRThinkerConfig",
     "Qwen3ASRThinkerModel",
+    "TranscriptionPipeline",
     "bundled_model",
     "bundled_models",
     "register",

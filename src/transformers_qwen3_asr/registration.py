@@ -10,12 +10,20 @@ import functools
 import logging
 from contextvars import ContextVar
 
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForTokenClassification, WhisperFeatureExtractor
+import torch
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModelForSpeechSeq2Seq,
+    AutoModelForTokenClassification,
+    WhisperFeatureExtractor,
+)
 from transformers.models.auto import modeling_auto, processing_auto
 from transformers.models.auto.auto_factory import _LazyAutoMapping
 from transformers.models.qwen3_asr.feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor as NativeExtractor
 from transformers.models.qwen3_asr.processing_qwen3_asr import Qwen3ASRProcessor as NativeProcessor
 from transformers.pipelines import PIPELINE_REGISTRY
+from transformers.pipelines.automatic_speech_recognition import AutomaticSpeechRecognitionPipeline
 from transformers.pipelines.token_classification import TokenClassificationPipeline
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AUTO_QUANTIZER_MAPPING
 
@@ -39,6 +47,7 @@ from .pipelines.forced_alignment import ForcedAlignmentPipeline
 from .pipelines.token_classification import TokenClassificationOrAlignment
 from .processing.feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
 from .processing.processing_qwen3_asr import Qwen3ASRProcessor
+from .transcription.any_recogniser import SpeechRecognitionOrTranscription
 
 logger = logging.getLogger(__name__)
 
@@ -61,18 +70,36 @@ PARTS = {
 }
 
 
-class AlignerForPipelines(AutoModelForTokenClassification):
-    """`AutoModelForTokenClassification`, by which pipelines load models that are given by name."""
+class _ForPipelines:
+    """How pipelines load models that are given by name: in dtypes that transformers does not know, too.
+
+    A model of the family that is of the other kind comes without weights. Its pipeline then says what it is in one
+    line, where `pipeline()` would show all tracebacks of what it tried.
+    """
+
+    is_aligner: bool
 
     @classmethod
     def from_pretrained(cls, name, *args, **kwargs):
-        if is_int8(kwargs.get("dtype")):
-            known = ("cache_dir", "local_files_only", "revision", "token", "trust_remote_code")
-            config = AutoConfig.from_pretrained(name, **{key: kwargs[key] for key in known if key in kwargs})
-            if isinstance(config, Qwen3ASRConfig):
+        known = ("cache_dir", "local_files_only", "revision", "subfolder", "token", "trust_remote_code")
+        config = AutoConfig.from_pretrained(name, **{key: kwargs[key] for key in known if key in kwargs})
+        if isinstance(config, Qwen3ASRConfig):
+            if (config.classify_num is not None) != cls.is_aligner:
+                kind = Qwen3ASRForConditionalGeneration if cls.is_aligner else Qwen3ASRForTokenClassification
+                with torch.device("meta"):
+                    return kind(config)
+            if is_int8(kwargs.get("dtype")):
                 kwargs.update(loading_options("int8"))
         with for_pipeline():
             return super().from_pretrained(name, *args, **kwargs)
+
+
+class AlignerForPipelines(_ForPipelines, AutoModelForTokenClassification):
+    is_aligner = True
+
+
+class RecogniserForPipelines(_ForPipelines, AutoModelForSpeechSeq2Seq):
+    is_aligner = False
 
 
 def model_mappings() -> dict[str, _LazyAutoMapping]:
@@ -149,9 +176,21 @@ def _with_its_own_parts(original):
 
 
 def _register_pipeline() -> None:
-    # by way of a task that transformers has, too; other models' pipelines are given what they were
-    task = PIPELINE_REGISTRY.supported_tasks["token-classification"]
-    task["pt"] = tuple(AlignerForPipelines if c is AutoModelForTokenClassification else c for c in task["pt"])
+    # by way of tasks that transformers has, too: what the model is decides; other models' pipelines are what they were
+    for name, loads, loads_ours, own, ours in (
+        (
+            *("token-classification", AutoModelForTokenClassification, AlignerForPipelines),
+            *(TokenClassificationPipeline, TokenClassificationOrAlignment),
+        ),
+        (
+            *("automatic-speech-recognition", AutoModelForSpeechSeq2Seq, RecogniserForPipelines),
+            *(AutomaticSpeechRecognitionPipeline, SpeechRecognitionOrTranscription),
+        ),
+    ):
+        task = PIPELINE_REGISTRY.supported_tasks[name]
+        task["pt"] = tuple(loads_ours if c is loads else c for c in task["pt"])
+        if task["impl"] in (own, f"{own.__module__}.{own.__name__}"):  # whoever has put another in its place keeps it
+            task["impl"] = ours
     known = PIPELINE_REGISTRY.supported_tasks.get(FORCED_ALIGNMENT_TASK)
     if known is None or known["impl"] is not ForcedAlignmentPipeline:
         PIPELINE_REGISTRY.register_pipeline(
@@ -160,11 +199,6 @@ def _register_pipeline() -> None:
             pt_model=AlignerForPipelines,
             type="multimodal",
         )
-    # one task, two pipelines: what the model is decides. Whoever has put another in its place keeps it.
-    task = PIPELINE_REGISTRY.supported_tasks["token-classification"]
-    own = TokenClassificationPipeline
-    if task["impl"] in (own, f"{own.__module__}.{own.__name__}"):
-        task["impl"] = TokenClassificationOrAlignment
 
 
 def _register_int8() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from transformers import AutoProcessor, AutoTokenizer
 from transformers.pipelines.token_classification import TokenClassificationPipeline
 
-from ..models.modeling_qwen3_asr import Qwen3ASRForTokenClassification
+from ..models.thinker_qwen3_asr import Qwen3ASRPreTrainedModel
 from .forced_alignment import ForcedAlignmentPipeline, unwrapped
 
 
@@ -23,7 +23,7 @@ class TokenClassificationOrAlignment(TokenClassificationPipeline):
     _load_tokenizer = None  # if there is one: an aligner that is given as an object has its own in its processor
 
     def __new__(cls, *, model: Any, tokenizer: Any = None, processor: Any = None, **kwargs):
-        if isinstance(unwrapped(model), Qwen3ASRForTokenClassification):
+        if isinstance(unwrapped(model), Qwen3ASRPreTrainedModel):  # which refuses one that is no aligner
             return ForcedAlignmentPipeline(model, processor=processor or _processor_of(model), **kwargs)
         if tokenizer is None:
             _raise_without_tokenizer(model)

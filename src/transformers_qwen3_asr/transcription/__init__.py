@@ -1,0 +1,1 @@
+"""Recordings in, text out, and with an aligner the times of its words."""
