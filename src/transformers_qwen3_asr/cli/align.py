@@ -19,6 +19,7 @@ from .common import (
     InputError,
     complain,
     ended_in_order,
+    failed,
     load_aligner,
     note,
     one_line,
@@ -145,11 +146,7 @@ def run(arguments: argparse.Namespace) -> int:
                 align(jobs, arguments, failures)
     except InputError as error:
         return complain("align", str(error))
-    if failures:
-        failures.sort(key=lambda failure: arguments.audio.index(failure[0]))
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in failures)
-        return complain("align", f"{len(failures)} of {len(arguments.audio)} recordings failed: {reasons}")
-    return 0
+    return failed("align", arguments.audio, failures)
 
 
 def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list[Job]:
@@ -164,7 +161,7 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
     from ..text.words import split_words
 
     files = text_files(arguments, arguments.audio)
-    outputs = _outputs(arguments, files)
+    outputs = output_files(arguments, files)
     pictures = picture_paths(arguments)
     check_outputs(
         [
@@ -265,7 +262,7 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
                     if result["untranscribed"]:
                         more.append(f"{job.audio} ({_stretches(result['untranscribed'])})")
                 told.append(Aligned.of(job.audio, result))
-                _hand_out(job, result, arguments, failures)
+                hand_out(job, result, arguments, failures)
             bar.update()
     if len(arguments.audio) > 1 and sys.stderr.isatty():  # where a person looks on; others read the files
         print(table(told, failures), file=sys.stderr)
@@ -285,7 +282,7 @@ def _stretches(passages: list[dict], told: int = 3) -> str:
     return ", ".join(times) + (f" and {len(passages) - told} more" if len(passages) > told else "")
 
 
-def _hand_out(job: Job, result: dict, arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> None:
+def hand_out(job: Job, result: dict, arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> None:
     """Prints or writes a result, or both."""
     from ..formats.writing import write_alignment
 
@@ -293,8 +290,11 @@ def _hand_out(job: Job, result: dict, arguments: argparse.Namespace, failures: l
         try:
             if arguments.json_lines:
                 _print(json.dumps({"audio": job.audio, **result}, ensure_ascii=False))
-            else:
+            elif "chunks" in result:
                 _print_words(job.audio if len(arguments.audio) > 1 else None, result)
+            else:
+                name = f"# {one_line(job.audio)}\n" if len(arguments.audio) > 1 else ""
+                _print(name + " ".join(result["text"].split()))
         except BrokenPipeError:
             raise  # who read has gone: the command ends
         except OSError as error:
@@ -319,7 +319,7 @@ def _cues_of(path: Path, arguments: argparse.Namespace) -> dict:
     return {"cues": arguments.cues or "words", "limits": cues.limits_of(arguments)}
 
 
-def _outputs(arguments: argparse.Namespace, texts: list[Path | None]) -> list[list[Path]]:
+def output_files(arguments: argparse.Namespace, texts: list[Path | None]) -> list[list[Path]]:
     """The output files of each recording, none for standard output. Settles the unit, too."""
     from ..formats.table import BY_SUFFIX
     from ..formats.writing import SUFFIXES, format_to_write

@@ -32,6 +32,16 @@ def one_line(error: Exception | str) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def failed(verb: str, recordings: list[str], failures: list[tuple[str, str]]) -> int:
+    """The exit status: 0, or 2 after a line that names `failures` (recording, reason), in the recordings' order."""
+    if not failures:
+        return 0
+    reasons = "; ".join(
+        f"{name}: {reason}" for name, reason in sorted(failures, key=lambda failure: recordings.index(failure[0]))
+    )
+    return complain(verb, f"{len(failures)} of {len(recordings)} recordings failed: {reasons}")
+
+
 def note(verb: str, message: str) -> None:
     """Says something on stderr that is no error, in one line."""
     print(f"qwen3-asr {verb}: note: {one_line(message)}", file=sys.stderr)
@@ -93,10 +103,10 @@ def complain(verb: str, message: str) -> int:
     return 2
 
 
-def load_aligner(name: str, dtype: str = "auto", device: str | None = None, **parameters):
+def load_aligner(name: str, dtype: str = "auto", device: str | None = None, option: str = "--model", **parameters):
     """
-    The forced-alignment pipeline of `--model`, in `--dtype` and on `--device`; `parameters` are its defaults. "auto"
-    is the checkpoint's dtype, or float32 where the device does not multiply that.
+    The forced-alignment pipeline of `--model` (or another `option`), in `--dtype` and on `--device`; `parameters` are
+    its defaults. "auto" is the checkpoint's dtype, or float32 where the device does not multiply that.
 
     Raises `InputError`, naming the option, for a checkpoint or a device that cannot be had.
     """
@@ -111,13 +121,13 @@ def load_aligner(name: str, dtype: str = "auto", device: str | None = None, **pa
         logging.disable_progress_bar()
     folder = resolve_model(name)
     if os.path.isfile(os.path.join(folder, "adapter_config.json")):
-        raise InputError(f"--model {name} holds adapters: join them with their model by qwen3-asr merge")
+        raise InputError(f"{option} {name} holds adapters: join them with their model by qwen3-asr merge")
     try:
         # loaded here, since pipeline() answers a refused checkpoint with pages of tracebacks
         model = AutoModelForTokenClassification.from_pretrained(folder, **loading_options(dtype))
         processor = AutoProcessor.from_pretrained(folder)
     except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"--model {name}: {one_line(error)}") from error
+        raise InputError(f"{option} {name}: {one_line(error)}") from error
     try:
         pipe = pipeline("forced-alignment", model=model, processor=processor, device=device, **parameters)
     # torch answers an unknown device with RuntimeError, a missing CUDA with AssertionError
