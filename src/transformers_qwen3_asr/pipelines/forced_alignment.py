@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
@@ -31,13 +30,6 @@ from .rows import as_row, as_rows, check_row, is_recording, undecoded, whole_num
 #: Times a recording's own audio that the model may be given, if not said otherwise. With 3, people's clips whose text
 #: lacks a passage were 1.2 to 1.4 times as far off, and long recordings with several such passages lost their place.
 BUDGET = 8.0
-
-
-@dataclass(frozen=True)
-class OnDevice:
-    """Scores that the pipeline's moving of outputs to the CPU passes by."""
-
-    logits: torch.Tensor
 
 
 class ForcedAlignmentPipeline(Pipeline):
@@ -264,7 +256,7 @@ class ForcedAlignmentPipeline(Pipeline):
         for place, item in zip(short, self._heard([items[place] for place in short], decoding, refined), strict=True):
             aligned[place] = item
             if refined and "logits" in item:
-                asked.append(Clip(item, item.pop("logits").logits, rate, segment_time, budget))
+                asked.append(Clip(item, item.pop("logits"), rate, segment_time, budget))
         ask(asked, self._window_logits, batch_size)
         return aligned
 
@@ -283,7 +275,7 @@ class ForcedAlignmentPipeline(Pipeline):
         logits: dict[int, torch.Tensor] = {}
         for places in self._passes(windows):
             clips = self.forward({"windows": [windows[place] for place in places]})["logits"]
-            logits.update((place, clip.logits) for place, clip in zip(places, clips, strict=True))
+            logits.update((place, clip) for place, clip in zip(places, clips, strict=True))
         return [logits[place] for place in range(len(windows))]
 
     def _passes(self, items: list[dict]) -> list[list[int]]:
@@ -312,13 +304,18 @@ class ForcedAlignmentPipeline(Pipeline):
             return {**item, "audio": audio, "levels": levels, "voice": voice_activity(levels.decibels())}
         return {**item, "stream": stream, "seconds": seconds, "progress": progress}
 
+    def _ensure_tensor_on_device(self, inputs, device):
+        """Items as they are. The library's own would look at each sample's and word's place; inputs go to the device
+        when they are made, and scores stay there."""
+        return inputs
+
     def _forward(
         self, model_inputs: dict[str, list[dict]], decoding: str = DEFAULT_DECODING, keep: bool = False
     ) -> dict[str, list]:
         slot, rate = self.model.config.timestamp_token_id, self.processor.feature_extractor.sampling_rate
         if "windows" in model_inputs:  # decoded later, and with fewer words than the window was given
             logits, input_ids, _ = self._slot_scores(model_inputs["windows"])
-            return {"logits": [OnDevice(clip) for clip in slot_logits(logits, input_ids, slot)]}
+            return {"logits": slot_logits(logits, input_ids, slot)}
         items = model_inputs["items"]
         logits, input_ids, word_lists = self._slot_scores(items)
         # decoded where the scores are, so that thousands of scores a slot never leave the device
@@ -339,7 +336,7 @@ class ForcedAlignmentPipeline(Pipeline):
         if keep:
             for item, clip in zip(items, slot_logits(logits, input_ids, slot), strict=True):
                 if in_doubt(item):
-                    item["logits"] = OnDevice(clip)
+                    item["logits"] = clip
         return model_inputs
 
     def _slot_scores(self, items: list[dict]) -> tuple[torch.Tensor, torch.Tensor, list[list[str]]]:
