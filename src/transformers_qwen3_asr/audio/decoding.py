@@ -261,7 +261,7 @@ def peak_of(samples: np.ndarray, name: str) -> float:
     """The largest of the samples' sizes; `ValueError`, with `name`, where there are none or some are not finite."""
     if len(samples) == 0:
         raise ValueError(f"{name}: the recording is empty")
-    peak = float(np.abs(samples).max())
+    peak = float(max(samples.max(), -samples.min()))  # both are NaN where one is
     if not np.isfinite(peak):
         raise ValueError(f"{name}: the recording holds NaN or infinite samples")
     return peak

@@ -257,6 +257,6 @@ def _clip(clip: Any, i: int) -> torch.Tensor:
     if len(samples) == 0:
         raise ValueError(f"clip {i} is empty")
     samples = samples.to(torch.float32)
-    if not torch.isfinite(samples).all():
+    if not all(bound.isfinite() for bound in samples.aminmax()):  # which is NaN where one of them is
         raise ValueError(f"clip {i} holds NaN or infinite samples")
     return samples
