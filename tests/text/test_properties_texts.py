@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from transformers_qwen3_asr.alignment.chunks import UNITS, make_chunks
 from transformers_qwen3_asr.alignment.durations import letters
 from transformers_qwen3_asr.processing.transcription import parse_transcription, repair_repetitions
+from transformers_qwen3_asr.text import words as splitting
 from transformers_qwen3_asr.text.languages import ASR_LANGUAGES, aligner_language, language_name
 from transformers_qwen3_asr.text.spans import pieces, whole_text
 from transformers_qwen3_asr.text.words import LONGEST_WORD, prompt_text, split_words, word_texts
@@ -44,6 +45,19 @@ def test_words_stand_where_they_say(text, language):
         past = word.end
     # what was cut once is not cut again
     assert word_texts(split_words(word_texts(words), language)) == word_texts(words)
+
+
+@BOUNDED
+@given(st.one_of(MIXED, st.text("aé1'’-., \n好\u0301\u200d", max_size=12)))
+@example("'a' '' -'b- ½ x²")
+def test_plain_words_are_found_as_all_others_are(text):
+    pieces = (
+        splitting._Piece(character, i, i + 1, character.isspace() or splitting._is_cjk(character))
+        for i, character in enumerate(text)
+    )
+    one_by_one = list(splitting._collect(pieces, single=splitting._is_cjk))
+    assert split_words(text) == one_by_one
+    assert [word.origins for word in split_words(text)] == [word.origins for word in one_by_one]
 
 
 @BOUNDED

@@ -9,6 +9,7 @@ belong to. qwen-asr drops them, and with them the vowels of Hindi and Thai or th
 import itertools
 import os
 import re
+import string
 import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,6 +37,9 @@ _CJK_RANGES = (
     (0x2B820, 0x2CEAF),  # E
     (0xF900, 0xFAFF),  # compatibility ideographs
 )
+
+#: Punctuation that no word keeps, as it stands around one.
+_MARKS = string.punctuation.replace("'", "")
 
 _LONGEST_KOREAN = 200  # characters of a word in the dictionary
 
@@ -85,8 +89,7 @@ def split_words(
     elif language == "korean":
         pieces = _korean(text, korean_dictionary or os.environ.get(KOREAN_DICTIONARY_VARIABLE) or None)
     else:
-        pieces = (_Piece(ch, i, i + 1, cuts=ch.isspace() or _is_cjk(ch)) for i, ch in enumerate(text))
-        return list(_collect(pieces, single=_is_cjk))
+        return [word for match in re.finditer(r"\S+", text) for word in _unspaced(match.group(), match.start())]
     return list(_collect(pieces))
 
 
@@ -146,6 +149,25 @@ def _collect(pieces: Iterable[_Piece], single=lambda character: False) -> Iterat
         yield _word(kept)
 
 
+def _unspaced(text: str, at: int) -> list[Word]:
+    """The words of a text without white space, which stands at `at` in the transcript."""
+    inner = text.strip(_MARKS)
+    if _is_plain(inner):  # most words of a batch, of which there may be ten thousand
+        return [_plain_word(inner, at + text.index(inner))]
+    pieces = (_Piece(ch, i, i + 1, cuts=_is_cjk(ch)) for i, ch in enumerate(text, at))
+    return list(_collect(pieces, single=_is_cjk))
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a word is kept as it is: letters and numbers, apostrophes between them, no ideographs."""
+    return text.replace("'", "").isalnum() and (text.isascii() or ord(max(text)) < _CJK_RANGES[1][0])
+
+
+def _plain_word(text: str, start: int) -> Word:
+    end = start + len(text)
+    return Word(text, start, end, tuple(zip(range(start, end), range(start + 1, end + 1))))
+
+
 def _word(pieces: list[_Piece]) -> Word:
     characters, starts, ends, _ = zip(*pieces)
     return Word("".join(characters), starts[0], ends[-1], tuple(zip(starts, ends)))
@@ -160,7 +182,10 @@ def _known_words(words: Sequence[str]) -> list[Word]:
     found, offset = [], 0
     for i, word in enumerate(words):
         check_text(word, f"word {i}")
-        cleaned = list(_collect(_Piece(ch, offset + k, offset + k + 1, cuts=False) for k, ch in enumerate(word)))
+        if _is_plain(word):
+            cleaned = [_plain_word(word, offset)]
+        else:
+            cleaned = list(_collect(_Piece(ch, offset + k, offset + k + 1, cuts=False) for k, ch in enumerate(word)))
         if not cleaned:
             raise ValueError(f"word {i} ({word!r}) holds no letter and no number")
         found += cleaned
