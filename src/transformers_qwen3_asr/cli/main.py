@@ -38,6 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--print-completion",
         action=PrintCompletion,
+        dest=argparse.SUPPRESS,  # or verbs would be given it
+        default=argparse.SUPPRESS,
         choices=("bash", "zsh", "tcsh"),
         metavar="SHELL",
         help="print a script that completes arguments in bash, zsh or tcsh",
