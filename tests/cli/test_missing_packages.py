@@ -6,7 +6,7 @@ import sys
 import pytest
 from test_cli import ALIGNER, RECORDING
 
-from transformers_qwen3_asr.cli import align, evaluate
+from transformers_qwen3_asr.cli import align, evaluate, serve
 from transformers_qwen3_asr.cli.main import main
 from transformers_qwen3_asr.training import fine_tuning
 
@@ -65,6 +65,14 @@ def test_plot(fails, monkeypatch, rows, tmp_path):
     without(monkeypatch, "matplotlib")
     line = fails("evaluate", "--model", "tiny-en", "--data", rows, "--plot", tmp_path / "a.png")
     assert "a plot needs matplotlib: pip install 'transformers-qwen3-asr[plot]'" in line
+
+
+@pytest.mark.parametrize("package", ["fastapi", "python_multipart", "uvicorn"])
+def test_serve(fails, monkeypatch, package):
+    monkeypatch.setattr(serve, "load_aligner", None)
+    without(monkeypatch, package)
+    line = fails("serve", "--model", "tiny-en")
+    assert "serving needs FastAPI, uvicorn and python-multipart: pip install 'transformers-qwen3-asr[serve]'" in line
 
 
 @pytest.mark.parametrize(("language", "package"), [("Japanese", "nagisa"), ("ko", "soynlp")])

@@ -54,11 +54,20 @@ def test_metadata(wheel):
     metadata = email.message_from_bytes(wheel.read(name))
     assert (metadata["Name"], metadata["Version"]) == ("transformers-qwen3-asr", "0.1.0")
     assert metadata["License-Expression"] == "Apache-2.0" and metadata["Requires-Python"] == ">=3.11"
-    assert set(metadata.get_all("Provides-Extra")) == {"train", "labels", "ja", "ko", "plot", "completion", "dev"}
+    assert set(metadata.get_all("Provides-Extra")) == {
+        "train",
+        "labels",
+        "ja",
+        "ko",
+        "plot",
+        "completion",
+        "serve",
+        "dev",
+    }
     always = [value for value in metadata.get_all("Requires-Dist") if "extra ==" not in value]
     assert {"transformers>=5.17", "torch>=2.11"} <= set(always)
     # these come with extras and are imported only when they are needed
-    late = ("nagisa", "soynlp", "matplotlib", "peft", "praatio", "pympi", "webvtt", "pytest")
+    late = ("nagisa", "soynlp", "matplotlib", "peft", "praatio", "pympi", "webvtt", "pytest", "fastapi", "uvicorn")
     assert not any(value.startswith(late) for value in always)
     entry_points = wheel.read(name.replace("METADATA", "entry_points.txt")).decode()
     assert "qwen3-asr = transformers_qwen3_asr.cli.main:main" in entry_points

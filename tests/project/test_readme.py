@@ -63,7 +63,14 @@ def test_the_five_tasks_of_the_readme(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "page",
     [
-        *("README.md", "docs/corpus.md", "docs/fine-tuning.md", "docs/formats.md", "docs/pictures.md"),
+        *(
+            "README.md",
+            "docs/corpus.md",
+            "docs/fine-tuning.md",
+            "docs/formats.md",
+            "docs/pictures.md",
+            "docs/serving.md",
+        ),
         "recipes/adapt_german/README.md",
     ],
 )
@@ -86,6 +93,7 @@ def test_the_commands_of_a_page_are_understood(page):
         "docs/fine-tuning.md",
         "docs/formats.md",
         "docs/pictures.md",
+        "docs/serving.md",
         "docs/vllm.md",
         "recipes/adapt_german/README.md",
     ],

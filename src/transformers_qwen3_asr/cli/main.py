@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from . import align, align_dataset, convert, corpus_report, evaluate, merge, train, transcribe, view
+from . import align, align_dataset, convert, corpus_report, evaluate, merge, serve, train, transcribe, view
 from .common import Terminated, complain, readable_streams
 
-VERBS = (align, align_dataset, corpus_report, transcribe, convert, view, train, merge, evaluate)
+VERBS = (align, align_dataset, corpus_report, transcribe, serve, convert, view, train, merge, evaluate)
 
 
 class OneLineParser(argparse.ArgumentParser):
