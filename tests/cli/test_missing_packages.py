@@ -70,6 +70,8 @@ def test_plot(fails, monkeypatch, rows, tmp_path):
 @pytest.mark.parametrize("package", ["fastapi", "python_multipart", "uvicorn"])
 def test_serve(fails, monkeypatch, package):
     monkeypatch.setattr(serve, "load_aligner", None)
+    for module in [name for name in sys.modules if name.startswith("transformers_qwen3_asr.serving")]:
+        monkeypatch.delitem(sys.modules, module)  # which other tests have imported
     without(monkeypatch, package)
     line = fails("serve", "--model", "tiny-en")
     assert "serving needs FastAPI, uvicorn and python-multipart: pip install 'transformers-qwen3-asr[serve]'" in line

@@ -83,7 +83,7 @@ def private_names():
     found, made, read = {}, set(), {}
     for module, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 made.add(node.name)
             elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 made.add(node.target.id)
@@ -167,6 +167,7 @@ PRIVATE = {
     "_tp_plan": (MODEL, "splits the ASR models' head in tensor parallel"),
     "_extra_content": (f"{AUTO}.processing_auto.PROCESSOR_MAPPING", "takes an earlier registration out"),
     "_model_mapping": (f"{AUTO}.modeling_auto.MODEL_MAPPING", "asks whether a mapping holds qwen3_asr"),
+    "_ensure_tensor_on_device": (PIPELINE, "leaves a pipeline's items where they are"),
     "_forward": (PIPELINE, "a pipeline's pass"),
     "_load_feature_extractor": (PIPELINE, "says that there is no extractor beside the processor"),
     "_load_image_processor": (PIPELINE, "says that there is no image processor"),
