@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,9 +15,8 @@ from ..checkpoints.bundled import resolve_model
 from .common import (
     DECODINGS,
     DEFAULT_MODEL,
-    DTYPE_HELP,
-    DTYPES,
     InputError,
+    add_device_options,
     complain,
     ended_in_order,
     failed,
@@ -121,8 +121,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
         metavar="S",
         help="longer recordings are aligned in windows, which are no longer than that (default: the model's)",
     )
-    parser.add_argument("--device", help="such as cpu or cuda:0 (default: a GPU if there is one)")
-    parser.add_argument("--dtype", choices=DTYPES, default="auto", help=DTYPE_HELP)
+    add_device_options(parser)
     parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="recordings at once (default: 1)")
     parser.set_defaults(run=run)
 
@@ -137,16 +136,36 @@ def times(value: str) -> float:
 
 def run(arguments: argparse.Namespace) -> int:
     """Aligns what was asked for. Returns 0, or 2 after naming what was wrong in one line on stderr."""
+    return carried_out(arguments, plan, align)
+
+
+def carried_out(arguments: argparse.Namespace, plan: Callable, work: Callable) -> int:
+    """The exit status of a verb that plans jobs of recordings, and does them; both note failures."""
     failures: list[tuple[str, str]] = []
     try:
         arguments.audio = recordings_of(arguments.audio)
         jobs = plan(arguments, failures)
         if jobs:
             with ended_in_order():
-                align(jobs, arguments, failures)
+                work(jobs, arguments, failures)
     except InputError as error:
-        return complain("align", str(error))
-    return failed("align", arguments.audio, failures)
+        return complain(arguments.verb, str(error))
+    return failed(arguments.verb, arguments.audio, failures)
+
+
+def is_finished(arguments: argparse.Namespace, outputs: list[Path], pictures: dict[str, Path]) -> bool:
+    """Whether a recording is to be skipped, since its files are all there."""
+    return arguments.skip_existing and all(path.is_file() for path in (*outputs, *pictures.values()))
+
+
+def obstacle(audio: str, outputs: list[Path], pictures: dict[str, Path]) -> str | None:
+    """Why a recording cannot be read, or its files not be written, as far as that is seen before."""
+    # a pipe is read like a file, once; what cannot be read at all is told when it is
+    if not is_url(audio) and (not os.path.exists(audio) or os.path.isdir(audio)):
+        return "is a folder without recordings" if os.path.isdir(audio) else "no such file"
+    if folder := next((path for path in outputs if path.is_dir()), None):
+        return f"{folder} cannot be written ({os.strerror(errno.EISDIR)})"
+    return why_not(audio, pictures)
 
 
 def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list[Job]:
@@ -177,17 +196,10 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
     jobs = []
     skipped = 0
     for index, (audio, file, paths, drawn) in enumerate(zip(arguments.audio, files, outputs, pictures, strict=True)):
-        if arguments.skip_existing and all(path.is_file() for path in (*paths, *drawn.values())):
+        if is_finished(arguments, paths, drawn):
             skipped += 1
             continue
-        # a pipe is read like a file, once; what cannot be read at all is told when it is
-        if not is_url(audio) and (not os.path.exists(audio) or os.path.isdir(audio)):
-            failures.append((audio, "is a folder without recordings" if os.path.isdir(audio) else "no such file"))
-            continue
-        if folder := next((path for path in paths if path.is_dir()), None):
-            failures.append((audio, f"{folder} cannot be written ({os.strerror(errno.EISDIR)})"))
-            continue
-        if reason := why_not(audio, drawn):
+        if reason := obstacle(audio, paths, drawn):
             failures.append((audio, reason))
             continue
         try:

@@ -9,9 +9,8 @@ from pathlib import Path
 from .common import (
     DECODINGS,
     DEFAULT_MODEL,
-    DTYPE_HELP,
-    DTYPES,
     InputError,
+    add_device_options,
     complain,
     ended_in_order,
     load_aligner,
@@ -82,8 +81,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
         metavar="S",
         help="longer recordings are aligned in windows of so many seconds (default: what the model's config says)",
     )
-    parser.add_argument("--device", help="such as cpu or cuda:0 (default: the process's own GPU if there is one)")
-    parser.add_argument("--dtype", choices=DTYPES, default="auto", help=DTYPE_HELP)
+    add_device_options(parser, "the process's own GPU if there is one")
     parser.add_argument("--batch-size", type=positive, default=8, metavar="N", help="recordings at once (default: 8)")
     parser.set_defaults(run=run)
 

@@ -27,6 +27,12 @@ def positive(value: str) -> int:
     return number
 
 
+def add_device_options(parser: argparse.ArgumentParser, default: str = "a GPU if there is one") -> None:
+    """--device and --dtype of a verb that runs a model."""
+    parser.add_argument("--device", help=f"such as cpu or cuda:0 (default: {default})")
+    parser.add_argument("--dtype", choices=DTYPES, default="auto", help=DTYPE_HELP)
+
+
 def one_line(error: Exception | str) -> str:
     """An error's text on one line, or its type's name where it has none."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -10,9 +10,8 @@ from contextlib import suppress
 from .common import (
     DECODINGS,
     DEFAULT_MODEL,
-    DTYPE_HELP,
-    DTYPES,
     InputError,
+    add_device_options,
     complain,
     ended_in_order,
     load_aligner,
@@ -68,8 +67,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
         const=False,
         help="do not hear doubtful words again in short windows: faster, and a little less exact",
     )
-    parser.add_argument("--device", help="such as cpu or cuda:0 (default: a GPU if there is one)")
-    parser.add_argument("--dtype", choices=DTYPES, default="auto", help=DTYPE_HELP)
+    add_device_options(parser)
     parser.set_defaults(run=run)
 
 

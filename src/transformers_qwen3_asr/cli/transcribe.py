@@ -1,27 +1,14 @@
 """`qwen3-asr transcribe`: recordings in, their texts out, and with an aligner the times of their words."""
 
 import argparse
-import os
 from contextlib import closing
 
 from ..checkpoints.bundled import resolve_model
-from .align import EXTENSIONS, Job, hand_out, output_files
-from .common import (
-    DTYPE_HELP,
-    DTYPES,
-    InputError,
-    complain,
-    ended_in_order,
-    failed,
-    load_aligner,
-    note,
-    one_line,
-    positive,
-)
-from .files import check_outputs, is_url
+from .align import EXTENSIONS, Job, carried_out, hand_out, is_finished, obstacle, output_files
+from .common import InputError, add_device_options, load_aligner, note, one_line, positive
+from .files import check_outputs
 from .parts import cues
-from .parts.pictures import add_options, picture_paths, why_not
-from .parts.texts import recordings_of
+from .parts.pictures import add_options, picture_paths
 
 DEFAULT_MODEL = "Qwen/Qwen3-ASR-0.6B"
 EPILOG = """\
@@ -62,24 +49,14 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     add_options(parser)
     parser.add_argument("--show", action="store_true", help="with --output, --html or --plot, print the words as well")
     parser.add_argument("--json-lines", action="store_true", help="print a line of JSON for each recording instead")
-    parser.add_argument("--device", help="such as cpu or cuda:0 (default: a GPU if there is one)")
-    parser.add_argument("--dtype", choices=DTYPES, default="auto", help=DTYPE_HELP)
+    add_device_options(parser)
     parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="recordings at once (default: 1)")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Transcribes what was asked for. Returns 0, or 2 after naming what was wrong in one line on stderr."""
-    failures: list[tuple[str, str]] = []
-    try:
-        arguments.audio = recordings_of(arguments.audio)
-        jobs = plan(arguments, failures)
-        if jobs:
-            with ended_in_order():
-                transcribe(jobs, arguments, failures)
-    except InputError as error:
-        return complain("transcribe", str(error))
-    return failed("transcribe", arguments.audio, failures)
+    return carried_out(arguments, plan, transcribe)
 
 
 def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list[Job]:
@@ -97,11 +74,9 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
     check_outputs(written, [*(("recording", audio) for audio in arguments.audio), *models])
     jobs, skipped = [], 0
     for audio, paths, drawn in zip(arguments.audio, outputs, pictures, strict=True):
-        if arguments.skip_existing and all(path.is_file() for path in (*paths, *drawn.values())):
+        if is_finished(arguments, paths, drawn):
             skipped += 1
-        elif not is_url(audio) and (not os.path.exists(audio) or os.path.isdir(audio)):
-            failures.append((audio, "is a folder without recordings" if os.path.isdir(audio) else "no such file"))
-        elif reason := why_not(audio, drawn):
+        elif reason := obstacle(audio, paths, drawn):
             failures.append((audio, reason))
         else:
             jobs.append(Job(audio, "", paths, drawn))
