@@ -107,11 +107,11 @@ def test_a_book_beside_a_short_recording_costs_no_more_than_its_windows(pipe, re
     """In one piece it would be a prompt of 100,000 tokens, and as many times classes scores."""
     samples, words, alone = readings[0]
     book = words + ["chapter", "two", "of", "something", "else"] * 8000
-    most, prepare = [], pipe.processor.prepare_forced_aligner_inputs
+    most, prepare = [], pipe.processor.slot_inputs
     monkeypatch.setattr(
         pipe.processor,
-        "prepare_forced_aligner_inputs",
-        lambda **given: [most.append(max(map(len, given["transcript"]))), prepare(**given)][1],
+        "slot_inputs",
+        lambda recordings, words, **given: [most.append(max(map(len, words))), prepare(recordings, words, **given)][1],
     )
     result = pipe(samples, text=" ".join(book))
     assert max(most) < 300

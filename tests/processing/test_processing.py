@@ -87,6 +87,24 @@ def test_batch_is_single(aligner):
         assert words_alone == [words[row]]
 
 
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_prompts_made_together_are_those_that_the_tokenizer_makes(aligner, side):
+    """Each word is tokenised once for all: not where it stands."""
+    random = np.random.default_rng(0)
+    said = ["the", "old", "house", "isn't", "我", "爱", "naïve", "3rd", "x" * 150, "ไทย", "a"]
+    word_lists = [[said[k] for k in random.integers(0, len(said), size)] for size in (9, 1, 30, 4, 0)]
+    marks = [None, [True], random.random(30) < 0.5, [True, True, False, False], None]
+    counts = [3, 0, 7, 5, 2]
+    found = aligner.tokenize_slots(word_lists, counts, side, marks)
+    for row, (words, count, slotted) in enumerate(zip(word_lists, counts, marks)):
+        prompt = aligner.slot_prompt(words, slotted).replace("<|audio_pad|>", count * "<|audio_pad|>")
+        expected = aligner.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+        assert row_ids(found, row) == expected
+        first = 0 if side == "right" else -len(expected)
+        assert (found["attention_mask"][row].roll(-first)[: len(expected)] == 1).all()
+        assert (found["input_ids"][row][found["attention_mask"][row] == 0] == aligner.tokenizer.pad_token_id).all()
+
+
 def test_a_list_of_words_instead_of_a_text(aligner):
     expected = [["Hello", "there"]]
     for transcript in ("Hello, there!", ["Hello, there!"], ["Hello,", "there!"], [["Hello", "there"]]):

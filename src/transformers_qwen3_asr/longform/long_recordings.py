@@ -9,6 +9,7 @@ import numpy as np
 
 from ..alignment.chunks import aligned_words
 from ..alignment.joint_decoding import in_order
+from ..audio.decoding import is_encoded, load_audio, unwrapped
 from ..audio.streams import AudioStream
 from ..text.words import prompt_text
 from .constants import FASTEST, HORIZON, LONGEST_WINDOW, SHORT_WINDOW, WINDOW_PART
@@ -34,11 +35,16 @@ def open_long(
     Raises `ValueError`, naming the source, where it cannot be decoded.
     """
     kept = 2 * (HORIZON + seconds)  # a search looks so far ahead, and comes back to what is not settled
-    stream = AudioStream(source, rate, kept)
-    samples = stream.read(0, int(seconds * rate) + 1)
+    source = unwrapped(source)
+    if is_encoded(source):
+        stream = AudioStream(source, rate, kept)
+        samples = stream.read(0, int(seconds * rate) + 1)
+    else:  # in memory already
+        stream, samples = None, load_audio(source, rate)
     if len(samples) > int(seconds * rate):
-        return None, stream
-    stream.close()
+        return None, stream or AudioStream(samples, rate, kept)
+    if stream:
+        stream.close()
     length, letters = len(samples) / rate, sum(len(prompt_text(word)) for word in words)
     if len(words) > SPARE_WORDS + FASTEST * length or letters > SPARE_LETTERS + FASTEST_LETTERS * length:
         return None, AudioStream(samples, rate, kept)

@@ -342,13 +342,9 @@ class ForcedAlignmentPipeline(Pipeline):
     def _slot_scores(self, items: list[dict]) -> tuple[torch.Tensor, torch.Tensor, list[list[str]]]:
         """Scores at the slots of items with "audio", "words" and "language", `(slots of all, classes)`; the input_ids
         that they belong to; the words."""
-        inputs, word_lists = self.processor.prepare_forced_aligner_inputs(
-            audio=[item["audio"] for item in items],
-            transcript=[item["words"] for item in items],
-            language=[item["language"] for item in items],
-            support_languages=self.model.config.support_languages,
-            device=self.device,
-        )
+        self.processor.aligner_languages([item["language"] for item in items], self.model.config.support_languages)
+        recordings, word_lists = [item["audio"] for item in items], [item["words"] for item in items]
+        inputs = self.processor.slot_inputs(recordings, word_lists, device=self.device)
         inputs = inputs.to(self.device, self.dtype)
         slots = inputs["input_ids"] == self.model.config.timestamp_token_id
         return self.model(**inputs, logits_to_keep=slots).logits, inputs["input_ids"], word_lists
@@ -380,7 +376,7 @@ def _check_parts(model: Any, processor: Any) -> None:
             f"forced alignment needs a {Qwen3ASRForTokenClassification.__module__}."
             f"{Qwen3ASRForTokenClassification.__name__}, not a {type(inner).__module__}.{type(inner).__name__}"
         )
-    if not hasattr(processor, "prepare_forced_aligner_inputs"):
+    if not hasattr(processor, "slot_inputs"):
         raise ValueError("forced alignment needs a processor=Qwen3ASRProcessor beside the model")
     config = model.config
     if config.timestamp_token_id is None or not config.timestamp_segment_time:

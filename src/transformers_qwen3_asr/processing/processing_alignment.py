@@ -3,8 +3,10 @@
 import unicodedata
 import warnings
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import BatchFeature
 
@@ -37,8 +39,28 @@ def written_gap(left: str, right: str) -> str:
 def _check_words(words: Any, i: int) -> None:
     if isinstance(words, (str, bytes)) or not isinstance(words, Sequence):
         raise ValueError(f"word list {i} is of type {type(words).__name__}; a list of words is expected")
-    for k, word in enumerate(words):
-        check_text(word, f"word list {i}: word {k}")
+    try:
+        "".join(words).encode()  # all at once: there may be ten thousand in a batch
+    except (TypeError, UnicodeEncodeError):
+        for k, word in enumerate(words):
+            check_text(word, f"word list {i}: word {k}")
+
+
+def _between_slots(words: Sequence[str], slots: Sequence[bool] | None) -> list[str]:
+    """What a prompt has in front of each pair of slots, and behind the last pair."""
+    if slots is None:
+        return [*map(prompt_text, words), ""]
+    if len(slots) != len(words):
+        raise ValueError(f"there are {len(slots)} slot marks for {len(words)} words")
+    words = [prompt_text(word) for word in words]
+    pieces = [""]
+    for i, (word, slotted) in enumerate(zip(words, slots)):
+        pieces[-1] += word
+        if slotted:
+            pieces.append("")
+        elif i + 1 < len(words):
+            pieces[-1] += written_gap(word, words[i + 1])
+    return pieces
 
 
 class ForcedAlignmentProcessing:
@@ -59,18 +81,12 @@ class ForcedAlignmentProcessing:
 
         Raises `ValueError` where `slots` does not fit `words`.
         """
-        if slots is None:
-            slots = [True] * len(words)
-        elif len(slots) != len(words):
-            raise ValueError(f"there are {len(slots)} slot marks for {len(words)} words")
-        words = [prompt_text(word) for word in words]
-        pieces = [f"{self.audio_bos_token}{self.audio_token}{self.audio_eos_token}"]
-        for i, (word, slotted) in enumerate(zip(words, slots)):
-            if slotted:
-                pieces += [word, TIMESTAMP_TOKEN, TIMESTAMP_TOKEN]
-            else:
-                pieces += [word, written_gap(word, words[i + 1]) if i + 1 < len(words) else ""]
-        return "".join(pieces)
+        return self._prompt(_between_slots(words, slots))
+
+    def _prompt(self, pieces: Sequence[str]) -> str:
+        """The audio, and slots between pieces of text."""
+        audio = f"{self.audio_bos_token}{self.audio_token}{self.audio_eos_token}"
+        return audio + (2 * TIMESTAMP_TOKEN).join(pieces)
 
     def tokenize_slots(
         self,
@@ -95,27 +111,40 @@ class ForcedAlignmentProcessing:
         for what, values in (("recordings", audio_token_counts), ("slot marks", slots)):
             if len(values) != len(word_lists):
                 raise ValueError(f"{len(word_lists)} word lists do not fit {len(values)} {what}")
-        rows, control = [], control_ids(self.tokenizer)
-        for i, (words, count, marks) in enumerate(zip(word_lists, audio_token_counts, slots)):
+        prompts = []
+        for i, (words, marks) in enumerate(zip(word_lists, slots)):
             _check_words(words, i)
             with named(f"word list {i}"):
-                prompt = self.slot_prompt(words, marks)
-            ids = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]
-            # more than those of the audio and of the slots: some word brought its own
-            if sum(index in control for index in ids) != 3 + 2 * (len(words) if marks is None else sum(marks)):
-                for word in words:
-                    check_plain(self.tokenizer, word, f"word list {i}: the word {word!r}")
-            at = ids.index(self.audio_token_id)
+                prompts.append(_between_slots(words, marks))
+        rows = self._rows(prompts, [int(count) for count in audio_token_counts])
+        lengths = np.array([len(row) for row in rows])
+        columns = np.arange(lengths.max())
+        inside = columns < lengths[:, None] if padding_side == "right" else columns >= columns.size - lengths[:, None]
+        input_ids = np.full(inside.shape, self.tokenizer.pad_token_id)
+        input_ids[inside] = np.concatenate(rows)
+        return {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(inside.astype(np.int64))}
+
+    def _rows(self, prompts: Sequence[Sequence[str]], audio_token_counts: Sequence[int]) -> list[np.ndarray]:
+        """The ids of each prompt, given as its pieces between slots; each piece that occurs is tokenised once."""
+        numbers = {piece: k for k, piece in enumerate(dict.fromkeys(chain.from_iterable(prompts)))}
+        whole = self.tokenizer(self._prompt(["", *numbers, ""]), add_special_tokens=False, verbose=False)["input_ids"]
+        ids = np.array(whole)
+        slots = np.flatnonzero(ids == self.timestamp_token_id)
+        # more than those of the audio and of the slots: some word brought its own
+        if np.isin(ids, list(control_ids(self.tokenizer))).sum() != 3 + 2 * (len(numbers) + 1):
+            for i, prompt in enumerate(prompts):
+                for piece in prompt:
+                    check_plain(self.tokenizer, piece, f"word list {i}: the word {piece!r}")
+        begins, ends = slots[1:-1:2] + 1, slots[3::2] + 1  # of each piece with the slots behind it
+        rows = []
+        for prompt, count in zip(prompts, audio_token_counts):
+            which = [numbers[piece] for piece in prompt]
+            sizes = (ends - begins)[which]
+            first = begins[which] - (np.cumsum(sizes) - sizes)
+            said = ids[np.repeat(first, sizes) + np.arange(sizes.sum())]
             # expanded here: thousands of equal tokens need no tokenizer
-            rows.append([*ids[:at], *[self.audio_token_id] * int(count), *ids[at + 1 :]])
-        length = max(map(len, rows))
-        input_ids = torch.full((len(rows), length), self.tokenizer.pad_token_id)
-        attention_mask = torch.zeros_like(input_ids)
-        for i, row in enumerate(rows):
-            place = slice(0, len(row)) if padding_side == "right" else slice(length - len(row), length)
-            input_ids[i, place] = torch.tensor(row)
-            attention_mask[i, place] = 1
-        return {"input_ids": input_ids, "attention_mask": attention_mask}
+            rows.append(np.concatenate([ids[:1], np.full(count, self.audio_token_id), ids[2:3], said[:-2]]))
+        return rows
 
     def _check_timestamp_token(self) -> None:
         if self.timestamp_token_id is None:
@@ -164,16 +193,25 @@ class ForcedAlignmentProcessing:
             raise TypeError(f"unexpected arguments: {', '.join(unused)}")
 
         recordings = self._load(sources, audio_kwargs)
+        return self.slot_inputs(recordings, word_lists, padding_side, **audio_kwargs), word_lists
+
+    def slot_inputs(
+        self, recordings: Sequence, word_lists: Sequence[Sequence[str]], padding_side: str = "right", **audio_kwargs
+    ) -> BatchFeature:
+        """
+        What `prepare_forced_aligner_inputs` makes of recordings that are loaded, `(samples,)` each at the extractor's
+        rate, and the words of each as `split_words` gives them. `audio_kwargs` go to the extractor.
+        """
         features, _ = self._process_audio(recordings, **audio_kwargs)
         counts = features.pop("num_audio_tokens")
-        return BatchFeature({**self.tokenize_slots(word_lists, counts, padding_side), **features}), word_lists
+        return BatchFeature({**self.tokenize_slots(word_lists, counts, padding_side), **features})
 
     def _word_lists(
         self, transcript, audio, count: int, language, korean_dictionary, support_languages
     ) -> list[list[str]]:
         """The words of the transcript of each of `count` recordings, none of them without words."""
         transcripts = transcripts_for(transcript, audio, count)
-        languages = self._aligner_languages(for_each(language, count, "language", broadcast=True), support_languages)
+        languages = self.aligner_languages(for_each(language, count, "language", broadcast=True), support_languages)
         word_lists = []
         for i, (text, name) in enumerate(zip(transcripts, languages)):
             if not isinstance(text, Iterable):
@@ -185,7 +223,9 @@ class ForcedAlignmentProcessing:
             word_lists.append(words)
         return word_lists
 
-    def _aligner_languages(self, languages: list[str | None], trained: Sequence[str] | None) -> list[str | None]:
+    def aligner_languages(self, languages: list[str | None], trained: Sequence[str] | None) -> list[str | None]:
+        """The names of languages, with a warning for those that are not among the `trained` (default: the published
+        aligner's). Raises `ValueError`, naming the recording, for an unknown one."""
         trained = list(ALIGNER_LANGUAGES.values()) if trained is None else trained
         names = []
         for i, language in enumerate(languages):

@@ -133,7 +133,7 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
         counts = audio_token_lengths(features["input_features_mask"].sum(-1), n_window)
         # transformers' own encoder takes whole chunks of frames only; what is filled in is masked, for ours as well
         missing = -features["input_features_mask"].shape[-1] % (2 * n_window)
-        for name in ("input_features", "input_features_mask"):
+        for name in ("input_features", "input_features_mask") if missing else ():
             features[name] = torch.nn.functional.pad(features[name], (0, missing))
         features["num_audio_tokens"] = counts.cpu().numpy()
         return features, [self.replace_audio_token(features, i) for i in range(len(audio))]
