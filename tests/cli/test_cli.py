@@ -99,10 +99,10 @@ def test_json_and_subtitles(tmp_path, capsys):
     assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == WORDS
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 5])
-def test_several_recordings_into_a_folder(folder, batch_size):
+@pytest.mark.parametrize("batch", [("--batch-size", 1), ("--batch-size", 5), ("--batch-seconds", 7.5)])
+def test_several_recordings_into_a_folder(folder, batch):
     recordings = [folder / f"{name}.flac" for name in "abc"]
-    assert run(*recordings, "--output", folder / "out", "--batch-size", batch_size) == 0
+    assert run(*recordings, "--output", folder / "out", *batch) == 0
     assert {path.name for path in (folder / "out").iterdir()} == {"a.json", "b.json", "c.json"}
     assert [words_of(folder / "out" / f"{name}.json") for name in "abc"] == [["one", "two"], WORDS, ["three"]]
     assert run(*recordings, "--output", f"{folder}/v1.0/", "--format", "srt") == 0
@@ -273,9 +273,10 @@ def test_calls_that_make_no_sense(folder, fails):
     assert "b.txt is no folder" in fails(a, "--output", folder / "b.txt" / "more" / "out" / "")
     assert "AUDIO" in fails()
     assert "--batch-size" in fails(a, "--batch-size", "0")
+    assert "argument --batch-seconds: 0.5 is not a number from 1 on" in fails(a, "--batch-seconds", "0.5")
     for wrong in ("0.5", "-3", "nan", "inf"):
         assert f"argument --budget: {wrong} is not a number from 1 on" in fails(a, f"--budget={wrong}")
-    assert "argument --budget: invalid times value: 'twice'" in fails(a, "--budget", "twice")
+    assert "argument --budget: invalid number value: 'twice'" in fails(a, "--budget", "twice")
     assert "--dtype" in fails(a, "--dtype", "int4")
     assert not (folder / "out").exists()
 

@@ -12,7 +12,7 @@ from conftest import ROOT
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.audio.streams import AudioStream
 from transformers_qwen3_asr.pipelines import batching, forced_alignment
-from transformers_qwen3_asr.pipelines.batching import ahead, pass_seconds, passes, reads_ahead
+from transformers_qwen3_asr.pipelines.batching import ahead, gathered, pass_seconds, passes, reads_ahead
 
 RECORDING = ROOT / "examples" / "sense_and_sensibility.flac"
 TEXT = (ROOT / "examples" / "sense_and_sensibility.txt").read_text(encoding="utf-8").strip()
@@ -55,6 +55,26 @@ def test_what_a_device_is_given():
     assert passes([60.0] * 64, pass_seconds(GPU)) == [list(range(64))]
     assert pass_seconds(CPU) < pass_seconds(GPU)
     assert reads_ahead(GPU, 0) and not reads_ahead(GPU, 1) and not reads_ahead(CPU, 0)
+
+
+@pytest.mark.parametrize(("size", "most"), [(1, 60), (4, 60), (100, 30), (100, 1), (7, float("inf"))])
+def test_gathered_lists_are_full(size, most):
+    seconds = np.random.default_rng(1).uniform(0.1, 60, 100).tolist()
+    lists = list(gathered(enumerate(seconds), lambda one: one[1], size, most))
+    assert [one for found in lists for one in found] == list(enumerate(seconds))
+    for found, following in pairwise([*lists, []]):
+        longest = max(length for _, length in found)
+        assert len(found) == 1 or len(found) * longest <= most
+        for _, one in following[:1]:  # which had no place any more
+            assert len(found) == size or max(longest, one) * (len(found) + 1) > most
+
+
+def test_gathered_drops_what_it_looked_at():
+    dropped = []
+    lists = gathered([1.0, 1.0, 5.0, 1.0], float, 100, 5, dropped.append)
+    assert next(lists) == [1.0, 1.0]
+    lists.close()
+    assert dropped == [5.0]
 
 
 def test_ahead_keeps_the_order():
@@ -200,6 +220,58 @@ def test_passes_of_a_batch_are_bounded(pipe, rows, samples, monkeypatch):
     assert any(count > 1 for count, _, frames in held)
 
 
+def spied_passes(pipe, monkeypatch):
+    """(clips, seconds of the longest) of each forward pass, as it happens."""
+    held = []
+    forward = type(pipe.model).forward
+
+    def spy(self, *args, **kwargs):
+        count, _, frames = kwargs["input_features"].shape
+        held.append((count, frames / 100))
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(type(pipe.model), "forward", spy)
+    return held
+
+
+def test_batch_seconds_fill_passes(pipe, samples, monkeypatch):
+    rows = [{"audio": samples[: 16000 * seconds], "text": "one two"} for seconds in (2, 3, 3, 5, 1, 1, 6)]
+    alone = [pipe(row, refine=False) for row in rows]
+    held = spied_passes(pipe, monkeypatch)
+    assert_same(pipe(rows, batch_seconds=9, refine=False), alone)
+    assert held == [(3, 3), (1, 5), (2, 1), (1, 6)]
+    held.clear()
+    # both are limits
+    assert_same(list(pipe(iter(rows), batch_seconds=9, batch_size=2, refine=False)), alone)
+    assert held == [(2, 3), (1, 3), (1, 5), (2, 1), (1, 6)]
+    held.clear()
+    pipe(rows, batch_seconds=4000, refine=False)
+    assert held == [(7, 6)]
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_batch_seconds_of_long_recordings(pipe, rows, alone, in_thread, monkeypatch):
+    monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers: in_thread)
+    held = spied_passes(pipe, monkeypatch)
+    assert_same(pipe(rows, batch_seconds=20, max_align_seconds=8), alone)
+    assert all(count == 1 or count * (seconds - 1) <= 20 for count, seconds in held)
+    together = len(held)
+    held.clear()
+    pipe(rows, batch_seconds=1, max_align_seconds=8)
+    assert together < len(held) and all(count == 1 for count, seconds in held if seconds > 1)
+    bad = [rows[0], {"audio": "nowhere.wav", "text": "a"}, rows[3]]
+    results = pipe(bad, batch_seconds=20, max_align_seconds=8, on_error="return")
+    assert [result["error"] is None for result in results] == [True, False, True]
+    assert_same([results[0], results[2]], [alone[0], alone[3]])
+    assert readers() == []
+
+
+@pytest.mark.parametrize("wrong", [0, 0.5, -1, True, "60", float("nan"), float("inf")])
+def test_batch_seconds_that_are_none(pipe, rows, wrong):
+    with pytest.raises(ValueError, match=r"batch_seconds=.*a number from 1 on"):
+        pipe(rows, batch_seconds=wrong)
+
+
 def test_the_next_batch_is_read_in_a_thread(pipe, samples, monkeypatch):
     monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers: not workers)
     drawn, threads = [], set()
@@ -241,8 +313,9 @@ def test_what_came_before_a_bad_row_comes_first(pipe, samples, in_thread, batch_
         next(results)
 
 
+@pytest.mark.parametrize("by_seconds", [False, True])
 @pytest.mark.parametrize("bad", [False, True])
-def test_files_are_closed_when_the_consumer_stops(pipe, monkeypatch, bad):
+def test_files_are_closed_when_the_consumer_stops(pipe, monkeypatch, bad, by_seconds):
     """Long recordings hold open files: of the batch that was read ahead, and behind a bad row."""
     monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers: True)
     made, closed = [], []
@@ -260,9 +333,12 @@ def test_files_are_closed_when_the_consumer_stops(pipe, monkeypatch, bad):
     monkeypatch.setattr(AudioStream, "close", closed_spy)
     long = {"audio": str(RECORDING), "text": TEXT}
     wrong = {"audio": str(RECORDING), "text": 5}
-    results = pipe(iter([long, wrong if bad else long, *[long] * 7]), batch_size=3, max_align_seconds=4)
+    # four windows of 4 s are too many for 13
+    limit = {"batch_seconds": 13} if by_seconds else {"batch_size": 3}
+    results = pipe(iter([long, wrong if bad else long, *[long] * 7]), **limit, max_align_seconds=4)
     assert len(next(results)["chunks"]) == len(TEXT.split())
-    wait_until(lambda: len(made) == (5 if bad else 6))
+    opened = (5 if bad else 6) + by_seconds
+    wait_until(lambda: len(made) == opened)
     if bad:
         with pytest.raises(ValueError, match="item 1"):
             next(results)
@@ -270,4 +346,4 @@ def test_files_are_closed_when_the_consumer_stops(pipe, monkeypatch, bad):
         results.close()
     assert readers() == []
     assert {id(stream) for stream in closed} == {id(stream) for stream in made}
-    assert len(made) == (5 if bad else 6)
+    assert len(made) == opened

@@ -65,6 +65,33 @@ def test_in_batches_as_alone(recognise, batch_size):
     assert [case["text_in_batch"] for case in cases] == [case["text"] for case in cases]
 
 
+def test_batch_seconds_fill_passes(recognise, argmax, monkeypatch):
+    samples = load_audio(CLIP)
+    rows = [samples[: 16000 * seconds] for seconds in (1, 1, 2, 1)]
+    timed = {"language": "English", "return_timestamps": "word", "aligner": argmax}
+
+    def words_of(results):
+        return [[(chunk["text"], chunk["timestamp"]) for chunk in result["chunks"]] for result in results]
+
+    alone = words_of(recognise(row, **timed) for row in rows)
+    held = []
+    for pipe in (recognise, argmax):
+        forward = pipe.forward
+
+        def spy(inputs, pipe=pipe, forward=forward, **kwargs):
+            held.append((pipe.task, len(inputs["batch" if pipe is recognise else "items"])))
+            return forward(inputs, **kwargs)
+
+        monkeypatch.setattr(pipe, "forward", spy)
+    assert words_of(recognise(rows, **timed, batch_seconds=4)) == alone
+    assert held == [(pipe.task, count) for count in (2, 2) for pipe in (recognise, argmax)]
+    held.clear()
+    assert words_of(recognise(rows, **timed, batch_size=4, batch_seconds=2)) == alone
+    assert [count for task, count in held if task == TASK] == [2, 1, 1]
+    with pytest.raises(ValueError, match="batch_seconds=0"):
+        recognise(rows, batch_seconds=0)
+
+
 def test_every_form_of_recording_and_dataset(recognise):
     datasets = pytest.importorskip("datasets")
     samples = load_audio(CLIP)

@@ -16,14 +16,15 @@ from .common import (
     DECODINGS,
     DEFAULT_MODEL,
     InputError,
+    add_batch_options,
     add_device_options,
     complain,
     ended_in_order,
     failed,
     load_aligner,
     note,
+    number,
     one_line,
-    positive,
 )
 from .files import check_folder, check_outputs, is_folder, is_url, names_of
 from .parts import cues
@@ -111,7 +112,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--budget",
-        type=times,
+        type=number,
         metavar="N",
         help="hear at most about N times a recording's audio, where words are in doubt or lost (default: 8)",
     )
@@ -122,16 +123,8 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
         help="longer recordings are aligned in windows, which are no longer than that (default: the model's)",
     )
     add_device_options(parser)
-    parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="recordings at once (default: 1)")
+    add_batch_options(parser)
     parser.set_defaults(run=run)
-
-
-def times(value: str) -> float:
-    """An argument's `type`: how many times, a number from 1 on."""
-    number = float(value)
-    if not 1 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{value} is not a number from 1 on")
-    return number
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -241,6 +234,7 @@ def align(jobs: list[Job], arguments: argparse.Namespace, failures: list[tuple[s
         "decoding": arguments.decoding,
         "refine": arguments.refine,
         "budget": arguments.budget,
+        "batch_seconds": arguments.batch_seconds,
         "progress": True,
         "return_timestamps": arguments.unit,
         "original_text": arguments.original_text,

@@ -27,6 +27,30 @@ def positive(value: str) -> int:
     return number
 
 
+def number(value: str) -> float:
+    """An argument's `type`: a number from 1 on."""
+    found = float(value)
+    if not 1 <= found < float("inf"):
+        raise argparse.ArgumentTypeError(f"{value} is not a number from 1 on")
+    return found
+
+
+def add_batch_options(parser: argparse.ArgumentParser) -> None:
+    """--batch-size and --batch-seconds of a verb that goes through recordings."""
+    parser.add_argument(
+        "--batch-size",
+        type=positive,
+        metavar="N",
+        help="recordings at once (default: 1, or what --batch-seconds holds)",
+    )
+    parser.add_argument(
+        "--batch-seconds",
+        type=number,
+        metavar="S",
+        help="seconds of audio that share a forward pass, padding included (default: what the device has memory for)",
+    )
+
+
 def add_device_options(parser: argparse.ArgumentParser, default: str = "a GPU if there is one") -> None:
     """--device and --dtype of a verb that runs a model."""
     parser.add_argument("--device", help=f"such as cpu or cuda:0 (default: {default})")

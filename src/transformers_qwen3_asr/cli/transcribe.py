@@ -5,7 +5,7 @@ from contextlib import closing
 
 from ..checkpoints.bundled import resolve_model
 from .align import EXTENSIONS, Job, carried_out, hand_out, is_finished, obstacle, output_files
-from .common import InputError, add_device_options, load_aligner, note, one_line, positive
+from .common import InputError, add_batch_options, add_device_options, load_aligner, note, one_line
 from .files import check_outputs
 from .parts import cues
 from .parts.pictures import add_options, picture_paths
@@ -50,7 +50,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("--show", action="store_true", help="with --output, --html or --plot, print the words as well")
     parser.add_argument("--json-lines", action="store_true", help="print a line of JSON for each recording instead")
     add_device_options(parser)
-    parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="recordings at once (default: 1)")
+    add_batch_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -89,7 +89,8 @@ def transcribe(jobs: list[Job], arguments: argparse.Namespace, failures: list[tu
     """Runs the pipeline over all jobs and writes each result as soon as it is there."""
     pipe = _load(arguments)
     rows = ({"audio": job.audio, "language": arguments.language, "context": arguments.context} for job in jobs)
-    with closing(pipe(rows, batch_size=arguments.batch_size, on_error="return")) as results:
+    batches = {"batch_size": arguments.batch_size, "batch_seconds": arguments.batch_seconds}
+    with closing(pipe(rows, **batches, on_error="return")) as results:
         for job, result in zip(jobs, results, strict=True):
             if (error := result.pop("error")) is None:
                 hand_out(job, result, arguments, failures)

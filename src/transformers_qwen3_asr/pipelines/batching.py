@@ -41,6 +41,36 @@ def passes(seconds: Sequence[float], budget: float) -> list[list[int]]:
     return groups
 
 
+def gathered(
+    elements: Iterable[Element],
+    seconds: Callable[[Element], float],
+    size: int,
+    most: float,
+    drop: Callable[[Element], None] = lambda element: None,
+) -> Iterator[list[Element]]:
+    """
+    Yields elements in order, in lists of up to `size` whose forward pass holds up to `most` seconds, padding included;
+    a longer one alone. It may take one more to tell that a list is full; closed then, it gives that one to `drop`.
+    """
+    batch, longest = [], 0.0
+    for element in elements:
+        longest = max(longest, seconds(element))
+        if batch and longest * (len(batch) + 1) > most:
+            full, batch, longest = batch, [element], seconds(element)
+            try:
+                yield full
+            except GeneratorExit:
+                drop(element)
+                raise
+        else:
+            batch.append(element)
+        if len(batch) == size:
+            yield batch
+            batch, longest = [], 0.0
+    if batch:
+        yield batch
+
+
 def reads_ahead(device: torch.device, workers: int) -> bool:
     """
     Whether the next batch is read in a thread while one computes: not on a CPU, where reading would take a core from

@@ -25,7 +25,7 @@ def align_each(
     pipe: Callable[..., Iterator[AlignmentResult]],
     items: Iterable[Item],
     as_row: Callable[[Item], Mapping[str, Any]],
-    batch_size: int,
+    batch_size: int | None,
 ) -> Iterator[Outcome[Item]]:
     """
     Yields each item's outcome, in order, as soon as it is there.
@@ -38,7 +38,7 @@ def align_each(
         items: what `as_row` makes rows of.
         as_row: the row of an item, or an error of those in `ROW_ERRORS`, which is then the item's. Called once for
             each, in order, in the thread that reads ahead if there is one.
-        batch_size: recordings at once.
+        batch_size: recordings at once, the pipeline's default if `None`.
     """
     waiting: deque[Outcome[Item]] = deque()  # drawn, and not given out
 

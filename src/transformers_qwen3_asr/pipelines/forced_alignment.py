@@ -1,9 +1,11 @@
 """`pipeline("forced-alignment", model=...)`: a recording and its text in, each word's start and end out."""
 
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext
-from numbers import Real
+from contextlib import closing
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -16,16 +18,15 @@ from ..alignment.decoding import DECODINGS, DEFAULT_DECODING, slot_logits
 from ..alignment.results import AlignmentResult
 from ..alignment.untranscribed import Levels
 from ..alignment.voice_activity import voice_activity
-from ..checkpoints.dtypes import check_asked, floating_dtype, is_int8, settle_dtype
-from ..checkpoints.int8 import has_int8
+from ..checkpoints.loaded import device_of, made_ready, unwrapped
 from ..longform.asking import Clip, ask, in_doubt, voice_of
 from ..longform.long_recordings import LongRecording, open_long, window_limit
 from ..models.modeling_qwen3_asr import Qwen3ASRForTokenClassification
 from ..text.languages import aligner_language
 from ..text.words import split_words, word_texts
-from .batching import ahead, pass_seconds, passes, reads_ahead
+from .batching import ahead, gathered, pass_seconds, passes, reads_ahead
 from .outcomes import ON_ERROR, ROW_ERRORS, Numbered, aligned_result, error_result, failure, numbered
-from .rows import as_row, as_rows, check_row, is_recording, undecoded, whole_number
+from .rows import as_row, as_rows, check_number, check_row, is_recording, undecoded, whole_number
 
 #: Times a recording's own audio that the model may be given, if not said otherwise. With 3, people's clips whose text
 #: lacks a passage were 1.2 to 1.4 times as far off, and long recordings with several such passages lost their place.
@@ -67,7 +68,9 @@ class ForcedAlignmentPipeline(Pipeline):
     `return_timestamps` ("word" if not given; "char", "sentence" or "line" make other chunks) and `original_text`
     (False if not given; True gives chunks their punctuation and white space, so that their texts joined are the text;
     see `alignment.chunks.make_chunks` for both), `batch_size` (recordings at once, 1 if not given; results do not
-    depend on it) and `num_workers` (processes that decode audio, 0 if not given).
+    depend on it, nor on what follows), `batch_seconds` (seconds of audio in one forward pass, padding included; if not
+    given, what the device has memory for; without `batch_size` as many recordings at once as that holds) and
+    `num_workers` (processes that decode audio, 0 if not given).
 
     A batch is one forward pass, or several, of similar lengths each, where it holds more audio than the device is
     given at once (see `pipelines.batching`). While a batch computes on a GPU, a thread reads the rows of the next one,
@@ -103,18 +106,8 @@ class ForcedAlignmentPipeline(Pipeline):
         # local_files_only has been heeded by pipeline(), which passes it on nonetheless
         asked = kwargs.pop("dtype", kwargs.pop("torch_dtype", None))
         _check_parts(model, processor)  # first, so that a model that is refused is not moved to a GPU
-        check_asked(model, asked, device)
-        device = "cpu" if device is None and has_int8(model) else device
-        if device is None and getattr(model, "placed_by_device_map", False) and not _is_spread(model):
-            # a map of one device leaves no trace that transformers' own constructor looks for: it would take the GPU
-            device = model.device
-        super().__init__(model, *args, processor=processor, device=device, **kwargs)
-        if not is_int8(asked) and (dtype := floating_dtype(asked)) not in (None, self.model.dtype):
-            self.model.to(dtype)
-        elif getattr(self.model, "dtype_is_open", False):
-            settle_dtype(self.model, self.device)
-        # a model fresh from training would drop activations
-        self.model.eval()
+        super().__init__(model, *args, processor=processor, device=device_of(model, asked, device), **kwargs)
+        made_ready(self.model, asked, self.device)
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
         """
@@ -129,6 +122,7 @@ class ForcedAlignmentPipeline(Pipeline):
     def _sanitize_parameters(
         self, language=None, korean_dictionary=None, decoding=None, refine=None, budget=None, **others
     ):
+        batch_seconds = others.pop("batch_seconds", None)
         on_error = others.pop("on_error", None)
         if on_error not in (None, *ON_ERROR):
             raise ValueError(f"on_error={on_error!r}: known are {', '.join(ON_ERROR)}")
@@ -146,10 +140,9 @@ class ForcedAlignmentPipeline(Pipeline):
         given = {"language": language, "korean_dictionary": korean_dictionary, **limits}
         if refine not in (None, True, False):
             raise ValueError(f"refine={refine!r}: True or False is expected")
-        number = isinstance(budget, Real) and not isinstance(budget, bool)
-        if budget is not None and not (number and 1 <= budget < float("inf")):
-            raise ValueError(f"budget={budget!r}: how often the recording's audio may be heard, a number from 1 on")
-        forward = {"decoding": decoding, "refine": refine, "budget": budget}
+        check_number("budget", budget, "how often the recording's audio may be heard")
+        check_number("batch_seconds", batch_seconds, "seconds of audio in a forward pass")
+        forward = {"decoding": decoding, "refine": refine, "budget": budget, "batch_seconds": batch_seconds}
         forward = {name: value for name, value in forward.items() if value is not None}
         return {name: value for name, value in given.items() if value is not None}, forward, after
 
@@ -170,7 +163,8 @@ class ForcedAlignmentPipeline(Pipeline):
         after = {**self._postprocess_params, **after}
         if forward.get("refine") and forward.get("decoding", DEFAULT_DECODING) != "joint":
             raise ValueError(f"refine=True goes with decoding='joint', not with {forward['decoding']!r}")
-        batch_size = whole_number("batch_size", batch_size, self._batch_size, default=1, least=1)
+        default = sys.maxsize if "batch_seconds" in forward else 1
+        batch_size = whole_number("batch_size", batch_size, self._batch_size, default, least=1)
         num_workers = whole_number("num_workers", num_workers, self._num_workers, default=0, least=0)
 
         if is_recording(audio) or isinstance(audio, Mapping):
@@ -201,13 +195,15 @@ class ForcedAlignmentPipeline(Pipeline):
             raise ValueError(f"num_workers={num_workers}: rows that can only be iterated have one reader at most")
         else:
             dataset = PipelineIterator(numbered(inputs), self._read, preprocess_params)
-        batches = DataLoader(dataset, num_workers=num_workers, batch_size=batch_size, collate_fn=_as_batch)
-        in_thread = reads_ahead(self.device, num_workers)
+        items = DataLoader(dataset, num_workers=num_workers, collate_fn=itemgetter(0))  # one by one
+        most = forward_params.get("batch_seconds", float("inf"))
+        batches = gathered(items, self._seconds, batch_size, most, lambda item: _close([item]))
+        batches = ahead(batches, _close) if reads_ahead(self.device, num_workers) else batches
         # closed here: what stops early or fails must not leave the thread to the garbage collector
-        with closing(ahead(batches, _close)) if in_thread else nullcontext(batches) as taken:
-            for batch in taken:
+        with closing(batches):
+            for batch in batches:
                 try:
-                    yield from self._results(batch["items"], batch_size, forward_params, postprocess_params)
+                    yield from self._results(batch, batch_size, forward_params, postprocess_params)
                 finally:
                     _close(batch)
 
@@ -251,37 +247,39 @@ class ForcedAlignmentPipeline(Pipeline):
         decoding = forward_params.get("decoding", DEFAULT_DECODING)
         refined = forward_params.get("refine", decoding == "joint")
         budget = forward_params.get("budget", BUDGET)
+        most = forward_params.get("batch_seconds") or pass_seconds(self.device)
         segment_time, rate = self.model.config.timestamp_segment_time, self.processor.feature_extractor.sampling_rate
         asked = [LongRecording(item, segment_time, decoding, budget, refined) for item in long]
-        for place, item in zip(short, self._heard([items[place] for place in short], decoding, refined), strict=True):
+        heard = self._heard([items[place] for place in short], decoding, refined, most)
+        for place, item in zip(short, heard, strict=True):
             aligned[place] = item
             if refined and "logits" in item:
                 asked.append(Clip(item, item.pop("logits"), rate, segment_time, budget))
-        ask(asked, self._window_logits, batch_size)
+        ask(asked, partial(self._window_logits, most=most), batch_size)
         return aligned
 
-    def _heard(self, items: list[dict], decoding: str, keep: bool) -> list[dict]:
+    def _heard(self, items: list[dict], decoding: str, keep: bool, most: float) -> list[dict]:
         """Items with "audio", "words" and "language", with their "aligned" words, the seconds "heard" and, where they
         are to `keep`, their "logits"."""
         heard = list(items)
-        for places in self._passes(items):
-            chosen = _as_batch([items[place] for place in places])
-            done = self.forward(chosen, decoding=decoding, keep=keep)["items"]
+        for places in passes([self._seconds(item) for item in items], most):
+            done = self.forward({"items": [items[place] for place in places]}, decoding=decoding, keep=keep)["items"]
             for place, item in zip(places, done, strict=True):
                 heard[place] = item
         return heard
 
-    def _window_logits(self, windows: list[dict]) -> list[torch.Tensor]:
+    def _window_logits(self, windows: list[dict], most: float) -> list[torch.Tensor]:
         logits: dict[int, torch.Tensor] = {}
-        for places in self._passes(windows):
+        for places in passes([self._seconds(window) for window in windows], most):
             clips = self.forward({"windows": [windows[place] for place in places]})["logits"]
             logits.update((place, clip) for place, clip in zip(places, clips, strict=True))
         return [logits[place] for place in range(len(windows))]
 
-    def _passes(self, items: list[dict]) -> list[list[int]]:
-        """The places of items with "audio" in forward passes that the device has memory for."""
-        rate = self.processor.feature_extractor.sampling_rate
-        return passes([len(item["audio"]) / rate for item in items], pass_seconds(self.device))
+    def _seconds(self, item: dict) -> float:
+        """How much of a forward pass an item takes: its audio, its longest window, or what is little for an error."""
+        if "audio" in item:
+            return len(item["audio"]) / self.processor.feature_extractor.sampling_rate
+        return item.get("seconds", 1.0)
 
     def preprocess(
         self, input_, language=None, korean_dictionary=None, max_align_seconds=None, progress=False
@@ -362,12 +360,6 @@ class ForcedAlignmentPipeline(Pipeline):
         return result if on_error == "raise" else {**result, "error": None}
 
 
-def unwrapped(model: Any) -> Any:
-    """The model itself, out of what torch.compile or peft wrapped around it."""
-    inner = getattr(model, "_orig_mod", model)
-    return inner.get_base_model() if hasattr(inner, "get_base_model") else inner
-
-
 def _check_parts(model: Any, processor: Any) -> None:
     """`ValueError` unless these are an aligner, perhaps wrapped, and its processor."""
     inner = unwrapped(model)
@@ -383,17 +375,8 @@ def _check_parts(model: Any, processor: Any) -> None:
         raise ValueError("the model's config has no timestamp_token_id or timestamp_segment_time: not an aligner")
 
 
-def _is_spread(model: Any) -> bool:
-    """Whether accelerate moves data between this model's devices."""
-    return getattr(model, "hf_device_map", None) is not None
-
-
-def _as_batch(items: list[dict]) -> dict[str, list[dict]]:
-    return {"items": items}
-
-
-def _close(batch: dict[str, list[dict]]) -> None:
+def _close(items: list[dict]) -> None:
     """Lets go of the files of long recordings; of those that were aligned it is done already."""
-    for item in batch["items"]:
+    for item in items:
         if "stream" in item:
             item["stream"].close()

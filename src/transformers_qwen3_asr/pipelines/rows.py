@@ -116,6 +116,13 @@ def _described(value: Any) -> str:
     return "None" if value is None else f"of type {type(value).__name__}"
 
 
+def check_number(name: str, given: Any, meaning: str) -> None:
+    """`ValueError` unless it is not given, or a finite number of at least 1."""
+    number = isinstance(given, numbers.Real) and not isinstance(given, bool)
+    if given is not None and not (number and 1 <= given < float("inf")):
+        raise ValueError(f"{name}={given!r}: {meaning}, a number from 1 on, expected")
+
+
 def whole_number(name: str, given: int | None, configured: int | None, default: int, least: int) -> int:
     """The number given, or else configured, or else the default; `ValueError` unless it is at least `least`."""
     value = next(number for number in (given, configured, default) if number is not None)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers import AutoProcessor, AutoTokenizer
+from transformers import AutoTokenizer
 from transformers.pipelines.token_classification import TokenClassificationPipeline
 
+from ..checkpoints.loaded import processor_of, raise_without, unwrapped
 from ..models.thinker_qwen3_asr import Qwen3ASRPreTrainedModel
-from .forced_alignment import ForcedAlignmentPipeline, unwrapped
+from .forced_alignment import ForcedAlignmentPipeline
 
 
 class TokenClassificationOrAlignment(TokenClassificationPipeline):
@@ -24,28 +25,9 @@ class TokenClassificationOrAlignment(TokenClassificationPipeline):
 
     def __new__(cls, *, model: Any, tokenizer: Any = None, processor: Any = None, **kwargs):
         if isinstance(unwrapped(model), Qwen3ASRPreTrainedModel):  # which refuses one that is no aligner
-            return ForcedAlignmentPipeline(model, processor=processor or _processor_of(model), **kwargs)
+            return ForcedAlignmentPipeline(model, processor=processor or processor_of(model), **kwargs)
         if tokenizer is None:
-            _raise_without_tokenizer(model)
+            raise_without(AutoTokenizer, "tokenizer", model)
         if processor is not None:
             kwargs["processor"] = processor
         return TokenClassificationPipeline(model=model, tokenizer=tokenizer, **kwargs)
-
-
-def _processor_of(model: Any) -> Any:
-    """The processor of the folder or repository that the model was loaded from."""
-    name = model.config.name_or_path
-    if not name:
-        raise ValueError("the aligner was not loaded from a folder, so its processor must be given: processor=")
-    return AutoProcessor.from_pretrained(name, **unwrapped(model).loaded_with)
-
-
-def _raise_without_tokenizer(model: Any) -> None:
-    """Raise what `pipeline()` raises of itself where a tokenizer must be loaded and cannot be."""
-    name = getattr(model.config, "_name_or_path", "")
-    if name:
-        AutoTokenizer.from_pretrained(name)  # why it could not
-    raise ValueError(
-        "Impossible to guess which tokenizer to use. Please provide a PreTrainedTokenizer class or a path/identifier "
-        "to a pretrained tokenizer."
-    )

@@ -6,9 +6,10 @@ from typing import Any
 from transformers import AutoConfig, pipeline
 
 from ..checkpoints.bundled import resolve_model
+from ..checkpoints.loaded import unwrapped
 from ..models.configuration_qwen3_asr import Qwen3ASRConfig
 from ..models.modeling_qwen3_asr import Qwen3ASRForTokenClassification
-from ..pipelines.forced_alignment import ForcedAlignmentPipeline, unwrapped
+from ..pipelines.forced_alignment import ForcedAlignmentPipeline
 
 
 def is_aligner(config: Any) -> bool | None:

@@ -1,23 +1,22 @@
 """`pipeline("automatic-speech-recognition", model=...)`: a recording in, its text out, and the times of its words."""
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 from transformers import Pipeline
 
 from ..alignment.chunks import check_choices
 from ..alignment.results import ROW_ERRORS
-from ..checkpoints.dtypes import check_asked, floating_dtype, is_int8, settle_dtype
-from ..checkpoints.int8 import has_int8
+from ..checkpoints.loaded import device_of, made_ready, unwrapped
 from ..models.modeling_qwen3_asr import Qwen3ASRForConditionalGeneration
-from ..pipelines.batching import pass_seconds, passes
-from ..pipelines.forced_alignment import ForcedAlignmentPipeline, unwrapped
+from ..pipelines.batching import gathered, pass_seconds, passes
+from ..pipelines.forced_alignment import ForcedAlignmentPipeline
 from ..pipelines.outcomes import ON_ERROR
-from ..pipelines.rows import is_recording, named, undecoded, whole_number
+from ..pipelines.rows import check_number, is_recording, named, undecoded, whole_number
 from ..processing.plain_text import check_plain
 from ..text.languages import language_name
 from .aligners import as_aligner
@@ -74,7 +73,9 @@ class TranscriptionPipeline(Pipeline):
       `return_timestamps`, as in qwen-asr.
     - `generate_kwargs`: for the model's `generate`. If they do not say how long an answer may be, it has up to 512
       tokens, or 10 for each second where these are more, and a warning tells where that was not enough.
-    - `batch_size`: recordings, or pieces of them, at once (1 if not given). Results do not depend on it.
+    - `batch_size`: recordings, or pieces of them, at once (1 if not given), and `batch_seconds`: seconds of audio in
+      one forward pass, the aligner's too, padding included (if not given, what the device has memory for; without
+      `batch_size` as many pieces at once as that holds). Results depend on neither.
     - `on_error`: "return" puts an empty result with an "error" in the place of a bad row; "raise" (if not given)
       raises, after the results before it.
 
@@ -94,19 +95,12 @@ class TranscriptionPipeline(Pipeline):
     def __init__(self, model, *args, processor=None, device=None, local_files_only: bool | None = None, **kwargs):
         asked = kwargs.pop("dtype", kwargs.pop("torch_dtype", None))
         _check_parts(model, processor)
-        check_asked(model, asked, device)
         if kwargs.get("num_workers"):
             raise ValueError("num_workers: recordings are read as they are needed, in this process")
-        device = "cpu" if device is None and has_int8(model) else device
-        if device is None and getattr(model, "placed_by_device_map", False):
-            device = model.device if getattr(model, "hf_device_map", None) is None else None
+        device = device_of(model, asked, device)
         self._aligners: dict[str, ForcedAlignmentPipeline] = {}
         super().__init__(model, *args, processor=processor, device=device, **kwargs)
-        if not is_int8(asked) and (dtype := floating_dtype(asked)) not in (None, self.model.dtype):
-            self.model.to(dtype)
-        elif getattr(self.model, "dtype_is_open", False):
-            settle_dtype(self.model, self.device)
-        self.model.eval()
+        made_ready(self.model, asked, self.device)
         if "aligner" in self._preprocess_params:  # a wrong one is told now, and a name is loaded once
             self._preprocess_params["aligner"] = self._aligner(self._preprocess_params["aligner"])
 
@@ -123,6 +117,7 @@ class TranscriptionPipeline(Pipeline):
         return_timestamps=None,
         original_text=None,
         chunk_length_s=None,
+        batch_seconds=None,
         generate_kwargs=None,
         on_error=None,
         **unknown,
@@ -137,8 +132,8 @@ class TranscriptionPipeline(Pipeline):
             check_choices(original_text=original_text)
         if on_error not in (None, *ON_ERROR):
             raise ValueError(f"on_error={on_error!r}: known are {', '.join(ON_ERROR)}")
-        if chunk_length_s is not None and not (_is_number(chunk_length_s) and 1 <= chunk_length_s < float("inf")):
-            raise ValueError(f"chunk_length_s={chunk_length_s!r}: seconds, a number from 1 on, are expected")
+        check_number("chunk_length_s", chunk_length_s, "seconds of a piece")
+        check_number("batch_seconds", batch_seconds, "seconds of audio in a forward pass")
         if generate_kwargs is not None and not isinstance(generate_kwargs, Mapping):
             raise ValueError(f"generate_kwargs is a {type(generate_kwargs).__name__}; a dict is expected")
         given = {
@@ -148,6 +143,7 @@ class TranscriptionPipeline(Pipeline):
             "return_timestamps": return_timestamps,
             "original_text": original_text,
             "chunk_length_s": chunk_length_s,
+            "batch_seconds": batch_seconds,
             "generate_kwargs": generate_kwargs,
             "on_error": on_error,
         }
@@ -170,7 +166,8 @@ class TranscriptionPipeline(Pipeline):
         }
         one = {"language": language, "context": context, **dict.fromkeys(several)}
         options = {**self._preprocess_params, **self._sanitize_parameters(**one, **kwargs)[0]}
-        batch_size = whole_number("batch_size", batch_size, self._batch_size, default=1, least=1)
+        default = sys.maxsize if "batch_seconds" in options else 1
+        batch_size = whole_number("batch_size", batch_size, self._batch_size, default, least=1)
         if options.get("return_timestamps"):
             if options.get("aligner") is None:
                 raise ValueError("return_timestamps needs an aligner=, such as 'Qwen/Qwen3-ForcedAligner-0.6B'")
@@ -200,8 +197,9 @@ class TranscriptionPipeline(Pipeline):
     ) -> Iterator[dict[str, Any]]:
         """A result for each row, in order, as soon as its last piece was heard."""
         returned = options.get("on_error") == "return"
+        most = options.get("batch_seconds", float("inf"))
         with closing(self._pieces(rows, options)) as pieces:
-            while batch := list(islice(pieces, batch_size)):
+            for batch in gathered(pieces, self._seconds, batch_size, most):
                 good = [(recording, piece) for recording, piece in batch if piece is not None]
                 self._transcribe(good, options)
                 if options.get("return_timestamps"):
@@ -239,6 +237,11 @@ class TranscriptionPipeline(Pipeline):
                 if recording.ended or options.get("on_error") != "return":
                     return  # what is behind it has no result
 
+    def _seconds(self, one: tuple[_Recording, Piece | None]) -> float:
+        """How much of a forward pass a piece takes; an error is little."""
+        _, piece = one
+        return 1.0 if piece is None else len(piece.samples) / self.processor.feature_extractor.sampling_rate
+
     def _asked(self, row: Any, options: Mapping[str, Any]) -> tuple[Any, str | None, str | None]:
         """A row's recording, language and context."""
         own = as_row(row)
@@ -255,8 +258,8 @@ class TranscriptionPipeline(Pipeline):
 
     def _transcribe(self, batch: Sequence[tuple[_Recording, Piece]], options: Mapping[str, Any]) -> None:
         """Gives pieces their texts and languages, in passes that the device has memory for."""
-        rate = self.processor.feature_extractor.sampling_rate
-        for places in passes([len(piece.samples) / rate for _, piece in batch], pass_seconds(self.device)):
+        most = options.get("batch_seconds") or pass_seconds(self.device)
+        for places in passes([self._seconds(one) for one in batch], most):
             chosen = [batch[place] for place in places]
             heard = self.forward({"batch": chosen}, generate_kwargs=options.get("generate_kwargs", {}))["heard"]
             for (_, piece), (language, text) in zip(chosen, heard, strict=True):
@@ -269,6 +272,7 @@ class TranscriptionPipeline(Pipeline):
         results = options["aligner"](
             rows,
             batch_size=batch_size,
+            **{name: options[name] for name in ("batch_seconds",) if name in options},
             return_timestamps=options["return_timestamps"],
             original_text=options.get("original_text", True),
             on_error="return",
@@ -311,10 +315,6 @@ def _check_parts(model: Any, processor: Any) -> None:
         )
     if not hasattr(processor, "apply_transcription_request"):
         raise ValueError("transcription needs a processor=Qwen3ASRProcessor beside the model")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _result(recording: _Recording, options: Mapping[str, Any]) -> dict[str, Any]:
