@@ -84,7 +84,7 @@ help:
 	@echo "make fuzz         $(FUZZ_CASES) cases of input that means harm, made from FUZZ_SEED; what dies is kept as files"
 	@echo "make soak         a corpus of 5,000 clips, killed 20 times with SIGKILL: each row is there once in the end"
 	@echo "make screenshots  docs/*.png, and more in build/screenshots/; needs Chromium (Debian: chromium)"
-	@echo "make lint         ruff check and ruff format --check;  make format mends what it can"
+	@echo "make lint         ruff check, ruff format --check, mypy on the public types;  make format mends what it can"
 	@echo "make wheel-check  build the wheel, install it into an empty environment, run the demo there"
 	@echo "make clean        remove environments and build products"
 
@@ -123,6 +123,7 @@ screenshots: $(VENV)/stamp
 lint: $(VENV)/stamp
 	$(VENV)/bin/ruff check . || { echo "make: ruff found the above; 'make format' mends some of it" >&2; exit 1; }
 	$(VENV)/bin/ruff format --check . || { echo "make: run 'make format'" >&2; exit 1; }
+	$(VENV)/bin/mypy || { echo "make: mypy found the above: the public types and how they are used disagree" >&2; exit 1; }
 
 format: $(VENV)/stamp
 	$(VENV)/bin/ruff check --fix .
@@ -181,4 +182,4 @@ wheel-check: wheel
 	test -s demo.srt; test -s demo.html; echo "make: the wheel's demo wrote $$PWD/demo.srt"
 
 clean:
-	rm -rf $(VENV) $(MIN_VENV) $(WHEEL_VENV) $(QWEN_VENV) $(VLLM_VENV) build dist demo fuzz-findings .upstream src/*.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(MIN_VENV) $(WHEEL_VENV) $(QWEN_VENV) $(VLLM_VENV) build dist demo fuzz-findings .upstream src/*.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -33,6 +33,7 @@ EXTRAS["dev"] = [
     "pocketsphinx>=5.0",  # an independent aligner to compare times with
     "pytest>=8",
     "pytest-xdist>=3.6",  # tests on all processors
+    "mypy>=1.15",  # make lint checks the public types
     "ruff>=0.15",
     "setuptools>=77",  # a test builds the wheel without going to an index
 ]
@@ -47,7 +48,7 @@ setup(
     license_files=["LICENSE"],
     package_dir={"": "src"},
     packages=find_packages("src"),
-    package_data={"transformers_qwen3_asr": ["bundled/**", "pictures/page.*"]},
+    package_data={"transformers_qwen3_asr": ["py.typed", "bundled/**", "pictures/page.*"]},
     python_requires=">=3.11",
     install_requires=[
         "transformers>=5.17",

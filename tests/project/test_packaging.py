@@ -37,10 +37,11 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
         path.relative_to(PACKAGE.parent).as_posix()
         for path in PACKAGE.rglob("*")
         if path.is_file()
-        and (path.suffix in (".py", ".html", ".css", ".js") or "bundled" in path.parts)
+        and (path.suffix in (".py", ".html", ".css", ".js", ".typed") or "bundled" in path.parts)
         and "__pycache__" not in path.parts
     }
     assert stored == sources
+    assert f"{PACKAGE.name}/py.typed" in stored  # so that type checkers read what is there
 
 
 def test_the_wheel_carries_the_bundled_aligner(wheel):

@@ -1,7 +1,37 @@
 """What an alignment is, once words have times."""
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from typing import IO, Any, Literal, NotRequired, Protocol, TypedDict
+
+
+class Samples(Protocol):
+    """An array or a tensor."""
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+#: One recording, or a row with one, as pipelines take it; `audio.load_audio` says what each form means.
+Recording = str | os.PathLike[str] | bytes | IO[bytes] | Samples | tuple[Any, int] | Mapping[str, Any]
+Unit = Literal["word", "char", "sentence", "line"]
+
+
+class AlignmentOptions(TypedDict, total=False):
+    """Keywords of `pipeline("forced-alignment")` and its calls; `ForcedAlignmentPipeline` says what they do."""
+
+    korean_dictionary: str | os.PathLike[str]
+    decoding: Literal["joint", "argmax"]
+    refine: bool
+    budget: float
+    return_timestamps: Unit
+    original_text: bool
+    max_align_seconds: float
+    progress: bool
+    on_error: Literal["raise", "return"]
+    batch_size: int
+    batch_seconds: float
+    num_workers: int
 
 
 class Chunk(TypedDict):

@@ -8,7 +8,7 @@ without it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +32,7 @@ class Int8Config(QuantizationConfigMixin):
             embeddings always stays.
     """
 
-    def __init__(self, modules_to_not_convert: list[str] | None = None, **kwargs):
+    def __init__(self, modules_to_not_convert: list[str] | None = None, **kwargs: Any):
         kwargs.pop("quant_method", None)
         if kwargs:
             raise ValueError(f"Int8Config has no {', '.join(sorted(kwargs))}")

@@ -1,12 +1,60 @@
 """A loaded model in a pipeline: out of what was wrapped around it, on its device, in its dtype, with its processor."""
 
+import os
 from typing import Any
 
 import torch
-from transformers import AutoProcessor
+from transformers import AutoProcessor, Pipeline
 
 from .dtypes import check_asked, floating_dtype, is_int8, settle_dtype
 from .int8 import has_int8
+
+
+class LoadedPipeline(Pipeline):
+    """
+    A pipeline of a model of this family and its processor. A subclass says in `check_parts` what these have to be.
+
+    Args:
+        model: one, perhaps wrapped, of the family.
+        args, kwargs: as transformers' pipelines take them, `dtype` among them.
+        processor: a `Qwen3ASRProcessor`.
+        device: where the model goes; `None` leaves one that was placed where it is.
+        local_files_only: has been heeded by `pipeline()`, which passes it on nonetheless.
+    """
+
+    _load_processor = True
+    _load_tokenizer = False
+    _load_feature_extractor = False
+    _load_image_processor = False
+    _load_video_processor = False
+
+    def __init__(
+        self,
+        model: Any,
+        *args: Any,
+        processor: Any = None,
+        device: Any = None,
+        local_files_only: bool | None = None,
+        **kwargs: Any,
+    ):
+        asked = kwargs.pop("dtype", kwargs.pop("torch_dtype", None))
+        self.check_parts(model, processor)  # first, so that a model that is refused is not moved to a GPU
+        super().__init__(model, *args, processor=processor, device=device_of(model, asked, device), **kwargs)
+        made_ready(self.model, asked, self.device)
+
+    def check_parts(self, model: Any, processor: Any) -> None:
+        """Raises `ValueError` for what is no model or processor for this pipeline."""
+        raise NotImplementedError
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """
+        Saves model and processor into a folder that `pipeline` and the Auto classes load.
+
+        transformers' own method would copy the pipeline's module into the folder as remote code and note it in the
+        config, and the folder would then ask for `trust_remote_code`.
+        """
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.processor.save_pretrained(save_directory, **kwargs)
 
 
 def unwrapped(model: Any) -> Any:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import torch
 from transformers import GenerationConfig
@@ -128,13 +129,13 @@ class StrictCheckpointMixin:
     @classmethod
     def from_pretrained(
         cls,
-        pretrained_model_name_or_path,
-        *model_args,
+        pretrained_model_name_or_path: str | os.PathLike[str] | None,
+        *model_args: Any,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
         key_mapping: dict[str, str] | None = None,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> Self:
         """Load a checkpoint of the published or the -hf layout; see [`~transformers.PreTrainedModel.from_pretrained`].
 
         Args:
@@ -204,7 +205,7 @@ class StrictCheckpointMixin:
             check_weights(model, files[0] if len(files) == 1 else str(Path(files[0]).parent))
         return info, offloaded
 
-    def save_pretrained(self, save_directory, *args, **kwargs):
+    def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         """Write the published layout, whatever was loaded; see [`~transformers.PreTrainedModel.save_pretrained`].
 
         Raises:

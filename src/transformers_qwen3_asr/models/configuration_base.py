@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -69,7 +70,9 @@ class CheckedFields:
     known_model_types: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
+    def get_config_dict(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """See [`~transformers.PreTrainedConfig.get_config_dict`]; a file that is no JSON object is a `ValueError`."""
         path = Path(pretrained_model_name_or_path)
         if path.is_dir():

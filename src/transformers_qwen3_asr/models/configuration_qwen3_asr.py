@@ -370,7 +370,7 @@ class Qwen3ASRThinkerConfig(FamilyConfig):
             f"{vocabulary})",
         )
 
-    def get_text_config(self, decoder=None, encoder=None) -> Qwen3ASRTextConfig:
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> Qwen3ASRTextConfig:
         """The text model's configuration, whichever end is asked for: there is one."""
         return self.text_config
 
@@ -414,7 +414,7 @@ class Qwen3ASRConfig(FamilyConfig):
     timestamp_segment_time: int | float | None = None
     max_align_seconds: int | float | None = None
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         check_fields(kwargs, {**GENERIC_FIELDS, **FILE_FIELDS, **TOP_FIELDS}, self.part_name)
         for part in ("audio_config", "text_config"):
             require(
@@ -486,7 +486,7 @@ class Qwen3ASRConfig(FamilyConfig):
             f"config: timestamp_token_id ({token}) is also thinker_config's audio_token_id",
         )
 
-    def get_text_config(self, decoder=None, encoder=None) -> Qwen3ASRTextConfig:
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> Qwen3ASRTextConfig:
         """The text model's configuration, reached through the thinker, whichever end is asked for: there is one."""
         return self.thinker_config.get_text_config(decoder=decoder, encoder=encoder)
 

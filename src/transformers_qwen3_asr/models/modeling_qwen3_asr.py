@@ -6,6 +6,8 @@ Parameter names are the published ones: `thinker.audio_tower.*`, `thinker.model.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -42,12 +44,12 @@ class _Qwen3ASRWithHead(Qwen3ASRPreTrainedModel):
         thinker = self._modules.get("thinker")
         return self if thinker is None else thinker.without_head()
 
-    def set_attn_implementation(self, attn_implementation: str | dict, *args, **kwargs) -> None:
+    def set_attn_implementation(self, attn_implementation: str | dict, *args: Any, **kwargs: Any) -> None:
         """See [`Qwen3ASRThinkerModel.set_attn_implementation`]."""
         self.thinker.set_attn_implementation(attn_implementation, *args, **kwargs)
 
     def get_audio_features(
-        self, input_features: torch.Tensor, input_features_mask: torch.Tensor | None = None, **kwargs
+        self, input_features: torch.Tensor, input_features_mask: torch.Tensor | None = None, **kwargs: Any
     ) -> BaseModelOutputWithPooling:
         """See [`Qwen3ASRThinkerModel.get_audio_features`]."""
         return self.thinker.get_audio_features(input_features, input_features_mask, **kwargs)
@@ -84,7 +86,7 @@ class Qwen3ASRForConditionalGeneration(_Qwen3ASRWithHead, GenerationMixin):
         feature_attention_mask: torch.Tensor | None = None,
         num_items_in_batch: int | torch.Tensor | None = None,
         past_key_values: Cache | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         r"""
         Args:
@@ -182,7 +184,9 @@ class Qwen3ASRForTokenClassification(_Qwen3ASRWithHead):
         else:
             super().__setattr__(name, value)
 
-    def named_modules(self, memo=None, prefix: str = "", remove_duplicate: bool = True):
+    def named_modules(
+        self, memo: set[nn.Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Module]]:
         """
         As [`torch.nn.Module.named_modules`]; where duplicates are asked for, as PEFT does, the name `score` is there.
         """
@@ -208,7 +212,7 @@ class Qwen3ASRForTokenClassification(_Qwen3ASRWithHead):
         feature_attention_mask: torch.Tensor | None = None,
         num_items_in_batch: int | torch.Tensor | None = None,
         past_key_values: Cache | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> TokenClassifierOutput:
         r"""
         Positional arguments are in the order of transformers' own token classifiers.

@@ -6,6 +6,7 @@ Parameter names are the published ones: `audio_tower.*` and `model.*`, behind `t
 from __future__ import annotations
 
 import weakref
+from typing import Any
 
 import torch
 from torch import nn
@@ -127,7 +128,7 @@ class Qwen3ASRThinkerModel(Qwen3ASRPreTrainedModel):
         seen.__dict__.update({**self.__dict__, "_modules": parts, "_whole": self})
         return seen
 
-    def set_attn_implementation(self, attn_implementation: str | dict, *args, **kwargs) -> None:
+    def set_attn_implementation(self, attn_implementation: str | dict, *args: Any, **kwargs: Any) -> None:
         """
         See [`~transformers.PreTrainedModel.set_attn_implementation`]. A dictionary may name the parts as they are
         nested or flat: `{"audio_config": "eager", "text_config": "sdpa"}`.
@@ -152,7 +153,7 @@ class Qwen3ASRThinkerModel(Qwen3ASRPreTrainedModel):
         input_features: torch.Tensor,
         input_features_mask: torch.Tensor | None = None,
         feature_attention_mask: torch.Tensor | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> BaseModelOutputWithPooling:
         """Encoded audio of all clips, one behind the other.
 
@@ -238,7 +239,7 @@ class Qwen3ASRThinkerModel(Qwen3ASRPreTrainedModel):
         feature_attention_mask: torch.Tensor | None = None,
         positions_to_keep: torch.BoolTensor | None = None,
         past_key_values: Cache | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> BaseModelOutputWithPast:
         r"""
         Args:

@@ -1,24 +1,22 @@
 """`pipeline("forced-alignment", model=...)`: a recording and its text in, each word's start and end out."""
 
-import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from operator import itemgetter
-from typing import Any
+from typing import Any, Unpack, overload
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset
-from transformers import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
 from ..alignment.chunks import check_choices
 from ..alignment.decoding import DECODINGS, DEFAULT_DECODING, slot_logits
-from ..alignment.results import AlignmentResult
+from ..alignment.results import AlignmentOptions, AlignmentResult, Recording
 from ..alignment.untranscribed import Levels
 from ..alignment.voice_activity import voice_activity
-from ..checkpoints.loaded import device_of, made_ready, unwrapped
+from ..checkpoints.loaded import LoadedPipeline, unwrapped
 from ..longform.asking import Clip, ask, in_doubt, voice_of
 from ..longform.long_recordings import LongRecording, open_long, window_limit
 from ..models.modeling_qwen3_asr import Qwen3ASRForTokenClassification
@@ -33,7 +31,7 @@ from .rows import as_row, as_rows, check_number, check_row, is_recording, undeco
 BUDGET = 8.0
 
 
-class ForcedAlignmentPipeline(Pipeline):
+class ForcedAlignmentPipeline(LoadedPipeline):
     """
     Aligns recordings with their texts.
 
@@ -96,28 +94,19 @@ class ForcedAlignmentPipeline(Pipeline):
     after the results of the rows that it gave.
     """
 
-    _load_processor = True
-    _load_tokenizer = False
-    _load_feature_extractor = False
-    _load_image_processor = False
-    _load_video_processor = False
-
-    def __init__(self, model, *args, processor=None, device=None, local_files_only: bool | None = None, **kwargs):
-        # local_files_only has been heeded by pipeline(), which passes it on nonetheless
-        asked = kwargs.pop("dtype", kwargs.pop("torch_dtype", None))
-        _check_parts(model, processor)  # first, so that a model that is refused is not moved to a GPU
-        super().__init__(model, *args, processor=processor, device=device_of(model, asked, device), **kwargs)
-        made_ready(self.model, asked, self.device)
-
-    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
-        """
-        Saves model and processor into a folder that `pipeline` and the Auto classes load.
-
-        transformers' own method would copy this module into the folder as remote code and note it in the config, and
-        the folder would then ask for `trust_remote_code`.
-        """
-        self.model.save_pretrained(save_directory, **kwargs)
-        self.processor.save_pretrained(save_directory, **kwargs)
+    def check_parts(self, model: Any, processor: Any) -> None:
+        """Raises `ValueError` unless these are an aligner, perhaps wrapped, and its processor."""
+        inner = unwrapped(model)
+        if not isinstance(inner, Qwen3ASRForTokenClassification):
+            raise ValueError(
+                f"forced alignment needs a {Qwen3ASRForTokenClassification.__module__}."
+                f"{Qwen3ASRForTokenClassification.__name__}, not a {type(inner).__module__}.{type(inner).__name__}"
+            )
+        if not hasattr(processor, "slot_inputs"):
+            raise ValueError("forced alignment needs a processor=Qwen3ASRProcessor beside the model")
+        config = model.config
+        if config.timestamp_token_id is None or not config.timestamp_segment_time:
+            raise ValueError("the model's config has no timestamp_token_id or timestamp_segment_time: not an aligner")
 
     def _sanitize_parameters(
         self, language=None, korean_dictionary=None, decoding=None, refine=None, budget=None, **others
@@ -146,6 +135,24 @@ class ForcedAlignmentPipeline(Pipeline):
         forward = {name: value for name, value in forward.items() if value is not None}
         return {name: value for name, value in given.items() if value is not None}, forward, after
 
+    @overload
+    def __call__(
+        self,
+        audio: Recording,
+        text: str | Sequence[str] | None = ...,
+        language: str | None = ...,
+        **options: Unpack[AlignmentOptions],
+    ) -> AlignmentResult: ...
+    @overload
+    def __call__(
+        self,
+        audio: Sequence[Any],
+        text: Sequence[str] | Sequence[Sequence[str]] | None = ...,
+        language: str | Sequence[str | None] | None = ...,
+        **options: Unpack[AlignmentOptions],
+    ) -> list[AlignmentResult]: ...
+    @overload
+    def __call__(self, audio: Iterable[Any], **options: Unpack[AlignmentOptions]) -> Iterator[AlignmentResult]: ...
     def __call__(
         self,
         audio: Any,
@@ -358,21 +365,6 @@ class ForcedAlignmentPipeline(Pipeline):
             return error_result(model_outputs, on_error)
         result = aligned_result(model_outputs, return_timestamps, original_text)
         return result if on_error == "raise" else {**result, "error": None}
-
-
-def _check_parts(model: Any, processor: Any) -> None:
-    """`ValueError` unless these are an aligner, perhaps wrapped, and its processor."""
-    inner = unwrapped(model)
-    if not isinstance(inner, Qwen3ASRForTokenClassification):
-        raise ValueError(
-            f"forced alignment needs a {Qwen3ASRForTokenClassification.__module__}."
-            f"{Qwen3ASRForTokenClassification.__name__}, not a {type(inner).__module__}.{type(inner).__name__}"
-        )
-    if not hasattr(processor, "slot_inputs"):
-        raise ValueError("forced alignment needs a processor=Qwen3ASRProcessor beside the model")
-    config = model.config
-    if config.timestamp_token_id is None or not config.timestamp_segment_time:
-        raise ValueError("the model's config has no timestamp_token_id or timestamp_segment_time: not an aligner")
 
 
 def _close(items: list[dict]) -> None:

@@ -1,8 +1,9 @@
 """Log-mel features of Qwen3-ASR: Whisper's, computed clip by clip."""
 
 import numbers
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -48,17 +49,17 @@ class Qwen3ASRFeatureExtractor(WhisperFeatureExtractor):
 
     def __init__(
         self,
-        feature_size=128,
-        sampling_rate=16000,
-        hop_length=160,
-        chunk_length=30,
-        n_fft=400,
-        padding_value=0.0,
-        dither=0.0,
-        return_attention_mask=True,
-        n_window=50,
-        min_length=8000,
-        **kwargs,
+        feature_size: int = 128,
+        sampling_rate: int = 16000,
+        hop_length: int = 160,
+        chunk_length: int = 30,
+        n_fft: int = 400,
+        padding_value: float = 0.0,
+        dither: float = 0.0,
+        return_attention_mask: bool = True,
+        n_window: int = 50,
+        min_length: int = 8000,
+        **kwargs: Any,
     ):
         given = {
             "feature_size": feature_size, "sampling_rate": sampling_rate, "hop_length": hop_length,
@@ -81,7 +82,7 @@ class Qwen3ASRFeatureExtractor(WhisperFeatureExtractor):
         self.min_length = min_length
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Self:
         """See [`~transformers.FeatureExtractionMixin.from_pretrained`]; a spoiled file is a `ValueError` naming it."""
         folder = Path(pretrained_model_name_or_path) / (kwargs.get("subfolder") or "")
         files = (processor_files.FEATURE_EXTRACTOR_FILE, processor_files.PROCESSOR_FILE)

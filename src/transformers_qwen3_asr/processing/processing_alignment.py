@@ -1,5 +1,6 @@
 """The aligner's side of the processor: words, slot prompts, and times from scores."""
 
+import os
 import unicodedata
 import warnings
 from collections.abc import Iterable, Sequence
@@ -66,7 +67,9 @@ def _between_slots(words: Sequence[str], slots: Sequence[bool] | None) -> list[s
 class ForcedAlignmentProcessing:
     """Methods that [`Qwen3ASRProcessor`] has for alignment; they use its tokenizer and its way to features."""
 
-    def split_words_for_alignment(self, text, language: str | None = None, korean_dictionary=None) -> list[str]:
+    def split_words_for_alignment(
+        self, text: str, language: str | None = None, korean_dictionary: str | os.PathLike[str] | None = None
+    ) -> list[str]:
         """The words of a transcript, as text; `text.words.split_words` tells where they stand, too."""
         return word_texts(split_words(text, aligner_language(language), korean_dictionary))
 
@@ -154,7 +157,13 @@ class ForcedAlignmentProcessing:
             )
 
     def prepare_forced_aligner_inputs(
-        self, audio, transcript, language=None, korean_dictionary=None, support_languages=None, **kwargs
+        self,
+        audio: Any,
+        transcript: str | Sequence[str] | Sequence[Sequence[str]],
+        language: str | Sequence[str | None] | None = None,
+        korean_dictionary: str | os.PathLike[str] | None = None,
+        support_languages: Sequence[str] | None = None,
+        **kwargs: Any,
     ) -> tuple[BatchFeature, list[list[str]]]:
         """
         Inputs for the aligner, and the words that its slots stand for.
@@ -196,7 +205,11 @@ class ForcedAlignmentProcessing:
         return self.slot_inputs(recordings, word_lists, padding_side, **audio_kwargs), word_lists
 
     def slot_inputs(
-        self, recordings: Sequence, word_lists: Sequence[Sequence[str]], padding_side: str = "right", **audio_kwargs
+        self,
+        recordings: Sequence,
+        word_lists: Sequence[Sequence[str]],
+        padding_side: str = "right",
+        **audio_kwargs: Any,
     ) -> BatchFeature:
         """
         What `prepare_forced_aligner_inputs` makes of recordings that are loaded, `(samples,)` each at the extractor's

@@ -1,8 +1,9 @@
 """Recordings and transcripts into model inputs, and model outputs into words with times or transcripts."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from transformers import AutoTokenizer, BatchFeature
@@ -43,9 +44,9 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
 
     def __init__(
         self,
-        feature_extractor=None,
-        tokenizer=None,
-        chat_template=None,
+        feature_extractor: Any = None,
+        tokenizer: Any = None,
+        chat_template: str | dict[str, str] | None = None,
         timestamp_segment_time: float = processor_files.DEFAULT_SEGMENT_TIME,
     ):
         if not timestamp_segment_time > 0:
@@ -80,7 +81,9 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
 
     # inputs
 
-    def __call__(self, text=None, audio=None, output_labels: bool = False, **kwargs) -> BatchFeature:
+    def __call__(
+        self, text: str | list[str] | None = None, audio: Any = None, output_labels: bool = False, **kwargs: Any
+    ) -> BatchFeature:
         """
         Inputs for prompts that hold one `<|audio_pad|>` for each recording, padded on the left.
 
@@ -109,7 +112,7 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
             text, audio, output_labels, text_kwargs=text_kwargs, audio_kwargs=audio_kwargs, **kwargs
         )
 
-    def validate_inputs(self, audio=None, text=None, **kwargs):
+    def validate_inputs(self, audio: Any = None, text: Any = None, **kwargs: Any) -> None:
         for i, prompt in enumerate(text if isinstance(text, list) else []):
             found = prompt.count(self.audio_token)
             if found != (audio is not None):
@@ -138,7 +141,9 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
         features["num_audio_tokens"] = counts.cpu().numpy()
         return features, [self.replace_audio_token(features, i) for i in range(len(audio))]
 
-    def apply_chat_template(self, conversation, chat_template=None, **kwargs):
+    def apply_chat_template(
+        self, conversation: list[Any], chat_template: str | None = None, **kwargs: Any
+    ) -> str | list[str] | BatchFeature:
         """
         As in transformers, with recordings in every form that `load_audio` takes: a content block of type "audio"
         holds one under "audio", "audio_url", "url", "path", "base64" or "bytes".
@@ -202,14 +207,14 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
 
     def apply_transcription_request(
         self,
-        audio,
+        audio: Any,
         language: str | Sequence[str | None] | None = None,
         prompt: str | Sequence[str | None] | None = None,
         tokenize: bool = True,
         chat_template: str | None = None,
-        processor_kwargs: dict | None = None,
-        **kwargs,
-    ):
+        processor_kwargs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> BatchFeature | list[str]:
         """
         Inputs for `generate`, one prompt for each recording, without writing conversations.
 
@@ -255,7 +260,7 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
         named = self.chat_template if isinstance(self.chat_template, dict) else {"default": self.chat_template}
         return named.get(chat_template or "default", chat_template)
 
-    def parse_output(self, text: str | list[str]):
+    def parse_output(self, text: str | Iterable[str]) -> dict[str, str | None] | list[dict[str, str | None]]:
         """`{"language", "transcription"}` of an answer, or a list of them; see `parse_transcription`."""
         if isinstance(text, str):
             return dict(zip(("language", "transcription"), parse_transcription(text)))
@@ -267,7 +272,7 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
                 raise ValueError(f"answer {i} is of type {type(answer).__name__}, not text")
         return [self.parse_output(answer) for answer in answers]
 
-    def extract_transcription(self, text: str | list[str]):
+    def extract_transcription(self, text: str | Iterable[str]) -> str | list[str]:
         """The transcript of an answer, or of each of a list."""
         parsed = self.parse_output(text)
         return parsed["transcription"] if isinstance(parsed, dict) else [one["transcription"] for one in parsed]
@@ -275,7 +280,7 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
     # files
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Self:
         """
         See [`~transformers.ProcessorMixin.from_pretrained`].
 
@@ -300,7 +305,9 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
         ]
 
     @classmethod
-    def get_processor_dict(cls, pretrained_model_name_or_path, **kwargs):
+    def get_processor_dict(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The processor's settings; the published layout keeps the time of a class in the model's config.json."""
         processor_dict, unused = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
         if "timestamp_segment_time" not in processor_dict:
@@ -312,7 +319,9 @@ class Qwen3ASRProcessor(ForcedAlignmentProcessing, ServingProcessing, native.Qwe
                 processor_dict["timestamp_segment_time"] = config["timestamp_segment_time"]
         return processor_dict, unused
 
-    def save_pretrained(self, save_directory, push_to_hub: bool = False, **kwargs) -> list[str]:
+    def save_pretrained(
+        self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **kwargs: Any
+    ) -> list[str]:
         """
         Writes the published layout, which qwen-asr reads, too: preprocessor_config.json, chat_template.json and the
         tokenizer's files, with vocab.json and merges.txt; processor_config.json only where it says something new.

@@ -2,6 +2,8 @@
 
 import base64
 import io
+import os
+from collections.abc import Sequence
 from typing import Any
 
 import av
@@ -15,7 +17,13 @@ class ServingProcessing:
     """A method that [`Qwen3ASRProcessor`] has for aligners in vLLM; it uses the processor's words and prompts."""
 
     def prepare_vllm_inputs(
-        self, audio, transcript, language=None, korean_dictionary=None, support_languages=None, messages: bool = False
+        self,
+        audio: Any,
+        transcript: str | Sequence[str] | Sequence[Sequence[str]],
+        language: str | Sequence[str | None] | None = None,
+        korean_dictionary: str | os.PathLike[str] | None = None,
+        support_languages: Sequence[str] | None = None,
+        messages: bool = False,
     ) -> tuple[list[Any], list[list[str]]]:
         """
         Requests for an aligner in vLLM, and the words that their slots stand for.

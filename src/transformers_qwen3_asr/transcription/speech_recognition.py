@@ -5,13 +5,11 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
-
-from transformers import Pipeline
+from typing import Any, Literal, Required, TypedDict, Unpack, overload
 
 from ..alignment.chunks import check_choices
-from ..alignment.results import ROW_ERRORS
-from ..checkpoints.loaded import device_of, made_ready, unwrapped
+from ..alignment.results import ROW_ERRORS, Chunk, Passage, Recording, Unit
+from ..checkpoints.loaded import LoadedPipeline, unwrapped
 from ..models.modeling_qwen3_asr import Qwen3ASRForConditionalGeneration
 from ..pipelines.batching import gathered, pass_seconds, passes
 from ..pipelines.forced_alignment import ForcedAlignmentPipeline
@@ -28,6 +26,34 @@ from .recogniser import transcribe
 RECOGNISED_SECONDS, ALIGNED_SECONDS = 1200.0, 180.0
 
 
+class TranscriptionOptions(TypedDict, total=False):
+    """Keywords of `pipeline("automatic-speech-recognition")` and its calls; `TranscriptionPipeline` says what they
+    do."""
+
+    aligner: Any
+    return_timestamps: Unit | bool
+    original_text: bool
+    chunk_length_s: float
+    generate_kwargs: Mapping[str, Any]
+    on_error: Literal["raise", "return"]
+    batch_size: int
+    batch_seconds: float
+
+
+class Transcription(TypedDict, total=False):
+    """A transcribed recording: text and language always, the rest with times (see `AlignmentResult`), or an error."""
+
+    text: Required[str]
+    language: Required[str | None]
+    chunks: list[Chunk]
+    score: float
+    fits: bool
+    unfit: list[Passage]
+    untranscribed: list[Passage]
+    heard: float
+    error: str | None
+
+
 @dataclass
 class _Recording:
     """A row as it is worked on: its index (`None` for a recording by itself), what was asked, and what was heard."""
@@ -40,7 +66,7 @@ class _Recording:
     ended: bool = False  # the rows, by that error
 
 
-class TranscriptionPipeline(Pipeline):
+class TranscriptionPipeline(LoadedPipeline):
     """
     Transcribes recordings.
 
@@ -86,28 +112,25 @@ class TranscriptionPipeline(Pipeline):
     `TypeError` for an unknown keyword. How dtype and device are chosen is said in `ForcedAlignmentPipeline`.
     """
 
-    _load_processor = True
-    _load_tokenizer = False
-    _load_feature_extractor = False
-    _load_image_processor = False
-    _load_video_processor = False
-
-    def __init__(self, model, *args, processor=None, device=None, local_files_only: bool | None = None, **kwargs):
-        asked = kwargs.pop("dtype", kwargs.pop("torch_dtype", None))
-        _check_parts(model, processor)
+    def __init__(self, *args: Any, **kwargs: Any):
         if kwargs.get("num_workers"):
             raise ValueError("num_workers: recordings are read as they are needed, in this process")
-        device = device_of(model, asked, device)
         self._aligners: dict[str, ForcedAlignmentPipeline] = {}
-        super().__init__(model, *args, processor=processor, device=device, **kwargs)
-        made_ready(self.model, asked, self.device)
+        super().__init__(*args, **kwargs)
         if "aligner" in self._preprocess_params:  # a wrong one is told now, and a name is loaded once
             self._preprocess_params["aligner"] = self._aligner(self._preprocess_params["aligner"])
 
-    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
-        """Saves model and processor into a folder that `pipeline` and the Auto classes load."""
-        self.model.save_pretrained(save_directory, **kwargs)
-        self.processor.save_pretrained(save_directory, **kwargs)
+    def check_parts(self, model: Any, processor: Any) -> None:
+        """Raises `ValueError` unless these are a recogniser, perhaps wrapped, and its processor."""
+        inner = unwrapped(model)
+        if not isinstance(inner, Qwen3ASRForConditionalGeneration):
+            name = getattr(model.config, "name_or_path", "") or type(inner).__name__
+            raise ValueError(
+                f"{name} is a {type(inner).__name__}, and cannot transcribe: a Qwen3ASRForConditionalGeneration is "
+                "needed. An aligner is given as aligner= beside it, or to pipeline('forced-alignment')"
+            )
+        if not hasattr(processor, "apply_transcription_request"):
+            raise ValueError("transcription needs a processor=Qwen3ASRProcessor beside the model")
 
     def _sanitize_parameters(
         self,
@@ -149,6 +172,30 @@ class TranscriptionPipeline(Pipeline):
         }
         return {name: value for name, value in given.items() if value is not None}, {}, {}
 
+    @overload
+    def __call__(
+        self,
+        audio: Recording,
+        language: str | None = ...,
+        context: str | None = ...,
+        **options: Unpack[TranscriptionOptions],
+    ) -> Transcription: ...
+    @overload
+    def __call__(
+        self,
+        audio: Sequence[Any],
+        language: str | Sequence[str | None] | None = ...,
+        context: str | Sequence[str | None] | None = ...,
+        **options: Unpack[TranscriptionOptions],
+    ) -> list[Transcription]: ...
+    @overload
+    def __call__(
+        self,
+        audio: Iterable[Any],
+        language: str | None = ...,
+        context: str | None = ...,
+        **options: Unpack[TranscriptionOptions],
+    ) -> Iterator[Transcription]: ...
     def __call__(
         self,
         audio: Any,
@@ -302,19 +349,6 @@ class TranscriptionPipeline(Pipeline):
     def postprocess(self, model_outputs: Any) -> Any:
         """Unused: a result is made of a recording's pieces."""
         raise NotImplementedError
-
-
-def _check_parts(model: Any, processor: Any) -> None:
-    """`ValueError` unless these are a recogniser, perhaps wrapped, and its processor."""
-    inner = unwrapped(model)
-    if not isinstance(inner, Qwen3ASRForConditionalGeneration):
-        name = getattr(model.config, "name_or_path", "") or type(inner).__name__
-        raise ValueError(
-            f"{name} is a {type(inner).__name__}, and cannot transcribe: a Qwen3ASRForConditionalGeneration is "
-            "needed. An aligner is given as aligner= beside it, or to pipeline('forced-alignment')"
-        )
-    if not hasattr(processor, "apply_transcription_request"):
-        raise ValueError("transcription needs a processor=Qwen3ASRProcessor beside the model")
 
 
 def _result(recording: _Recording, options: Mapping[str, Any]) -> dict[str, Any]:
