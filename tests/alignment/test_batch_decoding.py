@@ -106,7 +106,9 @@ def test_at_full_size(together, monkeypatch):
     searches = []
     solve = batch_decoding.ordered_paths
     monkeypatch.setattr(
-        batch_decoding, "ordered_paths", lambda best, *args: searches.append(len(best)) or solve(best, *args)
+        batch_decoding,
+        "ordered_paths",
+        lambda best, steps, *args: searches.append((len(steps), best is None)) or solve(best, steps, *args),
     )
     batch = {
         "logits": logits.flatten(0, 1).bfloat16(),
@@ -119,7 +121,7 @@ def test_at_full_size(together, monkeypatch):
     }
     found = together(**batch)
     assert_same(found, decode_batch(**batch))
-    assert searches == [1800, 1800]  # by the model alone, and with what is heard
+    assert searches == [(1800, False), (1800, True)]  # by the model alone, and with what is heard
     assert max(times.max() for times, _ in found) <= 60
 
 

@@ -12,7 +12,7 @@ from transformers_qwen3_asr.alignment.confidence import (
     FITS,
     RecordingFit,
     recording_fit,
-    scores_around,
+    tolerance_radius,
     window,
     word_scores,
 )
@@ -30,15 +30,16 @@ def test_a_words_score_is_the_mass_near_its_end_and_the_next_start(segment_time,
     near = [row[max(0, b - radius) : b + radius + 1].sum() for row, b in zip(probabilities, bins)]
     following = [*near[2::2], near[7]]
     expected = [(near[2 * w] * near[2 * w + 1] ** 2 * following[w] ** 2) ** 0.2 for w in range(4)]
-    assert word_scores(log_probabilities, bins, segment_time) == pytest.approx(expected, rel=1e-5)
+    assert word_scores(window(log_probabilities, bins, radius)) == pytest.approx(expected, rel=1e-5)
+    assert tolerance_radius(segment_time) == radius
     assert window(log_probabilities, bins, radius).sum(-1) == pytest.approx(near, rel=1e-5)
 
 
 def test_certainty_and_impossibility():
     scores = torch.full((4, 50), -torch.inf)
     scores[range(4), [3, 7, 20, 30]] = 0.0
-    assert word_scores(scores, np.array([3, 7, 20, 30]), 80).tolist() == [1.0, 1.0]
-    first, second = word_scores(scores, np.array([3, 7, 40, 30]), 80)
+    assert word_scores(window(scores, np.array([3, 7, 20, 30]), 1)).tolist() == [1.0, 1.0]
+    first, second = word_scores(window(scores, np.array([3, 7, 40, 30]), 1))
     assert 0 < first < 0.01 and 0 < second < first**0.4  # the next word's start is out of place
 
 
@@ -204,6 +205,6 @@ def test_scores_of_several_clips_are_those_of_each():
     random = np.random.default_rng(2)
     near = random.dirichlet(np.ones(9), size=14)[:, :3]
     parts = [near[:2], near[2:8], near[8:]]
-    together = scores_around(near, np.array([0, 3, 6]))
-    assert np.array_equal(together, np.concatenate([scores_around(part) for part in parts]))
-    assert not np.array_equal(together, scores_around(near))  # a clip's last word is followed by none
+    together = word_scores(near, np.array([0, 3, 6]))
+    assert np.array_equal(together, np.concatenate([word_scores(part) for part in parts]))
+    assert not np.array_equal(together, word_scores(near))  # a clip's last word is followed by none

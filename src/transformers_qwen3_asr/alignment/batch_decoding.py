@@ -12,18 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .confidence import scores_around, tolerance_radius
+from .confidence import tolerance_radius, word_scores
 from .durations import shortest_lengths
 from .joint_decoding import (
     classes_within,
     first_classes,
     in_step,
     joint_bins,
+    joint_times,
     never_falling,
     never_falling_at_once,
     ordered_paths,
     shifted_rows,
-    times_around,
     with_room,
 )
 from .voice_activity import VoiceActivity
@@ -106,13 +106,13 @@ class _Batch:
         self._solve(self._best())
         if any(clip.voice is not None for clip in self.clips):
             self.searched = self._favoured()
-            self._solve(self._best())
+            self._solve(None)
         probabilities = torch.from_numpy(self.near).exp().double().numpy()
-        scores = scores_around(probabilities, self.last_words)
+        scores = word_scores(probabilities, self.last_words)
         answers = []
         for clip, first in zip(self.clips, self.firsts.tolist()):
             slots, words = slice(first, first + 2 * clip.words), slice(first // 2, first // 2 + clip.words)
-            times = times_around(probabilities[slots], self.path[slots], self.segment_time, clip.limit)
+            times = joint_times(probabilities[slots], self.path[slots], self.segment_time, clip.limit)
             answers.append((times, scores[words]))
         return answers
 
@@ -160,14 +160,14 @@ class _Batch:
     def _sent(self, numbers: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(numbers).to(self.logits.device, non_blocking=True)
 
-    def _solve(self, best: np.ndarray) -> None:
-        """The paths of all clips, and what is around them."""
+    def _solve(self, best: np.ndarray | None) -> None:
+        """The paths of all clips, and what is around them; `best` is as in `ordered_paths`."""
         slots = np.flatnonzero(~self.crowded[self.clip])
         if len(slots):
             steps, room = (values[slots] for values in self._limits())
             clip = np.cumsum(np.diff(self.clip[slots], prepend=self.clip[slots[0]]) > 0)
             solve = _solver(self.searched, self.row[slots], steps, room)
-            self.path[slots] = ordered_paths(best[slots], steps, room, clip, solve)
+            self.path[slots] = ordered_paths(None if best is None else best[slots], steps, room, clip, solve)
         self._solve_alone(self.crowded)
         self._look_around(np.ones(len(self.clips), dtype=bool))
         # the path holds a class of -inf only where there is none without
@@ -213,7 +213,7 @@ def _solver(logits: torch.Tensor, rows: np.ndarray, steps: np.ndarray, room: np.
             scores = shifted_rows(logits, rows[slots[0]], steps[slots[0]], room[slots[0]])
             scores = (scores if scores.dtype == torch.float64 else scores.float()).cpu().numpy()
             blocks = zip(np.split(scores, np.cumsum(sizes[: here - 1])), room[begins[:here]])
-            places += [never_falling_at_once(block[:, :width]) for block, width in blocks]
+            places += [never_falling_at_once(block[:, :width], np.array([len(block)])) for block, width in blocks]
         if here < len(sizes):
             searches = np.cumsum(sizes[here:]) * int(room.max()) // SEARCHED
             found = []

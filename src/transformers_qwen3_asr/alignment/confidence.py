@@ -38,7 +38,12 @@ class RecordingFit:
     unfit: list[tuple[int, int]]
 
 
-def word_scores(log_probabilities: torch.Tensor, bins: np.ndarray, segment_time: float) -> np.ndarray:
+def tolerance_radius(segment_time: float) -> int:
+    """How many classes on each side of a time count for it."""
+    return max(1, round(TOLERANCE / segment_time))
+
+
+def word_scores(near: np.ndarray, last: np.ndarray | int = -1) -> np.ndarray:
     """
     A score between 0 and 1 for each word of a clip.
 
@@ -48,23 +53,12 @@ def word_scores(log_probabilities: torch.Tensor, bins: np.ndarray, segment_time:
     where it starts is mostly where the word before ended.
 
     Args:
-        log_probabilities: `(2 * words, classes)`, log-softmax of the slots' scores.
-        bins: the classes chosen, int `(2 * words,)`.
-        segment_time: milliseconds a class.
+        near: the probabilities around the classes chosen, `(2 * words, 2 * tolerance_radius(...) + 1)`, as `window`
+            gives them; also of several clips one behind the other.
+        last: the last word of each clip.
 
     Returns: float64 `(words,)`.
     """
-    return scores_around(window(log_probabilities, bins, tolerance_radius(segment_time)))
-
-
-def tolerance_radius(segment_time: float) -> int:
-    """How many classes on each side of a time count for it."""
-    return max(1, round(TOLERANCE / segment_time))
-
-
-def scores_around(near: np.ndarray, last: np.ndarray | int = -1) -> np.ndarray:
-    """`word_scores` from the probabilities around the classes alone: `(2 * words, 2 * tolerance_radius(...) + 1)`, as
-    `window` gives them; also of several clips one behind the other, where `last` are the last words of each."""
     start, end = near.sum(-1).clip(1e-9, 1.0).reshape(-1, 2).T
     following = np.append(start[1:], end[-1:])
     following[last] = end[last]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from .batch_decoding import Clip, decode_together
-from .confidence import word_scores
+from .confidence import tolerance_radius, window, word_scores
 from .durations import shortest_lengths
 from .joint_decoding import classes_within, joint_bins, joint_times, nearest_classes, normalised, with_favour
 from .probabilities import as_logits
@@ -158,28 +158,29 @@ def decode_slots(
     logits = as_logits(logits.detach(), probabilities, lambda slot: f"slot {slot} of {name}")
     limit = _last_millisecond(duration)
     classes = classes_within(limit, timestamp_segment_time, len(logits) // 2) if decoding == "joint" else None
-    log_probabilities, best = normalised(logits, classes)
+    radius = tolerance_radius(timestamp_segment_time)
+    log_probabilities, best = normalised(logits, classes, radius)
     if (bad := log_probabilities[:, 0].isnan()).any():  # the whole row is, where one score is NaN or +inf, or all -inf
         raise ValueError(f"{name}: the scores at slot {int(bad.nonzero()[0])} are not finite (NaN or inf)")
 
     if decoding == "joint":
         # the model's own scores: probabilities are rounded, and what is equally good would depend on the device
         lasting = shortest_lengths(lengths, len(logits) // 2, timestamp_segment_time, name)
-        bins = joint_bins(with_favour(logits), classes, best, lasting)
+        bins = joint_bins(logits, classes, best, lasting)
         if voice is not None:
             reach = logits.shape[-1] if classes is None else min(classes, logits.shape[-1])
             voice = voice.beside(bins.reshape(-1, 2) * timestamp_segment_time / 1000)
             favoured = with_favour(logits, voice.favour(reach, timestamp_segment_time))
             bins = joint_bins(favoured, classes, lasting=lasting)
-        scores = word_scores(log_probabilities, bins, timestamp_segment_time)
-        milliseconds = joint_times(log_probabilities, bins, timestamp_segment_time, limit)
+        near = window(log_probabilities, bins, radius)
+        milliseconds = joint_times(near, bins, timestamp_segment_time, limit)
     else:
         # float32 like qwen-asr's product, so that a fractional segment time is cut off at the same milliseconds
         raw = torch.from_numpy(best).float() * timestamp_segment_time
         milliseconds = np.array(repair_monotone(raw.tolist()), dtype=np.float64)
         bins = nearest_classes(milliseconds, timestamp_segment_time, logits.shape[-1])
-        scores = word_scores(log_probabilities, bins, timestamp_segment_time)
-    return _seconds(milliseconds), scores
+        near = window(log_probabilities, bins, radius)
+    return _seconds(milliseconds), word_scores(near)
 
 
 def _check(shape: torch.Size, words: int | None, name: str, decoding: str, duration: float | None) -> None:

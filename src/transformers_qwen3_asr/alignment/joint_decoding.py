@@ -5,9 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from .confidence import tolerance_radius, window
-
-#: How many scores a processor normalises at once: what it keeps near at hand until their best classes are found.
+#: How many scores a processor takes at once: what it keeps near at hand until it has done all with them.
 NORMALISED = 2**19
 
 
@@ -30,15 +28,16 @@ def joint_bins(
     without any; neighbours that contradict each other are solved together, exactly, by dynamic programming (Viterbi
     1967; the maximum over all earlier classes is a running one); and as soon as what was found keeps all constraints,
     it is the best of all that do. Blocks double as they grow, and where they would cost more than the clip as a whole,
-    the clip is one block. The cost is one pass over the scores and at most two steps of a running maximum a slot, and
-    only the rows of contradicting slots leave the device.
+    the clip is one block; so it is at once where no best classes are known. The cost is one pass over the scores and
+    at most two steps of a running maximum a slot.
 
     A class of score -inf is taken only where there is no way without, and then as few times as possible.
 
     Args:
         logits: `(2 * words, classes)`, finite or -inf; a constant added to a row changes nothing.
         bins: how many of the classes, from the first, may be used; default: all.
-        best: each slot's best one of them, as `normalised` gives them, where they are known.
+        best: each slot's best one of them, as `normalised` gives them, where they are known. With what is heard added
+            (`with_favour`) they are no help: most of them lie at the recording's end.
         lasting: int `(words,)`, how many classes each word lasts at least, 1 or more.
 
     Returns: int64 `(2 * words,)`.
@@ -48,11 +47,10 @@ def joint_bins(
     if bins - slots // 2 < 1:
         return _crowded(logits)
     steps = first_classes(with_room(lasting, slots // 2, bins))
-    room = np.full(slots, bins - steps[-1])
-    path = _ordered_path(logits, best_classes(logits) if best is None else best, steps, room)
-    if logits[torch.arange(slots), torch.from_numpy(path)].isneginf().any():
-        floored = _floored(logits)
-        path = _ordered_path(floored, best_classes(floored), steps, room)
+    scores = (logits if logits.dtype == torch.float64 else logits.float()).cpu().numpy()
+    path = _ordered_path(scores, best, steps)
+    if np.isneginf(scores[np.arange(slots), path]).any():
+        path = _ordered_path(_floored(logits).cpu().numpy(), None, steps)
     return path
 
 
@@ -67,7 +65,7 @@ def first_classes(lasting: np.ndarray) -> np.ndarray:
     return np.stack([sums[:-1], sums[1:]], 1).ravel()
 
 
-def with_favour(logits: torch.Tensor, favour: np.ndarray | None = None) -> torch.Tensor:
+def with_favour(logits: torch.Tensor, favour: np.ndarray) -> torch.Tensor:
     """
     Scores to look for a path in: with what `voice_activity.VoiceActivity.favour` says of each class, `(classes,)`,
     added to those of ends and taken from those of starts. Other classes are left out.
@@ -75,13 +73,11 @@ def with_favour(logits: torch.Tensor, favour: np.ndarray | None = None) -> torch
     Args:
         logits: `(2 * words, classes)`.
 
-    Returns: float32 (float64 for float64), a copy unless there is nothing to add.
+    Returns: float32 (float64 for float64).
     """
+    logits = logits[:, : len(favour)]
     logits = logits if logits.dtype == torch.float64 else logits.float()
-    if favour is None:
-        return logits
     added = torch.from_numpy(favour).to(logits)
-    logits = logits[:, : len(added)]
     return (logits.unflatten(0, (-1, 2)) + torch.stack([-added, added])).flatten(0, 1)
 
 
@@ -92,20 +88,25 @@ def best_classes(logits: torch.Tensor) -> np.ndarray:
     return logits.argmax(dim=-1).cpu().numpy()
 
 
-def normalised(logits: torch.Tensor, bins: int | None = None) -> tuple[torch.Tensor, np.ndarray]:
+def normalised(logits: torch.Tensor, bins: int | None = None, radius: int = 0) -> tuple[torch.Tensor, np.ndarray]:
     """
     The log-softmax of `logits` `(slots, classes)`, float32, and each slot's best one of the first `bins` classes,
-    int64 `(slots,)`.
+    int64 `(slots,)`. Of the classes behind these there may be as many as `confidence.window` needs, and no more.
 
     On a processor that is one pass over the scores: reading them again would take as long as half of the log-softmax.
     """
     if logits.device.type != "cpu":
         return logits.log_softmax(dim=-1, dtype=torch.float32), best_classes(logits[:, :bins])
-    found = torch.empty(logits.shape, dtype=torch.float32)
+    classes = logits.shape[-1]
+    size = min(len(logits), max(1, NORMALISED // classes))
+    kept = classes if bins is None else min(classes, bins + radius)
+    found = torch.empty(len(logits), kept, dtype=torch.float32)
     best = np.empty(len(logits), dtype=np.int64)
-    size = max(1, NORMALISED // logits.shape[-1])
+    near_at_hand = torch.empty(size, classes, dtype=torch.float32)
     for part in (slice(a, a + size) for a in range(0, len(logits), size)):
-        torch.log_softmax(logits[part], -1, dtype=torch.float32, out=found[part])
+        whole = near_at_hand[: len(found[part])]
+        torch.log_softmax(logits[part], -1, dtype=torch.float32, out=whole)
+        found[part] = whole[:, :kept]
         scores = logits[part, :bins]
         best[part] = best_classes(scores if scores.dtype == torch.float64 else scores.float())
     return found, best
@@ -124,9 +125,7 @@ def classes_within(limit: float, segment_time: float, words: int) -> int | None:
     return int(limit / segment_time + (0.5 if limit >= words * segment_time else 0.0)) + 1
 
 
-def joint_times(
-    log_probabilities: torch.Tensor, bins: np.ndarray, segment_time: float, limit: float = np.inf
-) -> np.ndarray:
+def joint_times(near: np.ndarray, bins: np.ndarray, segment_time: float, limit: float = np.inf) -> np.ndarray:
     """
     Times finer than a class, read around the classes of `joint_bins`: the mean of the classes within `TOLERANCE`
     milliseconds (at least one on each side) by their probabilities, at most half a class away from the one chosen.
@@ -135,19 +134,14 @@ def joint_times(
     as puts the time between the largest so far and the smallest to come (the middle of the two monotone bounds).
 
     Args:
-        log_probabilities: `(2 * words, classes)`.
+        near: the probabilities around `bins`, `(2 * words, 2 * tolerance_radius(...) + 1)`, as `confidence.window`
+            gives them.
         bins: `(2 * words,)`, as `joint_bins` gives them.
         segment_time: milliseconds a class.
         limit: milliseconds, a whole number, that no time exceeds.
 
     Returns: milliseconds, float64 `(2 * words,)`, whole numbers.
     """
-    return times_around(window(log_probabilities, bins, tolerance_radius(segment_time)), bins, segment_time, limit)
-
-
-def times_around(near: np.ndarray, bins: np.ndarray, segment_time: float, limit: float = np.inf) -> np.ndarray:
-    """`joint_times` from the probabilities around `bins` alone: `(2 * words, 2 * tolerance_radius(...) + 1)`, as
-    `confidence.window` gives them."""
     if (bins[1::2] == bins[::2]).any() or limit < len(bins) // 2 * segment_time:  # crowded: there is nothing to move
         return np.minimum(np.floor(bins * segment_time + 0.5), limit)
     radius = near.shape[-1] // 2
@@ -169,23 +163,21 @@ def in_order(places: np.ndarray, segment_time: float, limit: float, lengths: np.
     return np.floor((moved + steps) * segment_time + 0.5)
 
 
-def _ordered_path(logits: torch.Tensor, best: np.ndarray, steps: np.ndarray, room: np.ndarray) -> np.ndarray:
+def _ordered_path(scores: np.ndarray, best: np.ndarray | None, steps: np.ndarray) -> np.ndarray:
     """`joint_bins` where there is room for all words; the path may hold -inf."""
+    slots, bins = scores.shape
+    room = bins - steps[-1]
+    shifted = np.lib.stride_tricks.sliding_window_view(scores, room, axis=1)
 
     def solve(begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if ends[0] - begins[0] == len(logits):
-            scores = (logits if logits.dtype == torch.float64 else logits.float()).cpu().numpy()
-            shifted = [row[a:b] for row, a, b in zip(scores, steps, steps + room)]
-            return np.arange(len(logits)), never_falling_at_once(shifted)
-        rows, firsts = in_step(begins, ends)
-        scores = shifted_rows(logits, rows, steps[rows], room[rows])
-        return rows, never_falling(scores.tensor_split(firsts)).cpu().numpy()
+        rows = np.concatenate([np.arange(begin, end) for begin, end in zip(begins.tolist(), ends.tolist())])
+        return rows, never_falling_at_once(shifted[rows, steps[rows]], np.cumsum(ends - begins))
 
-    return ordered_paths(best, steps, room, np.zeros(len(best), dtype=np.int64), solve)
+    return ordered_paths(best, steps, np.full(slots, room), np.zeros(slots, dtype=np.int64), solve)
 
 
 def ordered_paths(
-    best: np.ndarray,
+    best: np.ndarray | None,
     steps: np.ndarray,
     room: np.ndarray,
     clip: np.ndarray,
@@ -196,6 +188,7 @@ def ordered_paths(
 
     Args:
         best: `(slots,)`, each slot's best class; looked for again where it is out of what the other words leave.
+            `None` makes a block of each clip.
         steps: `(slots,)`, the first class that the words before leave, as `first_classes` gives them for each clip.
         room: `(slots,)`, how many classes there are from there on; at least 1, and the same for all slots of a clip.
         clip: `(slots,)`, the number of each slot's clip, from 0 on and without gaps.
@@ -206,6 +199,11 @@ def ordered_paths(
     """
     firsts = np.flatnonzero(np.diff(clip, prepend=-1))
     ends_of_clips = np.append(firsts[1:], len(clip))
+    if best is None:
+        slots, places = solve(firsts, ends_of_clips)
+        path = np.empty_like(steps)
+        path[slots] = places
+        return path + steps
     counts = ends_of_clips - firsts
     path = best - steps
     if (outside := np.flatnonzero((path < 0) | (path >= room))).size:
@@ -231,15 +229,15 @@ def _grown(
     joined: np.ndarray, missed: np.ndarray, first: np.ndarray, last: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """
-    Puts constraints between the slots `missed` and their followers, and around them as many more as there are already
-    in the blocks that they join, but none beyond the slots `first` and `last` of the clip of each. Returns where the
+    Puts constraints between the slots `missed` and their followers, and around them one more than there are already in
+    the blocks that they join, but none beyond the slots `first` and `last` of the clip of each. Returns where the
     blocks that changed begin and end.
     """
     slots = len(joined) + 1
     begins = np.flatnonzero(np.r_[True, ~joined])
     ends = np.r_[begins[1:], slots]
     left = np.searchsorted(begins, missed, side="right") - 1  # the block that ends at each missed constraint
-    more = ends[left + 1] - begins[left] - 2
+    more = ends[left + 1] - begins[left] - 1
     change = np.zeros(slots, dtype=np.int64)
     np.add.at(change, np.maximum(first, missed - more), 1)
     np.add.at(change, np.minimum(last, missed + more + 1), -1)
@@ -307,23 +305,31 @@ def never_falling(steps: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.cat(path[::-1])[:, 0]
 
 
-def never_falling_at_once(rows: Sequence[np.ndarray]) -> np.ndarray:
+def never_falling_at_once(rows: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """
-    The same for all rows as one block. A step is too short for a device then, and where the maximum moved is kept as a
-    bit instead of its place, from which the way back is a search for the last one.
+    The same on a processor for `(rows, columns)` scores, blocks one behind the other of which each has an end. Where
+    the maximum moved is kept as a byte instead of its place, from which the way back is a search for the last one.
     """
-    best = rows[0].astype(np.float64)
-    top = np.empty_like(best)
-    moved = np.empty((len(rows), len(best)), dtype=bool)
-    for row, moves in zip(rows[1:], moved):
-        np.maximum.accumulate(best, out=top)
-        np.equal(best, top, out=moves)
-        np.add(top, row, out=best)
-    path = np.empty(len(rows), dtype=np.int64)
-    path[-1] = best.argmax()
-    for s in range(len(rows) - 2, -1, -1):
-        path[s] = path[s + 1] - moved[s, path[s + 1] :: -1].argmax()
-    return path
+    columns = rows.shape[1]
+    edge = np.zeros(len(rows) + 1, dtype=bool)
+    edge[0] = edge[ends] = True
+    first, last = edge[:-1], edge[1:]
+    path, flags = np.zeros(len(rows), dtype=np.int64), bytearray(rows.size)
+    moved = np.frombuffer(flags, dtype=bool).reshape(rows.shape)
+    top = nothing = np.zeros(columns)
+    size = max(1, NORMALISED // columns)
+    for part in (slice(a, a + size) for a in range(0, len(rows), size)):
+        best = rows[part].astype(np.float64)
+        tops = np.empty_like(best)
+        for row, begins, out in zip(best, first[part].tolist(), tops):
+            np.add(row, nothing if begins else top, row)
+            top = np.maximum.accumulate(row, 0, None, out)
+        np.equal(best, tops, out=moved[part])
+        path[part][last[part]] = best[last[part]].argmax(-1)
+    found = path.tolist()
+    for s in reversed(np.flatnonzero(~last).tolist()):
+        found[s] = flags.rfind(1, s * columns, s * columns + found[s + 1] + 1) - s * columns
+    return np.array(found)
 
 
 def _crowded(logits: torch.Tensor) -> np.ndarray:

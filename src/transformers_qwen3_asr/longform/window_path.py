@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..alignment.confidence import scores_around, tolerance_radius
+from ..alignment.confidence import tolerance_radius, word_scores
 from ..alignment.voice_activity import VoiceActivity
 from .constants import FITS, GUESS
 
@@ -54,7 +54,7 @@ def window_path(
     around = places.reshape(-1, 1) + np.arange(-radius, radius + 1)
     inside = (around >= 0) & (around < frames)
     near = np.where(inside, probabilities[rows[:, None], around.clip(0, frames - 1)], 0.0)
-    scores = scores_around(near.astype(np.float64)) if count else np.zeros(0)
+    scores = word_scores(near.astype(np.float64)) if count else np.zeros(0)
     return WindowPath(count, places, fit, scores, *best_run(fit - FITS))
 
 
