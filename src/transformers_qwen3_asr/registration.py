@@ -36,6 +36,7 @@ from .models.configuration_qwen3_asr import (
     Qwen3ASRTextConfig,
     Qwen3ASRThinkerConfig,
 )
+from .models.liger_kernels import know_liger
 from .models.modeling_qwen3_asr import (
     Qwen3ASRAudioEncoder,
     Qwen3ASRForConditionalGeneration,
@@ -213,3 +214,4 @@ def register() -> None:
     _register_processing()
     _register_pipeline()
     _register_int8()
+    know_liger(MODEL_TYPE)

@@ -86,6 +86,7 @@ class Qwen3ASRForConditionalGeneration(_Qwen3ASRWithHead, GenerationMixin):
         feature_attention_mask: torch.Tensor | None = None,
         num_items_in_batch: int | torch.Tensor | None = None,
         past_key_values: Cache | None = None,
+        skip_logits: bool | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         r"""
@@ -95,12 +96,17 @@ class Qwen3ASRForConditionalGeneration(_Qwen3ASRWithHead, GenerationMixin):
             logits_to_keep (`int` or 1-D tensor of positions): the last so many positions' logits only; 0 for all. The
                 loss is then over what these positions predict.
             num_items_in_batch: divides the summed loss instead of the number of labels (gradient accumulation).
+            skip_logits: with `labels`, the loss alone, and `None` for the logits; `Trainer` says so in evaluation
+                where it was told `use_liger_kernel`.
 
         The other arguments are [`Qwen3ASRThinkerModel`]'s. Logits are `(batch, kept length, vocab_size)`.
 
         Raises:
-            ValueError: labels with `logits_to_keep=1`, since the last position predicts none.
+            ValueError: labels with `logits_to_keep=1`, since the last position predicts none; `skip_logits` without
+                labels.
         """
+        if skip_logits and labels is None:
+            raise ValueError("skip_logits=True without labels leaves nothing to compute")
         if labels is not None and isinstance(logits_to_keep, int) and logits_to_keep == 1:
             raise ValueError("labels with logits_to_keep=1 have no loss: nothing follows the last position")
         outputs = self.thinker(
@@ -116,21 +122,24 @@ class Qwen3ASRForConditionalGeneration(_Qwen3ASRWithHead, GenerationMixin):
             **kwargs,
         )
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self.thinker.lm_head(outputs.last_hidden_state[:, kept])
-        loss = None
+        hidden, loss = outputs.last_hidden_state[:, kept], None
         if labels is not None:
             # what each position predicts, told before some of them are left out
-            following = F.pad(labels[:, 1:], (0, 1), value=-100)
+            labels = F.pad(labels[:, 1:], (0, 1), value=-100).to(hidden.device)[:, kept].contiguous()
+            if skip_logits:
+                hidden, labels = hidden[labels != -100], labels[labels != -100]
+        logits = self.thinker.lm_head(hidden)
+        if labels is not None:
             loss = self.loss_function(
                 logits=logits,
                 labels=labels,
                 vocab_size=logits.shape[-1],
                 num_items_in_batch=num_items_in_batch,
-                shift_labels=following.to(logits.device)[:, kept].contiguous(),
+                shift_labels=labels.to(logits.device),
             )
         return CausalLMOutputWithPast(
             loss=loss,
-            logits=logits,
+            logits=None if skip_logits else logits,
             **named_cache(cache_of(outputs)),
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
@@ -212,6 +221,7 @@ class Qwen3ASRForTokenClassification(_Qwen3ASRWithHead):
         feature_attention_mask: torch.Tensor | None = None,
         num_items_in_batch: int | torch.Tensor | None = None,
         past_key_values: Cache | None = None,
+        skip_logits: bool | None = None,
         **kwargs: Any,
     ) -> TokenClassifierOutput:
         r"""
@@ -223,6 +233,7 @@ class Qwen3ASRForTokenClassification(_Qwen3ASRWithHead):
                 not computed, and the loss is over labels at these positions.
             use_cache: `False` or `None`, as callers that pass it to every model do; nothing is generated here.
             num_items_in_batch: divides the summed loss instead of the number of labels (gradient accumulation).
+            skip_logits: as of [`Qwen3ASRForConditionalGeneration`].
 
         The other arguments are [`Qwen3ASRThinkerModel`]'s.
 
@@ -232,7 +243,8 @@ class Qwen3ASRForTokenClassification(_Qwen3ASRWithHead):
             labels not shifted against each other.
 
         Raises:
-            ValueError: a mask or labels of another shape, labels outside the classes, `use_cache=True`.
+            ValueError: a mask or labels of another shape, labels outside the classes, `use_cache=True`, `skip_logits`
+                without labels.
         """
         shape = tuple((input_ids if input_ids is not None else inputs_embeds).shape[:2])
         for name, value in (("labels", labels), ("logits_to_keep", logits_to_keep)):
@@ -242,6 +254,11 @@ class Qwen3ASRForTokenClassification(_Qwen3ASRWithHead):
             raise ValueError(f"logits_to_keep must be a boolean mask, got {logits_to_keep.dtype}")
         if use_cache:
             raise ValueError("use_cache=True is not supported: nothing follows a classification, no cache is returned")
+        if skip_logits:
+            if labels is None:
+                raise ValueError("skip_logits=True without labels leaves nothing to compute")
+            labelled = labels != -100
+            logits_to_keep = labelled if logits_to_keep is None else labelled & logits_to_keep.to(labels.device)
         outputs = self.thinker(
             input_ids=input_ids,
             input_features=input_features,
@@ -261,7 +278,10 @@ class Qwen3ASRForTokenClassification(_Qwen3ASRWithHead):
         logits = self.thinker.lm_head(hidden)
         loss = None if labels is None else self._loss(logits, labels.to(logits.device), num_items_in_batch)
         return TokenClassifierOutput(
-            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+            loss=loss,
+            logits=None if skip_logits else logits,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
         )
 
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor, num_items_in_batch) -> torch.Tensor:

@@ -142,6 +142,13 @@ class Qwen3ASRTextAttention(Qwen3Attention):
         return self.o_proj(output[None] if kept is None else output[None, kept]), None
 
 
+def _is(kind: type, module: torch.nn.Module) -> bool:
+    """Whether `module` does what its class says: nobody has put something else in its place, or in its `forward`'s, as
+    liger-kernel, transformers' `use_kernels` and accelerate's hooks do."""
+    forward = vars(module).get("forward")
+    return isinstance(module, kind) and (forward is None or getattr(forward, "__func__", None) is kind.forward)
+
+
 class Qwen3ASRTextLayer(Qwen3DecoderLayer):
     def forward(self, hidden_states: torch.Tensor, packing: Packing | None = None, **kwargs) -> torch.Tensor:
         """As the library's; in the last layer of a packed batch with kept tokens, those alone come out of it."""
@@ -150,9 +157,8 @@ class Qwen3ASRTextLayer(Qwen3DecoderLayer):
         attention, kept = self.self_attn, None
         first, second = self.input_layernorm, self.post_attention_layernorm
         norms = first, second, attention.q_norm, attention.k_norm
-        # not where somebody has put something else in the place of these
-        lean = may_recompute(self) and isinstance(self.mlp, Qwen3ASRTextMLP)
-        lean = lean and all(isinstance(norm, Qwen3ASRTextNorm) for norm in norms)
+        lean = may_recompute(self) and _is(Qwen3ASRTextMLP, self.mlp)
+        lean = lean and all(_is(Qwen3ASRTextNorm, norm) for norm in norms)
         if packing.kept is not None and attention.layer_idx + 1 == attention.config.num_hidden_layers:
             kept = packing.on("kept", hidden_states.device)
         with keeping_inputs(lean, first, hidden_states, first.at_once if lean else None) as states:
