@@ -52,6 +52,13 @@ def fails(capsys):
     return check
 
 
+def test_a_recogniser_is_no_aligner(fails, monkeypatch):
+    recogniser = str(ROOT / "tests" / "goldens" / "asr")
+    monkeypatch.setitem(globals(), "ALIGNER", recogniser)
+    line = fails(RECORDING)
+    assert f"--model {recogniser} is a speech recogniser, and gives no times: an aligner is needed" in line
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Three recordings with their texts beside them."""

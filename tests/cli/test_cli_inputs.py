@@ -94,6 +94,9 @@ def test_subtitles_keep_their_cues_and_get_new_times(tmp_path, fails):
     stored = json.loads((tmp_path / "new.json").read_text())["chunks"]
     assert [event.start / 1000 for event in events] == [stored[0]["timestamp"][0], stored[3]["timestamp"][0]]
     assert "would be written over an input" in fails(RECORDING, "--text-file", old, "--output", old)
+    old.write_text(SRT.replace("0:00:00,500", "0:00:00,300"))
+    line = fails(RECORDING, "--text-file", old, "--output", tmp_path / "no.srt")
+    assert f"its text {old}: cue 2 (" in line and "begins at 0.3 s, before cue 1 has ended at 0.4 s" in line
     other = tmp_path / "a.txt"
     other.write_text("one")
     line = fails(RECORDING, tmp_path / "a.flac", "--text-file", old, "--text-file", other)

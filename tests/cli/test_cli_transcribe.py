@@ -75,8 +75,11 @@ def test_calls_that_make_no_sense(clip, tmp_path, fails):
     assert "AUDIO" in fails()
     assert f"1 of 1 recordings failed: {tmp_path / 'none.wav'}: no such file" in fails(tmp_path / "none.wav")
     both = ["--device", "cpu", "--output", tmp_path / "a.srt"]
-    assert f"--aligner {RECOGNISER}: " in fails(clip, "--model", RECOGNISER, "--aligner", RECOGNISER, *both)
-    assert f"--model {ALIGNER}: " in fails(clip, "--model", ALIGNER, "--device", "cpu")
+    line = fails(clip, "--model", RECOGNISER, "--aligner", RECOGNISER, *both)
+    assert f"--aligner {RECOGNISER} is a speech recogniser, and gives no times" in line
+    for aligner in (ALIGNER, "tiny-en"):
+        line = fails(clip, "--model", aligner, "--device", "cpu")
+        assert f"--model {aligner} is an aligner, which writes no text" in line and "--aligner" in line
 
 
 def test_one_that_is_no_recording_does_not_stop_the_others(clip, tmp_path, capsys):

@@ -141,11 +141,12 @@ def load_aligner(name: str, dtype: str = "auto", device: str | None = None, opti
     Raises `InputError`, naming the option, for a checkpoint or a device that cannot be had.
     """
     from safetensors import SafetensorError
-    from transformers import AutoModelForTokenClassification, AutoProcessor, pipeline
+    from transformers import AutoConfig, AutoModelForTokenClassification, AutoProcessor, pipeline
     from transformers.utils import logging
 
     from ..checkpoints.bundled import resolve_model
     from ..checkpoints.dtypes import loading_options, settle_dtype
+    from ..transcription.aligners import is_aligner
 
     if not sys.stderr.isatty():
         logging.disable_progress_bar()
@@ -153,9 +154,16 @@ def load_aligner(name: str, dtype: str = "auto", device: str | None = None, opti
     if os.path.isfile(os.path.join(folder, "adapter_config.json")):
         raise InputError(f"{option} {name} holds adapters: join them with their model by qwen3-asr merge")
     try:
+        if is_aligner(AutoConfig.from_pretrained(folder)) is False:
+            raise InputError(
+                f"{option} {name} is a speech recogniser, and gives no times: an aligner is needed, such as "
+                f"{DEFAULT_MODEL}; qwen3-asr transcribe takes both"
+            )
         # loaded here, since pipeline() answers a refused checkpoint with pages of tracebacks
         model = AutoModelForTokenClassification.from_pretrained(folder, **loading_options(dtype))
         processor = AutoProcessor.from_pretrained(folder)
+    except InputError:
+        raise
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{option} {name}: {one_line(error)}") from error
     try:

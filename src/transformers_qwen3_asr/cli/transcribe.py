@@ -101,7 +101,9 @@ def transcribe(jobs: list[Job], arguments: argparse.Namespace, failures: list[tu
 def _load(arguments: argparse.Namespace):
     """The pipeline. Raises `InputError`, naming the option, for what cannot be had."""
     from safetensors import SafetensorError
-    from transformers import pipeline
+    from transformers import AutoConfig, pipeline
+
+    from ..transcription.aligners import is_aligner
 
     timed = {}
     if arguments.aligner:
@@ -109,8 +111,15 @@ def _load(arguments: argparse.Namespace):
         timed = {"aligner": aligner, "return_timestamps": arguments.unit}
     dtype = {} if arguments.dtype == "auto" else {"dtype": arguments.dtype}
     try:
+        if is_aligner(AutoConfig.from_pretrained(resolve_model(arguments.model))):
+            raise InputError(
+                f"--model {arguments.model} is an aligner, which writes no text: a speech recogniser is needed, such "
+                f"as {DEFAULT_MODEL}; an aligner goes to --aligner"
+            )
         return pipeline(
             "automatic-speech-recognition", model=arguments.model, device=arguments.device, **dtype, **timed
         )
+    except InputError:
+        raise
     except (SafetensorError, OSError, ValueError, RuntimeError, AssertionError) as error:
         raise InputError(f"--model {arguments.model}: {one_line(error)}") from error
