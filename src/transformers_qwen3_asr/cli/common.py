@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 DEFAULT_MODEL = "Qwen/Qwen3-ForcedAligner-0.6B"
+DEFAULT_RECOGNISER = "Qwen/Qwen3-ASR-0.6B"
 DTYPES = ("auto", "float32", "bfloat16", "float16", "int8")
 DTYPE_HELP = "auto (default: what is fastest there without loss), float32, bfloat16, float16, or int8 on a CPU"
 DECODINGS = ("joint", "argmax")  # alignment.decoding's, which is heavy; the first is its default
@@ -174,3 +175,36 @@ def load_aligner(name: str, dtype: str = "auto", device: str | None = None, opti
     if dtype == "auto":
         settle_dtype(pipe.model, pipe.device)
     return pipe
+
+
+def load_recogniser(
+    name: str,
+    dtype: str = "auto",
+    device: str | None = None,
+    option: str = "--model",
+    elsewhere: str = "--model",
+    **parameters,
+):
+    """
+    The transcription pipeline of `--model` (or another `option`), in `--dtype` and on `--device`; `parameters` are its
+    defaults. Raises `InputError`, naming the option, for a checkpoint or a device that cannot be had, and for an
+    aligner, which belongs to the option `elsewhere`.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoConfig, pipeline
+
+    from ..checkpoints.bundled import resolve_model
+    from ..transcription.aligners import is_aligner
+
+    asked = {} if dtype == "auto" else {"dtype": dtype}
+    try:
+        if is_aligner(AutoConfig.from_pretrained(resolve_model(name))):
+            raise InputError(
+                f"{option} {name} is an aligner, which writes no text: a speech recogniser is needed, such as "
+                f"{DEFAULT_RECOGNISER}; an aligner goes to {elsewhere}"
+            )
+        return pipeline("automatic-speech-recognition", model=name, device=device, **asked, **parameters)
+    except InputError:
+        raise
+    except (SafetensorError, OSError, ValueError, RuntimeError, AssertionError) as error:
+        raise InputError(f"{option} {name}: {one_line(error)}") from error

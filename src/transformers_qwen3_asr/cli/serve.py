@@ -1,4 +1,4 @@
-"""`qwen3-asr serve`: an aligner behind HTTP."""
+"""`qwen3-asr serve`: an aligner and a recogniser behind HTTP."""
 
 import argparse
 import ipaddress
@@ -15,6 +15,7 @@ from .common import (
     complain,
     ended_in_order,
     load_aligner,
+    load_recogniser,
     note,
     one_line,
     positive,
@@ -22,8 +23,9 @@ from .common import (
 
 KEY_VARIABLE = "QWEN3_ASR_API_KEY"
 EPILOG = f"""\
-endpoints: POST /v1/audio/alignments   file and text in (multipart), words with times out
-           GET /health
+endpoints: POST /v1/audio/alignments       file and text in (multipart), words with times out
+           POST /v1/audio/transcriptions   as OpenAI's, with the times of words; needs --asr-model
+           GET /health, GET /metrics       the latter for Prometheus
 key:       clients send "Authorization: Bearer KEY". {KEY_VARIABLE} is better than --api-key, which others
            of this machine can see.
 end:       SIGTERM or Ctrl-C: what was taken is finished first; a second one does not wait.
@@ -33,12 +35,17 @@ end:       SIGTERM or Ctrl-C: what was taken is finished first; a second one doe
 def add_parser(verbs: argparse._SubParsersAction) -> None:
     parser = verbs.add_parser(
         "serve",
-        help="serve an aligner over HTTP, as OpenAI's API is",
-        description="Serve an aligner over HTTP, as OpenAI's API is.",
+        help="serve alignments and transcriptions over HTTP, as OpenAI's API is",
+        description="Serve alignments and transcriptions over HTTP, as OpenAI's API is.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="hub name, folder, or tiny-en (default: %(default)s)")
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, help="the aligner: hub name, folder, or tiny-en (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--asr-model", metavar="MODEL", help="serve transcriptions, too, by this recogniser: hub name or folder"
+    )
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen at (default: %(default)s, this machine)"
     )
@@ -85,16 +92,17 @@ def _serve(arguments: argparse.Namespace) -> int:
     if key is not None and (not key.isascii() or not key.isprintable() or not key.strip() or key != key.strip()):
         raise InputError(f"--api-key or {KEY_VARIABLE}: it must be ASCII without white space around it, and not empty")
     try:
+        import prometheus_client  # noqa: F401
         import python_multipart  # noqa: F401  FastAPI asks for it late
         import uvicorn
 
         from ..serving.app import create_app
         from ..serving.gate import Limits
     except ImportError as error:
-        if error.name not in ("fastapi", "python_multipart", "starlette", "uvicorn"):
+        if error.name not in ("fastapi", "prometheus_client", "python_multipart", "starlette", "uvicorn"):
             raise
-        needed = "serving needs FastAPI, uvicorn and python-multipart: pip install 'transformers-qwen3-asr[serve]'"
-        raise ImportError(needed) from error
+        needed = "FastAPI, uvicorn, python-multipart and prometheus-client"
+        raise ImportError(f"serving needs {needed}: pip install 'transformers-qwen3-asr[serve]'") from error
     limits = Limits(
         upload_bytes=arguments.max_upload_mb * 2**20,
         audio_seconds=arguments.max_audio_seconds,
@@ -104,14 +112,24 @@ def _serve(arguments: argparse.Namespace) -> int:
     with _bound(arguments.host, arguments.port) as listening:
         refine = {} if arguments.refine is None else {"refine": arguments.refine}
         pipe = load_aligner(arguments.model, arguments.dtype, arguments.device, decoding=arguments.decoding, **refine)
-        app = create_app(pipe, arguments.model, limits=limits, batch_size=arguments.batch_size, api_key=key)
+        recognised = {}
+        if arguments.asr_model is not None:
+            # greedy, whatever the model's generation config says: what temperature=0 asks for
+            greedy = {"generate_kwargs": {"do_sample": False}}
+            recogniser = load_recogniser(
+                arguments.asr_model, arguments.dtype, arguments.device, option="--asr-model", **greedy
+            )
+            recognised = {"recogniser": recogniser, "asr_model": arguments.asr_model}
+        settings = {"limits": limits, "batch_size": arguments.batch_size, "api_key": key}
+        app = create_app(pipe, arguments.model, **recognised, **settings)
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, lifespan="on", ws="none", server_header=False
         )
         address = _address(listening)
         if key is None and not ipaddress.ip_address(listening.getsockname()[0]).is_loopback:
             note("serve", f"whoever reaches {address} is served: there is no API key")
-        print(f"qwen3-asr serve: {arguments.model} at {address}", file=sys.stderr, flush=True)
+        models = " and ".join(filter(None, (arguments.model, arguments.asr_model)))
+        print(f"qwen3-asr serve: {models} at {address}", file=sys.stderr, flush=True)
         with suppress(KeyboardInterrupt):  # how a server ends; uvicorn raises it when all is finished
             uvicorn.Server(config).run(sockets=[listening])
     return 0

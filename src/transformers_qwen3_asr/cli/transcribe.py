@@ -5,12 +5,20 @@ from contextlib import closing
 
 from ..checkpoints.bundled import resolve_model
 from .align import EXTENSIONS, Job, carried_out, hand_out, is_finished, obstacle, output_files
-from .common import InputError, add_batch_options, add_device_options, load_aligner, note, one_line
+from .common import (
+    DEFAULT_RECOGNISER,
+    InputError,
+    add_batch_options,
+    add_device_options,
+    load_aligner,
+    load_recogniser,
+    note,
+    one_line,
+)
 from .files import check_outputs
 from .parts import cues
 from .parts.pictures import add_options, picture_paths
 
-DEFAULT_MODEL = "Qwen/Qwen3-ASR-0.6B"
 EPILOG = """\
 output:  without --output, texts go to standard output. What --output, --html and --plot write has times, and
          so needs an --aligner; they are as those of qwen3-asr align.
@@ -33,7 +41,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
         nargs="+",
         help="a file that PyAV decodes, a folder of them, a URL (http, https, ftp, file), or - for standard input",
     )
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="hub name or folder (default: %(default)s)")
+    parser.add_argument("--model", default=DEFAULT_RECOGNISER, help="hub name or folder (default: %(default)s)")
     parser.add_argument("--aligner", metavar="MODEL", help="gives words their times: hub name, folder, or tiny-en")
     parser.add_argument("--language", help="name or code, such as English or en (default: the model finds it out)")
     parser.add_argument("--context", help="text that the model reads before it listens, such as names")
@@ -100,26 +108,8 @@ def transcribe(jobs: list[Job], arguments: argparse.Namespace, failures: list[tu
 
 def _load(arguments: argparse.Namespace):
     """The pipeline. Raises `InputError`, naming the option, for what cannot be had."""
-    from safetensors import SafetensorError
-    from transformers import AutoConfig, pipeline
-
-    from ..transcription.aligners import is_aligner
-
     timed = {}
     if arguments.aligner:
         aligner = load_aligner(arguments.aligner, arguments.dtype, arguments.device, option="--aligner")
         timed = {"aligner": aligner, "return_timestamps": arguments.unit}
-    dtype = {} if arguments.dtype == "auto" else {"dtype": arguments.dtype}
-    try:
-        if is_aligner(AutoConfig.from_pretrained(resolve_model(arguments.model))):
-            raise InputError(
-                f"--model {arguments.model} is an aligner, which writes no text: a speech recogniser is needed, such "
-                f"as {DEFAULT_MODEL}; an aligner goes to --aligner"
-            )
-        return pipeline(
-            "automatic-speech-recognition", model=arguments.model, device=arguments.device, **dtype, **timed
-        )
-    except InputError:
-        raise
-    except (SafetensorError, OSError, ValueError, RuntimeError, AssertionError) as error:
-        raise InputError(f"--model {arguments.model}: {one_line(error)}") from error
+    return load_recogniser(arguments.model, arguments.dtype, arguments.device, elsewhere="--aligner", **timed)

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -83,13 +83,27 @@ class Batcher:
                     future.set_result(result)
 
 
-def align_rows(pipe: Callable[..., Any], rows: Sequence[dict[str, Any]]) -> list[Any]:
+def answers_to(calls: Mapping[Hashable, Callable[..., Any]], rows: Sequence[tuple[Hashable, dict[str, Any]]]) -> list:
     """
-    A result or an exception for each row `{"audio": open file, "text", "language"}`: `RowError` for what is wrong with
-    it. What is no row's error (too little memory, a defect) is the row's that meets it alone.
+    A result or an exception for each row, by the pipeline that it asks for: `(key of calls, {"audio": open file, …})`.
+    Rows that ask for the same one share its batches.
+    """
+    results: list[Any] = [None] * len(rows)
+    for key in dict.fromkeys(key for key, _ in rows):
+        places = [place for place, (asked, _) in enumerate(rows) if asked == key]
+        answers = _answered(calls[key], [rows[place][1] for place in places])
+        for place, answer in zip(places, answers, strict=True):
+            results[place] = answer
+    return results
+
+
+def _answered(call: Callable[..., Any], rows: list[dict[str, Any]]) -> list[Any]:
+    """
+    By one pipeline: `RowError` for what is wrong with a row. What is no row's error (too little memory, a defect) is
+    the row's that meets it alone.
     """
     try:
-        return [_result(result) for result in pipe(list(rows), batch_size=len(rows), on_error="return")]
+        return [_result(result) for result in call(rows, batch_size=len(rows), on_error="return")]
     except Exception as error:
         logger.exception("a batch of %d failed", len(rows))
         if len(rows) == 1:
@@ -98,7 +112,7 @@ def align_rows(pipe: Callable[..., Any], rows: Sequence[dict[str, Any]]) -> list
     results = []
     for row in rows:
         row["audio"].seek(0)
-        results += align_rows(pipe, [row])
+        results += _answered(call, [row])
     return results
 
 

@@ -1,10 +1,12 @@
-"""What is looked at before a request waits for the model: how long its recording is, its text, its language."""
+"""What is looked at before a request waits for the model: its fields, how long its recording is, its language."""
 
 import io
-from typing import Any, BinaryIO
+from collections.abc import Callable
+from typing import BinaryIO
+
+from fastapi import Request
 
 from ..audio.decoding import decoded_parts
-from ..text.languages import aligner_language
 from .errors import ApiError
 
 
@@ -31,22 +33,14 @@ class Upload(io.BufferedIOBase):
         return True
 
 
-def checked_row(
-    file: BinaryIO, name: str, text: str, language: str | None, rate: int, most_seconds: float
-) -> tuple[dict[str, Any], float]:
+def checked_recording(file: BinaryIO, name: str, rate: int, most_seconds: float) -> tuple[Upload, float]:
     """
-    The pipeline's row, and the seconds of its recording at `rate` hertz. They are counted by decoding, part by part:
-    headers may say anything, and an hour of silence is a small file.
+    The recording for a pipeline, and its seconds at `rate` hertz. They are counted by decoding, part by part: headers
+    may say anything, and an hour of silence is a small file.
 
-    Raises `ApiError`, with the field, for what cannot be aligned.
+    Raises `ApiError` for what is no recording or lasts too long.
     """
     upload = Upload(file, name)
-    if not text.strip():
-        raise ApiError(400, "text is empty", "text", "invalid_value")
-    try:
-        language = aligner_language(language)
-    except ValueError as error:
-        raise ApiError(400, str(error), "language", "invalid_value") from error
     samples = 0
     try:
         for part in decoded_parts(upload, f"the file {name!r}", rate):
@@ -59,4 +53,26 @@ def checked_row(
     if not samples:
         raise ApiError(400, f"the file {name!r} is an empty recording", "file", "invalid_audio")
     upload.seek(0)
-    return {"audio": upload, "text": text, "language": language}, samples / rate
+    return upload, samples / rate
+
+
+def checked_language(language: str | None, known: Callable[[str | None], str | None]) -> str | None:
+    """A language as `known` (of `text.languages`) names it. Raises `ApiError` where it raises `ValueError`."""
+    try:
+        return known(language)
+    except ValueError as error:
+        raise ApiError(400, str(error), "language", "invalid_value") from error
+
+
+async def check_fields(request: Request, known: tuple[str, ...], lists: tuple[str, ...] = ()) -> None:
+    """
+    Raises `ApiError` for a field that is not known, or is there twice and none of `lists`: nothing is accepted and
+    ignored.
+    """
+    seen = set()
+    for name, _ in (await request.form()).multi_items():
+        if name not in (*known, *lists):
+            raise ApiError(400, f"there is no parameter {name!r}", name, "unknown_parameter")
+        if name in seen and name not in lists:
+            raise ApiError(400, f"{name} is there twice", name, "invalid_value")
+        seen.add(name)
