@@ -96,7 +96,7 @@ KNOW_NO_MODEL = {
 MOST_FILES = {"training": 19}
 MOST_FILES_ELSEWHERE = 14
 #: Folders of tests/ that are no folder of the package.
-MORE_TESTS = {"project", "interop", "recipes", "benchmarks", "goldens", "fuzz", "upstream"}
+MORE_TESTS = {"project", "interop", "recipes", "benchmarks", "examples", "goldens", "fuzz", "upstream"}
 #: Lines of alignment, longform and pipelines together, which only become fewer: 3,500 are the aim.
 MOST_LINES = 3700
 #: Word splitters and matplotlib, imported only when a text of that language comes, or a plot is asked for.
