@@ -101,6 +101,15 @@ def test_sample_forms():
         assert np.array_equal(load_audio(source), samples)
 
 
+def test_samples_are_copied_unless_that_is_not_wanted():
+    samples = np.linspace(-0.5, 0.5, 100, dtype=np.float32)
+    assert not np.shares_memory(load_audio(samples), samples)
+    assert np.shares_memory(load_audio(samples, copy=False), samples)
+    assert not np.shares_memory(load_audio(3 * samples, copy=False), samples)
+    samples.flags.writeable = False
+    assert not np.shares_memory(load_audio(samples, copy=False), samples)
+
+
 def test_rows_of_datasets(wav):
     datasets = pytest.importorskip("datasets")
     rows = datasets.Dataset.from_dict({"audio": [str(wav)]}).cast_column("audio", datasets.Audio(decode=False))

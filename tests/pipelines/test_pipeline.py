@@ -338,6 +338,24 @@ def test_samples_in_a_list_of_any_numbers_are_one_recording(pipe, samples):
     assert [r["chunks"] for r in pipe([short], text=np.array(["a b"]))] == [expected["chunks"]]  # of texts, too
 
 
+def test_an_iterable_may_fill_one_array_again_and_again(pipe, samples):
+    """A batch has several of its rows, and a thread reads ahead: each is what it was when it was given."""
+    array = np.empty(50000, dtype=np.float32)
+
+    def refilled():
+        for start in (0, 20000, 40000):
+            array[:] = samples[start : start + len(array)]
+            yield {"audio": array, "text": "leisure", "language": "English"}
+
+    found = list(pipe(refilled(), batch_size=3))
+    alone = [
+        pipe(samples[start : start + len(array)], text="leisure", language="English") for start in (0, 20000, 40000)
+    ]
+    assert times(alone[0]) != times(alone[2])
+    for left, right in zip(found, alone, strict=True):
+        assert_same(left, right)
+
+
 def test_a_streamed_dataset_that_decodes_says_how_it_need_not(pipe):
     rows = datasets.Dataset.from_list([{"audio": str(RECORDING), "text": TEXT}])
 

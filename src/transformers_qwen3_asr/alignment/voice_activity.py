@@ -97,10 +97,11 @@ def heard_in(samples: np.ndarray, rate: int) -> VoiceActivity:
 
 def _nearby(levels: np.ndarray, shares: tuple[float, float]) -> np.ndarray:
     """Quantiles of what is around each frame, `(shares, frames)`: taken twice a second, and on a line between."""
-    size, step = round(_NEARBY / FRAME), round(0.5 / FRAME)
-    if len(levels) <= size:
-        return np.broadcast_to(np.quantile(levels, shares)[:, None], (len(shares), len(levels)))
+    size, step = min(len(levels), round(_NEARBY / FRAME)), round(0.5 / FRAME)
     middles = np.arange(0, len(levels) + step, step)
     firsts = (middles - size // 2).clip(0, len(levels) - size)
-    found = np.quantile(np.lib.stride_tricks.sliding_window_view(levels, size)[firsts], shares, axis=1)
-    return np.stack([np.interp(np.arange(len(levels)), middles, values) for values in found])
+    around = np.sort(np.lib.stride_tricks.sliding_window_view(levels, size)[firsts])  # a tenth of np.quantile's time
+    places = np.array(shares) * (size - 1)
+    below, above = around[:, np.floor(places).astype(int)], around[:, np.ceil(places).astype(int)]
+    found = below + (above - below) * (places % 1)
+    return np.stack([np.interp(np.arange(len(levels)), middles, values) for values in found.T])

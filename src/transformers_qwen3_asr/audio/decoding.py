@@ -19,7 +19,9 @@ from .sources import opened
 CONTAINER_OPTIONS = {"protocol_whitelist": "none"}
 
 
-def load_audio(source: Any, sampling_rate: int = 16000, max_seconds: float | None = None) -> np.ndarray:
+def load_audio(
+    source: Any, sampling_rate: int = 16000, max_seconds: float | None = None, copy: bool = True
+) -> np.ndarray:
     """
     One recording as float32 samples of shape `(samples,)`, mixed down to one channel, at `sampling_rate` hertz.
 
@@ -40,7 +42,7 @@ def load_audio(source: Any, sampling_rate: int = 16000, max_seconds: float | Non
 
     A file may last `max_seconds` (default: `MOST_SECONDS_AT_ONCE`; an `AudioStream` reads longer ones), and its rate
     must be from 1 kHz to 1 MHz. `audio.sources` holds the limits of time and size of what is downloaded or comes
-    through a pipe.
+    through a pipe. With `copy=False` samples that are as they should be may be returned as they are, not copied.
 
     Raises `ValueError`, naming the source, where nothing can be decoded, a limit is passed, or the recording is empty
     or not finite.
@@ -57,7 +59,7 @@ def load_audio(source: Any, sampling_rate: int = 16000, max_seconds: float | Non
     elif isinstance(source, tuple) and len(source) == 2 and is_rated_pair(source[::-1]):
         raise ValueError("the samples come behind their rate; (samples, rate) is expected")
     name = f"the samples ({type(source).__name__})"
-    return checked(_resampled(_one_channel(source, name), rate, sampling_rate, name), name)
+    return checked(_resampled(_one_channel(source, name, copy), rate, sampling_rate, name), name)
 
 
 def unwrapped(source: Any) -> Any:
@@ -204,7 +206,7 @@ def _mean_channel(frame: av.AudioFrame) -> np.ndarray:
     return frame.to_ndarray().reshape(-1, frame.layout.nb_channels).T.mean(axis=0)
 
 
-def _one_channel(samples: Any, name: str) -> np.ndarray:
+def _one_channel(samples: Any, name: str, copy: bool = True) -> np.ndarray:
     """Samples of any number type and one or two dimensions as float32 `(samples,)`."""
     if hasattr(samples, "detach"):  # a torch tensor, on any device
         samples = samples.detach().cpu()
@@ -226,7 +228,7 @@ def _one_channel(samples: Any, name: str) -> np.ndarray:
         array = array.mean(axis=0 if array.shape[0] <= array.shape[1] else 1)
     if array.ndim != 1:
         raise ValueError(f"{name} have the shape {array.shape}; one channel or channels by samples are expected")
-    return array.astype(np.float32)
+    return array.astype(np.float32, copy=copy or not array.flags.writeable)  # which torch would warn of
 
 
 def _resampled(samples: np.ndarray, rate: Any, wanted: int, name: str) -> np.ndarray:

@@ -26,11 +26,12 @@ MADE_WAY, LEAST = 160.0, 1.0
 
 
 def open_long(
-    source: Any, rate: int, seconds: float, words: Sequence[str] = ()
+    source: Any, rate: int, seconds: float, words: Sequence[str] = (), copy: bool = True
 ) -> tuple[np.ndarray | None, AudioStream | None]:
     """
     A recording of at most `seconds` as its samples at `rate` hertz, as `load_audio` gives them; a longer one as a
     stream, and so one with more `words` than anybody could say in it, of which windows take as many as they can hold.
+    `copy` is as in `load_audio`.
 
     Raises `ValueError`, naming the source, where it cannot be decoded.
     """
@@ -40,13 +41,15 @@ def open_long(
         stream = AudioStream(source, rate, kept)
         samples = stream.read(0, int(seconds * rate) + 1)
     else:  # in memory already
-        stream, samples = None, load_audio(source, rate)
+        stream, samples = None, load_audio(source, rate, copy=copy)
     if len(samples) > int(seconds * rate):
         return None, stream or AudioStream(samples, rate, kept)
     if stream:
         stream.close()
-    length, letters = len(samples) / rate, sum(len(prompt_text(word)) for word in words)
-    if len(words) > SPARE_WORDS + FASTEST * length or letters > SPARE_LETTERS + FASTEST_LETTERS * length:
+    length = len(samples) / rate
+    most = SPARE_LETTERS + FASTEST_LETTERS * length
+    too_many = sum(map(len, words)) > most and sum(len(prompt_text(word)) for word in words) > most
+    if len(words) > SPARE_WORDS + FASTEST * length or too_many:
         return None, AudioStream(samples, rate, kept)
     return samples, None
 

@@ -201,7 +201,8 @@ class ForcedAlignmentPipeline(LoadedPipeline):
         elif num_workers > 1:
             raise ValueError(f"num_workers={num_workers}: rows that can only be iterated have one reader at most")
         else:
-            dataset = PipelineIterator(numbered(inputs), self._read, preprocess_params)
+            # which may fill one array again and again
+            dataset = PipelineIterator(numbered(inputs), self._read, {**preprocess_params, "copy": True})
         items = DataLoader(dataset, num_workers=num_workers, collate_fn=itemgetter(0))  # one by one
         most = forward_params.get("batch_seconds", float("inf"))
         batches = gathered(items, self._seconds, batch_size, most, lambda item: _close([item]))
@@ -289,7 +290,7 @@ class ForcedAlignmentPipeline(LoadedPipeline):
         return item.get("seconds", 1.0)
 
     def preprocess(
-        self, input_, language=None, korean_dictionary=None, max_align_seconds=None, progress=False
+        self, input_, language=None, korean_dictionary=None, max_align_seconds=None, progress=False, copy=False
     ) -> dict[str, Any]:
         """
         Decodes one (index, row) and cuts its text into words; index None stands for a recording by itself. A long
@@ -301,7 +302,7 @@ class ForcedAlignmentPipeline(LoadedPipeline):
         words = split_words(row["text"], aligner_language(language), korean_dictionary)
         seconds = window_limit(max_align_seconds, self.model.config)
         rate = self.processor.feature_extractor.sampling_rate
-        audio, stream = open_long(row["audio"], rate, seconds, word_texts(words))
+        audio, stream = open_long(row["audio"], rate, seconds, word_texts(words), copy)
         item = {"text": row["text"], "language": language, "words": word_texts(words), "spans": words}
         if stream is None:
             levels = Levels(rate)  # here, where it may be a thread's work

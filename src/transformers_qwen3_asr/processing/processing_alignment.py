@@ -16,7 +16,7 @@ from ..alignment.durations import letters
 from ..alignment.voice_activity import VoiceActivity
 from ..audio.decoding import audio_list
 from ..text.languages import ALIGNER_LANGUAGES, aligner_language
-from ..text.words import prompt_text, split_words, word_texts
+from ..text.words import MOST_MARKS, prompt_text, split_words, word_texts
 from .plain_text import check_plain, check_text, control_ids
 from .processor_arguments import for_each, named, sorted_kwargs, transcripts_for
 
@@ -50,7 +50,7 @@ def _check_words(words: Any, i: int) -> None:
 def _between_slots(words: Sequence[str], slots: Sequence[bool] | None) -> list[str]:
     """What a prompt has in front of each pair of slots, and behind the last pair."""
     if slots is None:
-        return [*map(prompt_text, words), ""]
+        return [*(word if len(word) <= MOST_MARKS else prompt_text(word) for word in words), ""]
     if len(slots) != len(words):
         raise ValueError(f"there are {len(slots)} slot marks for {len(words)} words")
     words = [prompt_text(word) for word in words]

@@ -51,14 +51,22 @@ class Word:
 
     `text` holds letters, numbers, apostrophes and combining marks only. `start` and `end` are character offsets:
     `transcript[start:end]` begins with the word's first character and ends with its last, and holds whatever was
-    dropped between them (the hyphen of "rock-n-roll"). `origins` holds the span that each character of `text` came
-    from; in Japanese, several may come from one character, or one from several.
+    dropped between them (the hyphen of "rock-n-roll"). `spans` are the `origins` of its characters, `None` where they
+    stand one behind the other.
     """
 
     text: str
     start: int
     end: int
-    origins: tuple[tuple[int, int], ...] = field(default=(), compare=False, repr=False)
+    spans: tuple[tuple[int, int], ...] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def origins(self) -> tuple[tuple[int, int], ...]:
+        """The span that each character of `text` came from; in Japanese, several may come from one character, or one
+        from several."""
+        if self.spans is not None:
+            return self.spans
+        return tuple(zip(range(self.start, self.end), range(self.start + 1, self.end + 1)))
 
 
 def split_words(
@@ -153,19 +161,17 @@ def _unspaced(text: str, at: int) -> list[Word]:
     """The words of a text without white space, which stands at `at` in the transcript."""
     inner = text.strip(_MARKS)
     if _is_plain(inner):  # most words of a batch, of which there may be ten thousand
-        return [_plain_word(inner, at + text.index(inner))]
+        at += text.index(inner)
+        return [Word(inner, at, at + len(inner))]
     pieces = (_Piece(ch, i, i + 1, cuts=_is_cjk(ch)) for i, ch in enumerate(text, at))
     return list(_collect(pieces, single=_is_cjk))
 
 
 def _is_plain(text: str) -> bool:
     """Whether a word is kept as it is: letters and numbers, apostrophes between them, no ideographs."""
-    return text.replace("'", "").isalnum() and (text.isascii() or ord(max(text)) < _CJK_RANGES[1][0])
-
-
-def _plain_word(text: str, start: int) -> Word:
-    end = start + len(text)
-    return Word(text, start, end, tuple(zip(range(start, end), range(start + 1, end + 1))))
+    return (text.isalnum() or text.replace("'", "").isalnum()) and (
+        text.isascii() or ord(max(text)) < _CJK_RANGES[1][0]
+    )
 
 
 def _word(pieces: list[_Piece]) -> Word:
@@ -183,7 +189,7 @@ def _known_words(words: Sequence[str]) -> list[Word]:
     for i, word in enumerate(words):
         check_text(word, f"word {i}")
         if _is_plain(word):
-            cleaned = [_plain_word(word, offset)]
+            cleaned = [Word(word, offset, offset + len(word))]
         else:
             cleaned = list(_collect(_Piece(ch, offset + k, offset + k + 1, cuts=False) for k, ch in enumerate(word)))
         if not cleaned:
