@@ -234,7 +234,7 @@ def test_calls_that_make_no_sense(tmp_path):
     path = write(tmp_path / "a.srt", "1\n00:00:00,100 --> 00:00:00,400\nSo\n")
     for target, options, message in (
         ("b.txt", {}, r"b\.txt: unknown extension '\.txt'; known are \.jsonl"),
-        ("b.rttm", {}, r"unknown extension '\.rttm'"),
+        ("b.rttm", {}, r"b\.rttm: such a file holds turns of speakers and no words"),
         ("b.srt", {"format": "mp3"}, "format='mp3': known are jsonl, "),
         ("b.srt", {"source_format": "rows"}, "source_format='rows': known are jsonl, "),
         ("b.srt", {"cues": "karaoke"}, r"b\.srt: cues='karaoke' is for \.vtt and \.ass"),

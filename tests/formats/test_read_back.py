@@ -62,6 +62,14 @@ def test_whispers_json(tmp_path):
     assert [segment["speaker"] for segment in stored["segments"]] == ["Ann", "Bob & Co"]
 
 
+def test_whispers_json_is_read_by_pysubs2(tmp_path):
+    """As it reads what openai-whisper's `transcribe` returns; to others it makes subtitles of it."""
+    pysubs2 = library("pysubs2", "Whisper's JSON")
+    path = write_alignment(result_of(speakers=SPOKEN), tmp_path / "a.json", format="whisper")
+    events = pysubs2.load_from_whisper(json.loads(path.read_text())).events
+    assert [(event.plaintext, event.start, event.end) for event in events] == SENTENCES
+
+
 def test_srt(tmp_path):
     srt = library("srt", "an .srt")
     cues = list(srt.parse(write_alignment(result_of(), tmp_path / "a.srt").read_text()))

@@ -107,6 +107,31 @@ def test_speakers_do_not_harm_labels(tmp_path):
     assert row["id"] == str(source)
 
 
+def test_turns_that_another_library_writes(tmp_path):
+    meeteval = pytest.importorskip("meeteval.io", reason="an .rttm is written by meeteval")
+    line = meeteval.RTTM.line_cls
+    made = [
+        line(filename="speech", channel="1", begin_time=0.25, duration=1.5, speaker_id="ann"),
+        line(filename="speech", channel="1", begin_time=1.0, duration=0.125, speaker_id="bob"),
+    ]
+    meeteval.RTTM(made).dump(str(tmp_path / "a.rttm"))
+    assert read_rttm(tmp_path / "a.rttm") == {"speech": [Turn(0.25, 1.75, "ann"), Turn(1.0, 1.125, "bob")]}
+
+
+def test_turns_are_no_words_and_are_not_written(tmp_path):
+    turns = write(tmp_path / "a.rttm", RTTM)
+    words = write_alignment(result_of(), tmp_path / "speech.json")
+    for source, target, named in (
+        (turns, tmp_path / "b.json", turns),
+        (words, tmp_path / "b.rttm", tmp_path / "b.rttm"),
+    ):
+        with pytest.raises(
+            ValueError, match=r"\.rttm: such a file holds turns of speakers and no words; .*--rttm"
+        ) as error:
+            convert(source, target)
+        assert str(error.value).startswith(str(named)) and not target.exists()
+
+
 def test_bad_turns_are_named(tmp_path):
     source = write_alignment(result_of(), tmp_path / "speech.json")
     for content, options, message in (
@@ -131,8 +156,6 @@ def test_bad_turns_are_named(tmp_path):
     for target in ("b.srt", "b.ctm"):
         with pytest.raises(ValueError, match=rf"{target} has no place for speakers"):
             convert(source, tmp_path / target, rttm=tmp_path / "a.rttm")
-    with pytest.raises(ValueError, match=r"a\.rttm: the extension '\.rttm' is not one of label files"):
-        convert(tmp_path / "a.rttm", tmp_path / "b.csv")
     assert not list(tmp_path.glob("b.*"))
 
 

@@ -14,7 +14,7 @@ from ..labels.recordings import Recordings, decoded_duration, stated_duration
 from ..labels.rows import Draft, LabelProblem, LabelRows, join_texts
 from ..text.languages import aligner_language
 from .spoken import Spoken, of_draft
-from .table import BY_NAME, BY_SUFFIX, FORMATS, READERS_BY_SUFFIX
+from .table import BY_NAME, BY_SUFFIX, FORMATS, READERS_BY_SUFFIX, TURNS_ALONE
 
 _SHOWN_PER_ROW = 5
 _SHOWN = 10
@@ -176,7 +176,9 @@ def _format_of(path: Path) -> str:
     format = BY_SUFFIX.get(path.suffix.lower())
     if format is not None and format.read is not None:
         return format.name
-    known = ", ".join(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+    if format is not None:
+        raise ValueError(f"{path}: {TURNS_ALONE}")
+    known = ", ".join(dict.fromkeys(suffix for suffixes in FORMATS.values() for suffix in suffixes))
     raise ValueError(f"{path}: the extension {path.suffix!r} is not one of label files ({known}); say format=")
 
 

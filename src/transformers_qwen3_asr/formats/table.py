@@ -70,6 +70,10 @@ TABLE = (
     Format("audacity", (".aud",), read_audacity, write_cues=write_audacity, in_folders=False),
     Format("rttm", (".rttm",), read_turns=read_rttm),
 )
+#: What is said of a file that is neither read as words nor written.
+TURNS_ALONE = (
+    "such a file holds turns of speakers and no words; it is read beside one with words (--rttm), and not written"
+)
 BY_NAME = {format.name: format for format in TABLE}
 BY_SUFFIX = {suffix: format for format in reversed(TABLE) for suffix in format.suffixes}
 #: Formats of labels -> the extensions that they are recognised by; "rows" are in memory.

@@ -13,7 +13,7 @@ from .reading import read_spoken
 from .rttm import Turn, turns_of, with_speakers
 from .spoken import Spoken
 from .subtitles.layout import CueLimits
-from .table import BY_NAME, BY_SUFFIX, FORMATS, TABLE, Format
+from .table import BY_NAME, BY_SUFFIX, FORMATS, TABLE, TURNS_ALONE, Format
 
 CUES = ("words", "lines", "karaoke")
 #: Names of formats that are written, and the extensions by which they are known.
@@ -74,7 +74,9 @@ def format_to_write(
     if format is not None and format not in WRITTEN:
         raise ValueError(f"format={format!r}: known are {', '.join(WRITTEN)}")
     found = BY_NAME[format] if format is not None else BY_SUFFIX.get(path.suffix.lower())
-    if found is None or found.name not in WRITTEN:
+    if found is not None and found.name not in WRITTEN:
+        raise ValueError(f"{path}: {TURNS_ALONE}")
+    if found is None:
         raise ValueError(f"{path}: unknown extension {path.suffix!r}; known are {', '.join(SUFFIXES)}")
     if cues not in CUES:
         raise ValueError(f"cues={cues!r}: known are {', '.join(CUES)}")
