@@ -249,6 +249,54 @@ def test_batch_seconds_fill_passes(pipe, samples, monkeypatch):
     assert held == [(7, 6)]
 
 
+@pytest.mark.parametrize("bad", [(), (1,), (0, 3, 5)])
+def test_the_thread_that_reads_makes_the_inputs_too(pipe, rows, bad, monkeypatch):
+    """Each pass's once, also where rows of its batch are bad."""
+    monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers: True)
+    monkeypatch.setattr(batching, "CPU_PASS_SECONDS", 10)
+    made, prepare = [], pipe.processor.slot_inputs
+
+    def spy(recordings, words, **options):
+        made.append((threading.current_thread().name, len(words)))
+        return prepare(recordings, words, **options)
+
+    monkeypatch.setattr(pipe.processor, "slot_inputs", spy)
+    given = [{**row, "text": 5} if place in bad else row for place, row in enumerate(rows)]
+    options = {"refine": False, "max_align_seconds": 30, "batch_size": 4, "on_error": "return"}
+    found = list(pipe(iter(given), **options))
+    good = [place for place in range(len(rows)) if place not in bad]
+    assert all(name.startswith("read-ahead") for name, _ in made)
+    assert sum(count for _, count in made) == sum(rows[place]["text"] not in ("", "…!") for place in good)
+    assert [place for place, result in enumerate(found) if result["error"]] == list(bad)
+    alone = [pipe(row, refine=False, max_align_seconds=30) for row in rows]
+    assert_same([found[place] for place in good], [alone[place] for place in good])
+
+
+def test_inputs_of_other_items_are_not_taken(pipe, rows, monkeypatch):
+    """A pass that fails is tried row by row, and what was made for all of it is not for one; nor is it for the rows in
+    front of a bad one."""
+    monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers: True)
+    short = [rows[place] for place in (0, 3, 5, 8)]
+    alone = [pipe(row, refine=False) for row in short]
+    results = pipe(iter([*short, {"audio": 1, "text": "a"}, rows[3]]), batch_size=6, refine=False)
+    assert_same([next(results) for _ in short], alone)
+    with pytest.raises(ValueError, match="item 4"):
+        next(results)
+    assert readers() == []
+    prepare = pipe.processor.slot_inputs
+
+    def failing(recordings, words, **options):
+        if len(words) > 1 or words[0][0] == "and":
+            raise ValueError("no such batch")
+        return prepare(recordings, words, **options)
+
+    monkeypatch.setattr(pipe.processor, "slot_inputs", failing)
+    found = list(pipe(iter(short), batch_size=4, refine=False, on_error="return"))
+    assert [result["error"] for result in found] == ["item 0: ValueError: no such batch", None, None, None]
+    assert_same(found[1:], alone[1:])
+    assert readers() == []
+
+
 @pytest.mark.parametrize("in_thread", [False, True])
 def test_batch_seconds_of_long_recordings(pipe, rows, alone, in_thread, monkeypatch):
     monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers: in_thread)

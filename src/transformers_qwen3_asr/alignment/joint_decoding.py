@@ -81,13 +81,6 @@ def with_favour(logits: torch.Tensor, favour: np.ndarray) -> torch.Tensor:
     return (logits.unflatten(0, (-1, 2)) + torch.stack([-added, added])).flatten(0, 1)
 
 
-def best_classes(logits: torch.Tensor) -> np.ndarray:
-    """Each slot's best class, int64 `(slots,)`."""
-    if logits.device.type == "cpu" and logits.dtype in (torch.float32, torch.float64):
-        return logits.detach().numpy().argmax(axis=-1)  # torch takes two to five times as long
-    return logits.argmax(dim=-1).cpu().numpy()
-
-
 def normalised(logits: torch.Tensor, bins: int | None = None, radius: int = 0) -> tuple[torch.Tensor, np.ndarray]:
     """
     The log-softmax of `logits` `(slots, classes)`, float32, and each slot's best one of the first `bins` classes,
@@ -96,7 +89,7 @@ def normalised(logits: torch.Tensor, bins: int | None = None, radius: int = 0) -
     On a processor that is one pass over the scores: reading them again would take as long as half of the log-softmax.
     """
     if logits.device.type != "cpu":
-        return logits.log_softmax(dim=-1, dtype=torch.float32), best_classes(logits[:, :bins])
+        return logits.log_softmax(dim=-1, dtype=torch.float32), logits[:, :bins].argmax(-1).cpu().numpy()
     classes = logits.shape[-1]
     size = min(len(logits), max(1, NORMALISED // classes))
     kept = classes if bins is None else min(classes, bins + radius)
@@ -108,7 +101,8 @@ def normalised(logits: torch.Tensor, bins: int | None = None, radius: int = 0) -
         torch.log_softmax(logits[part], -1, dtype=torch.float32, out=whole)
         found[part] = whole[:, :kept]
         scores = logits[part, :bins]
-        best[part] = best_classes(scores if scores.dtype == torch.float64 else scores.float())
+        scores = scores if scores.dtype == torch.float64 else scores.float()
+        best[part] = scores.numpy().argmax(-1)  # torch takes two to five times as long
     return found, best
 
 

@@ -11,7 +11,6 @@ import torch
 from ..alignment.chunks import aligned_words
 from ..alignment.joint_decoding import classes_within
 from ..alignment.results import ROW_ERRORS
-from ..alignment.voice_activity import VoiceActivity, heard_in
 from .rescoring import DOUBTFUL, Allowance, Hearing, Stretch, Window, settle, sureness
 
 #: Scores `(slots, classes)` of items with "audio", "words" and "language".
@@ -36,7 +35,7 @@ class Clip:
     A recording that was heard in one piece, and is asked about again where its words are in doubt.
 
     Args:
-        item: with "audio", "words", "language", "aligned" words and the seconds "heard".
+        item: with "audio", its "voice", "words", "language", "aligned" words and the seconds "heard".
         logits: `(slots, classes)`, on any device.
         rate: hertz of the audio.
         segment_time: milliseconds a class.
@@ -48,7 +47,7 @@ class Clip:
         seconds, words = len(item["audio"]) / rate, item["words"]
         count = min(classes_within(1000 * seconds, segment_time, len(words)), logits.shape[-1])
         frames = np.arange(count)
-        stretch = Stretch(frames, 0, words, voice_of(item, rate), segment_time, clip=True)
+        stretch = Stretch(frames, 0, words, item["voice"], segment_time, clip=True)
         scores = np.array([word["score"] for word in item["aligned"]])
         probabilities = logits.float().softmax(-1)[:, :count].cpu().numpy()
         stretch.hearings.append(Hearing(Window(frames, 0, len(words)), probabilities, sureness(scores)))
@@ -71,11 +70,6 @@ class Clip:
 def in_doubt(item: dict[str, Any]) -> bool:
     """Whether any of an item's "aligned" words is."""
     return any(word["score"] < DOUBTFUL for word in item["aligned"])
-
-
-def voice_of(item: dict[str, Any], rate: int) -> VoiceActivity:
-    """Where something is heard in an item's "audio", which is its "voice" where that is known."""
-    return item["voice"] if "voice" in item else heard_in(item["audio"], rate)
 
 
 def ask(recordings: Sequence[Asker], score: Score, batch_size: int) -> None:

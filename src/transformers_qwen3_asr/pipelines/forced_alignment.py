@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from operator import itemgetter
 from typing import Any, Unpack, overload
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset
+from transformers import BatchFeature
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
 from ..alignment.chunks import check_choices
@@ -17,7 +18,7 @@ from ..alignment.results import AlignmentOptions, AlignmentResult, Recording
 from ..alignment.untranscribed import Levels
 from ..alignment.voice_activity import voice_activity
 from ..checkpoints.loaded import LoadedPipeline, unwrapped
-from ..longform.asking import Clip, ask, in_doubt, voice_of
+from ..longform.asking import Clip, ask, in_doubt
 from ..longform.long_recordings import LongRecording, open_long, window_limit
 from ..models.modeling_qwen3_asr import Qwen3ASRForTokenClassification
 from ..text.languages import aligner_language
@@ -71,8 +72,8 @@ class ForcedAlignmentPipeline(LoadedPipeline):
     `num_workers` (processes that decode audio, 0 if not given).
 
     A batch is one forward pass, or several, of similar lengths each, where it holds more audio than the device is
-    given at once (see `pipelines.batching`). While a batch computes on a GPU, a thread reads the rows of the next one,
-    unless there are `num_workers`, which do so.
+    given at once (see `pipelines.batching`). While a batch computes on a GPU, a thread reads and prepares the next,
+    unless there are `num_workers`, which read it.
 
     A model given by its name computes in its checkpoint's dtype where the device multiplies that, and else in float32;
     `dtype` says otherwise, and "int8" means int8 layers, for CPUs (`transformers_qwen3_asr.Int8Config`). A
@@ -204,9 +205,11 @@ class ForcedAlignmentPipeline(LoadedPipeline):
             # which may fill one array again and again
             dataset = PipelineIterator(numbered(inputs), self._read, {**preprocess_params, "copy": True})
         items = DataLoader(dataset, num_workers=num_workers, collate_fn=itemgetter(0))  # one by one
-        most = forward_params.get("batch_seconds", float("inf"))
-        batches = gathered(items, self._seconds, batch_size, most, lambda item: _close([item]))
-        batches = ahead(batches, _close) if reads_ahead(self.device, num_workers) else batches
+        most = forward_params.get("batch_seconds")
+        batches = gathered(items, self._seconds, batch_size, most or float("inf"), lambda item: _close([item]))
+        if reads_ahead(self.device, num_workers):
+            prepared = partial(self._prepared, most=most or pass_seconds(self.device))
+            batches = ahead(map(prepared, batches), _close)
         # closed here: what stops early or fails must not leave the thread to the garbage collector
         with closing(batches):
             for batch in batches:
@@ -266,6 +269,20 @@ class ForcedAlignmentPipeline(LoadedPipeline):
         ask(asked, partial(self._window_logits, most=most), batch_size)
         return aligned
 
+    def _prepared(self, batch: list[dict], most: float) -> list[dict]:
+        """A batch with the "inputs" of its forward passes, each at its first item and used there once. What is wrong
+        with them shows when they are made again in the batch's turn."""
+        short = [item for item in batch if "audio" in item and item["words"]]
+        for places in passes([self._seconds(item) for item in short], most):
+            chosen = [short[place] for place in places]
+            with suppress(*ROW_ERRORS):
+                chosen[0]["inputs"] = [[id(item["words"]) for item in chosen], self._inputs(chosen)]
+        return batch
+
+    def _inputs(self, items: list[dict]) -> BatchFeature:
+        recordings, word_lists = [item["audio"] for item in items], [item["words"] for item in items]
+        return self.processor.slot_inputs(recordings, word_lists, device=self.device).to(self.device, self.dtype)
+
     def _heard(self, items: list[dict], decoding: str, keep: bool, most: float) -> list[dict]:
         """Items with "audio", "words" and "language", with their "aligned" words, the seconds "heard" and, where they
         are to `keep`, their "logits"."""
@@ -320,22 +337,17 @@ class ForcedAlignmentPipeline(LoadedPipeline):
     ) -> dict[str, list]:
         slot, rate = self.model.config.timestamp_token_id, self.processor.feature_extractor.sampling_rate
         if "windows" in model_inputs:  # decoded later, and with fewer words than the window was given
-            logits, input_ids, _ = self._slot_scores(model_inputs["windows"])
-            return {"logits": slot_logits(logits, input_ids, slot)}
+            return {"logits": slot_logits(*self._slot_scores(model_inputs["windows"]), slot)}
         items = model_inputs["items"]
-        logits, input_ids, word_lists = self._slot_scores(items)
+        logits, input_ids = self._slot_scores(items)
         # decoded where the scores are, so that thousands of scores a slot never leave the device
         aligned = self.processor.decode_forced_alignment(
-            logits,
-            input_ids,
-            word_lists,
-            slot,
-            self.model.config.timestamp_segment_time,
+            *(logits, input_ids, [item["words"] for item in items], slot, self.model.config.timestamp_segment_time),
             return_scores=True,
             decoding=decoding,
             durations=[len(item["audio"]) / rate for item in items],
             probabilities=False,
-            voices=[voice_of(item, rate) for item in items],
+            voices=[item["voice"] for item in items],
         )
         for item, words in zip(items, aligned, strict=True):
             item.update(aligned=words, heard=len(item["audio"]) / rate)
@@ -345,15 +357,15 @@ class ForcedAlignmentPipeline(LoadedPipeline):
                     item["logits"] = clip
         return model_inputs
 
-    def _slot_scores(self, items: list[dict]) -> tuple[torch.Tensor, torch.Tensor, list[list[str]]]:
+    def _slot_scores(self, items: list[dict]) -> tuple[torch.Tensor, torch.Tensor]:
         """Scores at the slots of items with "audio", "words" and "language", `(slots of all, classes)`; the input_ids
-        that they belong to; the words."""
+        that they belong to."""
         self.processor.aligner_languages([item["language"] for item in items], self.model.config.support_languages)
-        recordings, word_lists = [item["audio"] for item in items], [item["words"] for item in items]
-        inputs = self.processor.slot_inputs(recordings, word_lists, device=self.device)
-        inputs = inputs.to(self.device, self.dtype)
+        prepared = items[0].pop("inputs", [])
+        inputs = prepared[1] if prepared[:1] == [[id(item["words"]) for item in items]] else self._inputs(items)
+        prepared.clear()  # which a copy of the item has, too
         slots = inputs["input_ids"] == self.model.config.timestamp_token_id
-        return self.model(**inputs, logits_to_keep=slots).logits, inputs["input_ids"], word_lists
+        return self.model(**inputs, logits_to_keep=slots).logits, inputs["input_ids"]
 
     def postprocess(
         self,

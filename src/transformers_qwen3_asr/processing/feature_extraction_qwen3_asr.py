@@ -112,11 +112,14 @@ class Qwen3ASRFeatureExtractor(WhisperFeatureExtractor):
         reflected where it ends, so that it is transformed as if it stood alone.
         """
         half, longest = self.n_fft // 2, max(map(len, clips))
-        rows = torch.zeros(len(clips), longest + self.n_fft, device=device)
+        # sent in one piece, for which nobody waits
+        pinned = torch.device(device).type == "cuda"
+        rows = torch.zeros(len(clips), longest + self.n_fft, pin_memory=pinned)
         for row, clip in zip(rows, clips):
             row[half : half + len(clip)] = clip
             if self.dither:
-                row[half : half + len(clip)] += self.dither * torch.randn(len(clip), device=device)
+                row[half : half + len(clip)] += self.dither * torch.randn(len(clip))
+        rows = rows.to(device, non_blocking=True)
         lengths = torch.tensor([len(clip) for clip in clips], device=device)
         rows[:, :half] = rows[:, half + 1 : self.n_fft + 1].flip(-1)
         beyond = torch.arange(half, device=device)
