@@ -4,11 +4,13 @@ from typing import Any
 
 from ..alignment.results import AlignmentResult, Passage
 from ..formats.spoken import Spoken
-from ..formats.subtitles.srt import write_srt
-from ..formats.subtitles.webvtt import write_vtt
+from ..formats.table import BY_NAME
 
 #: Response format -> what writes it, and its media type.
-SUBTITLES = {"srt": (write_srt, "application/x-subrip"), "vtt": (write_vtt, "text/vtt")}
+SUBTITLES = {
+    "srt": (BY_NAME["srt"].write_cues, "application/x-subrip"),
+    "vtt": (BY_NAME["vtt"].write_cues, "text/vtt"),
+}
 
 
 def alignment(result: AlignmentResult, language: str | None, seconds: float) -> dict[str, Any]:
