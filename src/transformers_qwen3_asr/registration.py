@@ -36,7 +36,7 @@ from .models.configuration_qwen3_asr import (
     Qwen3ASRTextConfig,
     Qwen3ASRThinkerConfig,
 )
-from .models.liger_kernels import know_liger
+from .models.integrations.liger import know_liger
 from .models.modeling_qwen3_asr import (
     Qwen3ASRAudioEncoder,
     Qwen3ASRForConditionalGeneration,

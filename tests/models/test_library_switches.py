@@ -11,7 +11,7 @@ from transformers.integrations.liger import apply_liger_kernel
 from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_available, is_kernels_available
 
 from transformers_qwen3_asr import Qwen3ASRForConditionalGeneration, Qwen3ASRForTokenClassification
-from transformers_qwen3_asr.models.liger_kernels import put_into_table
+from transformers_qwen3_asr.models.integrations.liger import put_into_table
 
 
 def aligner(**options):

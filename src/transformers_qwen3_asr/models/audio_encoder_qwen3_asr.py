@@ -7,8 +7,9 @@ ones; what differs is that all windows of a batch go through one attention call,
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -37,6 +38,24 @@ from .recomputation import keeping_inputs, may_recompute
 #: Bytes that the largest layer of a batch of chunks may take on a CPU. With twice as many, some processes gave memory
 #: back to the system and took it again at every step.
 CPU_CONVOLUTION_BYTES = 2**24
+
+
+#: Whether a forward pass is recorded for a CUDA graph, which like a compiled one may not look at values.
+_RECORDED: ContextVar[bool] = ContextVar("_RECORDED", default=False)
+
+
+@contextmanager
+def fixed_shapes() -> Iterator[None]:
+    """What is computed in here has shapes that no value decides, as while compiling."""
+    token = _RECORDED.set(True)
+    try:
+        yield
+    finally:
+        _RECORDED.reset(token)
+
+
+def _shapes_are_fixed() -> bool:
+    return torch.compiler.is_compiling() or _RECORDED.get()
 
 
 @dataclass
@@ -297,22 +316,22 @@ class AudioEncoderForward:
         positions = audio_token_lengths(frames, config.n_window)
         dtype = self.conv2d1.weight.dtype
 
-        # Whole chunks; while compiling whole windows too, so that nothing's shape depends on a value.
-        compiling = torch.compiler.is_compiling()
+        # Whole chunks; where shapes are fixed whole windows too, so that nothing's shape depends on a value.
+        fixed = _shapes_are_fixed()
         chunk = 2 * config.n_window
-        grain = config.n_window_infer if compiling else chunk
+        grain = config.n_window_infer if fixed else chunk
         input_features = F.pad(input_features.to(dtype), (0, -frames % grain))
         chunks = input_features.unflatten(-1, (-1, chunk)).transpose(1, 2)
         padded_positions = chunks.shape[1] * config.positions_per_chunk
         # qwen-asr pads a clip's last chunk unless it is the first: what is shorter than a chunk ends where it ends
         heard = None
-        if compiling or bool((lengths < chunk).any()):
+        if fixed or bool((lengths < chunk).any()):
             heard = lengths.clamp(max=chunk)[:, None].expand(-1, chunks.shape[1]).flatten()
         chunks = chunks.flatten(0, 1)
         position_lengths = audio_token_lengths(lengths, config.n_window)
         valid = torch.arange(padded_positions, device=lengths.device) < position_lengths[:, None]
 
-        if compiling:
+        if fixed:
             hidden = self._convolve(chunks, heard).flatten(0, 1)
             windows = AttentionWindows.of_padded(position_lengths, padded_positions, config.positions_per_window)
             packed_index = None
@@ -375,7 +394,7 @@ class AudioEncoderForward:
                 f"input_features_mask must be {(batch, frames)} like the features, got {tuple(mask.shape)}"
             )
         lengths = mask.bool().sum(-1)
-        if not torch.compiler.is_compiling():
+        if not _shapes_are_fixed():
             contiguous = (mask.bool() == (torch.arange(frames, device=mask.device) < lengths[:, None])).all(-1)
             wrong = (~contiguous | (lengths == 0)).nonzero().flatten().tolist()
             if wrong:

@@ -28,6 +28,7 @@ from .configuration_qwen3_asr import (
     Qwen3ASRThinkerConfig,
     audio_token_lengths,
 )
+from .graphed import encoded, packed_states
 from .packing import Packing
 from .text_model_qwen3_asr import Qwen3ASRTextModel
 
@@ -200,7 +201,7 @@ class Qwen3ASRThinkerModel(Qwen3ASRPreTrainedModel):
         else:
             token = torch.tensor([self.audio_token_id], device=inputs_embeds.device)
             places = (inputs_embeds == self.model.embed_tokens(token).to(inputs_embeds)).all(-1)
-        audio = self.audio_tower(input_features, input_features_mask, return_dict=True).last_hidden_state
+        audio = encoded(self.audio_tower, input_features, input_features_mask).last_hidden_state
         heard = self._heard(audio, input_features_mask).flatten()
         audio = audio.flatten(0, 1).to(inputs_embeds)
         if torch.compiler.is_compiling():  # no shape may depend on a value: what is no audio goes behind the rest
@@ -311,7 +312,7 @@ class Qwen3ASRThinkerModel(Qwen3ASRPreTrainedModel):
         whole = len(packing.index) == mask.numel()
         packed = inputs_embeds.flatten(0, 1)
         if len(packing.index):
-            packed = self.model.forward_packed(packed if whole else packed[packing.on("index", device)], packing)
+            packed = packed_states(self.model, packed if whole else packed[packing.on("index", device)], packing)
         else:
             packed = packed[:0]
         size, places = len(mask.flatten()), packing.index

@@ -17,8 +17,8 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.models.qwen3.modeling_qwen3 import Qwen3MLP, Qwen3RMSNorm
 
-from .audio_encoder_qwen3_asr import AudioEncoderForward
-from .text_model_qwen3_asr import Qwen3ASRTextModel
+from ..audio_encoder_qwen3_asr import AudioEncoderForward
+from ..text_model_qwen3_asr import Qwen3ASRTextModel
 
 _TABLE = "liger_kernel.transformers.monkey_patch"
 

@@ -1,0 +1,1 @@
+"""Other libraries that put something of theirs into the models."""
