@@ -97,6 +97,16 @@ def test_killed_while_a_shard_is_written(moment, tmp_path, monkeypatch):
     assert sorted(ids(tmp_path)) == sorted(IDS) and not list(tmp_path.rglob(".*.part"))
 
 
+def test_sigkill_while_a_shard_is_written(tmp_path):
+    script = Path(__file__).with_name("killed_in_write.py")
+    done = subprocess.run([sys.executable, str(script), str(tmp_path), "60"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["part 1 2", "synced 1 2", "renamed 0 3"]
+    for moment in ("part", "synced", "renamed"):
+        assert sorted(ids(tmp_path / moment)) == sorted(IDS) and read_report(tmp_path / moment).complete
+    assert not list(tmp_path.rglob(".*.part"))
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_interrupted_what_is_done_is_written(error, tmp_path):
     def interrupt(row):
