@@ -73,6 +73,16 @@ def test_stretches_in_any_order_and_twice():
     assert np.array_equal(whole.decibels(), parts.decibels())
 
 
+def test_samples_of_either_precision():
+    samples = made((0.5, -30), (0.5, -60))
+    found = []
+    for dtype in (np.float32, np.float64):
+        levels = Levels(RATE)
+        levels.note(0, samples.astype(dtype))
+        found.append(levels.decibels())
+    np.testing.assert_allclose(found[0], found[1], atol=1e-3)
+
+
 def test_what_was_not_read_is_not_reported():
     spoken = made((1, -20), (0.5, -80), (2, -20), (0.5, -80), (1, -20))
     levels = Levels(RATE)

@@ -109,7 +109,7 @@ def is_private(name):
 #: Private names that are read on others' objects: Python's, argparse's, PyTorch's, liger-kernel's.
 OTHERS = {
     *("_SubParsersAction", "_abc_impl", "_C", "_autograd", "_compiled_call_impl", "_modules"),
-    *("_softmax_backward_data", "_int_mm"),
+    *("_softmax_backward_data", "_int_mm", "_forward_hooks", "_forward_pre_hooks"),
     *("_patch_layer_norm_module", "_patch_rms_norm_module", "_patch_swiglu_module"),
     *("_is_amx_tile_supported", "_is_avx512_bf16_supported", "_is_mkldnn_bf16_supported"),
 }

@@ -34,7 +34,7 @@ class Levels:
         if count < 1:
             return
         frames = samples[skipped : skipped + count * self._size].reshape(count, self._size)
-        power = np.einsum("fs,fs->f", frames, frames, dtype=np.float32) / self._size
+        power = np.einsum("fs,fs->f", frames, frames, dtype=np.float32, casting="same_kind") / self._size
         if frame + count > len(self._levels):
             grown = np.full(max(frame + count, 2 * len(self._levels)), np.nan, dtype=np.float32)
             grown[: len(self._levels)] = self._levels

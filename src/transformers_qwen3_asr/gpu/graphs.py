@@ -212,9 +212,7 @@ def fingerprint(module: nn.Module) -> tuple | None:
         if part._forward_hooks or part._forward_pre_hooks or hasattr(part, "_hf_hook"):
             return None
         parts += [type(part), vars(part).get("forward")]
-        for tensor in (*part._parameters.values(), *part._buffers.values()):
-            if tensor is None:
-                continue
+        for tensor in (*part.parameters(recurse=False), *part.buffers(recurse=False)):
             if type(tensor) not in (torch.Tensor, nn.Parameter):
                 return None
             parts.append((tensor.data_ptr(), tensor.dtype, tensor.shape))
