@@ -32,6 +32,22 @@ except ImportError:
 torch.backends.cudnn.allow_tf32 = False
 
 
+def two_seconds(path: Path) -> Path:
+    """Writes the beginning of the recording in examples/ to `path`, as a WAV of 16 kHz."""
+    import av
+
+    with av.open(str(ROOT / "examples" / "sense_and_sensibility.flac")) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream("pcm_s16le", rate=16000, layout="mono")
+        resampler = av.AudioResampler("s16", "mono", 16000)
+        for frame in source.decode(audio=0):
+            if frame.time > 2:
+                break
+            for part in resampler.resample(frame):
+                target.mux(stream.encode(part))
+        target.mux(stream.encode(None))
+    return path
+
+
 def pytest_addoption(parser):
     parser.addoption("--failures-at-once", action="store_true", help="name each failure when it happens, too")
 

@@ -4,32 +4,19 @@ import json
 
 import pysubs2
 import pytest
-from conftest import ROOT
+from conftest import ROOT, two_seconds
 from transformers import pipeline
 
 from transformers_qwen3_asr.cli.main import main
 
 RECOGNISER, ALIGNER = (str(ROOT / "tests" / "goldens" / name) for name in ("asr", "aligner"))
-RECORDING = ROOT / "examples" / "sense_and_sensibility.flac"
 OPTIONS = ["--model", RECOGNISER, "--device", "cpu", "--dtype", "float32", "--language", "English"]
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
     """Two seconds, since a random recogniser says as much as it may."""
-    import av
-
-    path = tmp_path_factory.mktemp("clips") / "clip.wav"
-    with av.open(str(RECORDING)) as source, av.open(str(path), "w") as target:
-        stream = target.add_stream("pcm_s16le", rate=16000, layout="mono")
-        resampler = av.AudioResampler("s16", "mono", 16000)
-        for frame in source.decode(audio=0):
-            if frame.time > 2:
-                break
-            for part in resampler.resample(frame):
-                target.mux(stream.encode(part))
-        target.mux(stream.encode(None))
-    return path
+    return two_seconds(tmp_path_factory.mktemp("clips") / "clip.wav")
 
 
 @pytest.fixture

@@ -5,16 +5,14 @@ import shlex
 import shutil
 from pathlib import Path
 
-import av
 import pytest
-from conftest import GOLDENS, ROOT
+from conftest import GOLDENS, ROOT, two_seconds
 
 from transformers_qwen3_asr.cli.main import main
 
 PAGE = (ROOT / "docs" / "coming-from.md").read_text(encoding="utf-8")
 COMMANDS = list(dict.fromkeys(re.findall(r"`qwen3-asr (.+?)`", PAGE)))
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-RECORDING = ROOT / "examples" / "sense_and_sensibility.flac"
 RECOGNISER = str(GOLDENS / "asr")
 TEXT = "And Mister John"
 WHISPER = """{"segments": [{"start": 0.1, "end": 1.4, "text": " And Mister John", "words": [
@@ -27,17 +25,7 @@ MFA = """File type = "ooTextFile"\nObject class = "TextGrid"\n
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
     """Two seconds, since a random recogniser says as much as it may."""
-    path = tmp_path_factory.mktemp("clip") / "talk.wav"
-    with av.open(str(RECORDING)) as source, av.open(str(path), "w") as target:
-        stream = target.add_stream("pcm_s16le", rate=16000, layout="mono")
-        resampler = av.AudioResampler("s16", "mono", 16000)
-        for frame in source.decode(audio=0):
-            if frame.time > 2:
-                break
-            for part in resampler.resample(frame):
-                target.mux(stream.encode(part))
-        target.mux(stream.encode(None))
-    return path
+    return two_seconds(tmp_path_factory.mktemp("clip") / "talk.wav")
 
 
 @pytest.fixture
