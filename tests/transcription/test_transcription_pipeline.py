@@ -1,6 +1,7 @@
 """`pipeline("automatic-speech-recognition")` with a recogniser of this family: qwen-asr's answers, forms, errors."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from goldens.clips import load_clip
 from transformers import (
     AutoFeatureExtractor,
     AutomaticSpeechRecognitionPipeline,
+    AutoModelForMultimodalLM,
     AutoModelForSpeechSeq2Seq,
     AutoModelForTokenClassification,
     AutoProcessor,
@@ -20,6 +22,7 @@ from transformers import (
     pipeline,
 )
 
+from conversion.convert import to_hf
 from transformers_qwen3_asr import ForcedAlignmentPipeline, TranscriptionPipeline, bundled_model, register
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.transcription.pieces import cut
@@ -221,14 +224,45 @@ def test_a_bad_row_is_named_or_returned(recognise, argmax):
         next(given)
 
 
-def test_the_other_kind_of_model_is_one_clear_error(recognise):
+OTHER_WAY = "goes to pipeline('automatic-speech-recognition')"
+#: what refuses a recogniser, and what an aligner: task or Auto class, and the way that its one line shows
+REFUSED = {
+    "asr": (
+        ("forced-alignment", OTHER_WAY), ("token-classification", OTHER_WAY),
+        (AutoModelForTokenClassification, "to AutoModelForSpeechSeq2Seq or pipeline('automatic-speech-recognition')"),
+    ),
+    "aligner": (
+        (TASK, "given as aligner= beside it, or to pipeline('forced-alignment')"),
+        (AutoModelForSpeechSeq2Seq, "to AutoModelForTokenClassification or pipeline('forced-alignment')"),
+        (AutoModelForMultimodalLM, "to AutoModelForTokenClassification or pipeline('forced-alignment')"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", ["published", "hf"])
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_folder_of_the_other_kind_is_one_line_that_names_it(kind, layout, tmp_path):
+    folder = GOLDENS / kind
+    if layout == "hf":
+        folder = tmp_path / "converted"
+        to_hf(GOLDENS / kind, folder)
+    for refuses, way in REFUSED[kind]:
+        load = partial(pipeline, refuses) if isinstance(refuses, str) else refuses.from_pretrained
+        with pytest.raises(ValueError) as error:
+            load(str(folder))
+        said = str(error.value)
+        assert said.startswith(f"{folder} is ") and way in said and "\n" not in said
+
+
+def test_a_model_or_an_aligner_of_the_other_kind_is_one_clear_error(recognise):
     aligner = AutoModelForTokenClassification.from_pretrained(ALIGNER)
     for task, model, message in (
-        (TASK, ALIGNER, f"{ALIGNER} is a Qwen3ASRForTokenClassification, and cannot transcribe"),
-        (TASK, aligner, "cannot transcribe"),
-        ("forced-alignment", ASR, "not a .*Qwen3ASRForConditionalGeneration"),
-        ("token-classification", ASR, "not a .*Qwen3ASRForConditionalGeneration"),
-        ("token-classification", recognise.model, "not a .*Qwen3ASRForConditionalGeneration"),
+        (
+            TASK,
+            aligner,
+            f"{ALIGNER} is a .*Qwen3ASRForTokenClassification, and cannot transcribe",
+        ),
+        ("token-classification", recognise.model, "Qwen3ASRForConditionalGeneration, and gives no times"),
     ):
         with pytest.raises(ValueError, match=message) as error:
             pipeline(task, model=model, device="cpu")

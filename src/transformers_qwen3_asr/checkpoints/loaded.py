@@ -63,6 +63,12 @@ def unwrapped(model: Any) -> Any:
     return inner.get_base_model() if hasattr(inner, "get_base_model") else inner
 
 
+def described(model: Any) -> str:
+    """What an error says of a model: where it came from and its class. transformers has classes of the same names."""
+    kind = type(unwrapped(model))
+    return f"{model.config.name_or_path or 'the model'} is a {kind.__module__.partition('.')[0]}.{kind.__name__}"
+
+
 def device_of(model: Any, dtype: Any, device: Any) -> Any:
     """
     Where a pipeline puts a model: where it was asked to (`device`), else where the model can be or was put on purpose,

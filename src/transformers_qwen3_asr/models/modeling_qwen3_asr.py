@@ -62,6 +62,11 @@ class Qwen3ASRForConditionalGeneration(_Qwen3ASRWithHead, GenerationMixin):
     _tp_plan = {"thinker.lm_head": "colwise_gather_output"}
 
     def __init__(self, config: Qwen3ASRConfig):
+        if config.classify_num is not None:
+            raise ValueError(
+                f"{config.name_or_path or 'the config'} is an aligner, which writes no text: its config has "
+                "classify_num. It goes to AutoModelForTokenClassification or pipeline('forced-alignment')."
+            )
         super().__init__(config, config.thinker_config.text_config.vocab_size)
 
     def get_output_embeddings(self) -> nn.Module:
@@ -174,8 +179,9 @@ class Qwen3ASRForTokenClassification(_Qwen3ASRWithHead):
         ]
         if missing:
             raise ValueError(
-                f"a token classifier needs {', '.join(missing)} in its config: this is not an aligner's. To put a new "
-                "classifier on it, pass them to from_pretrained with ignore_mismatched_sizes=True."
+                f"{config.name_or_path or 'the config'} is no aligner: it has no {', '.join(missing)}. A speech "
+                "recogniser goes to AutoModelForSpeechSeq2Seq or pipeline('automatic-speech-recognition'). To put a "
+                "new classifier on it, pass them to from_pretrained with ignore_mismatched_sizes=True."
             )
         # a classifier is never tied, and readers of the saved config would tie by this field
         config.thinker_config.text_config.tie_word_embeddings = False

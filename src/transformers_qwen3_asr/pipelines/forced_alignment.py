@@ -17,7 +17,7 @@ from ..alignment.decoding import DECODINGS, DEFAULT_DECODING, slot_logits
 from ..alignment.results import AlignmentOptions, AlignmentResult, Recording
 from ..alignment.untranscribed import Levels
 from ..alignment.voice_activity import voice_activity
-from ..checkpoints.loaded import LoadedPipeline, unwrapped
+from ..checkpoints.loaded import LoadedPipeline, described, unwrapped
 from ..longform.asking import Clip, ask, in_doubt
 from ..longform.long_recordings import LongRecording, open_long, window_limit
 from ..models.modeling_qwen3_asr import Qwen3ASRForTokenClassification
@@ -97,11 +97,10 @@ class ForcedAlignmentPipeline(LoadedPipeline):
 
     def check_parts(self, model: Any, processor: Any) -> None:
         """Raises `ValueError` unless these are an aligner, perhaps wrapped, and its processor."""
-        inner = unwrapped(model)
-        if not isinstance(inner, Qwen3ASRForTokenClassification):
+        if not isinstance(unwrapped(model), Qwen3ASRForTokenClassification):
             raise ValueError(
-                f"forced alignment needs a {Qwen3ASRForTokenClassification.__module__}."
-                f"{Qwen3ASRForTokenClassification.__name__}, not a {type(inner).__module__}.{type(inner).__name__}"
+                f"{described(model)}, and gives no times: an aligner, this package's Qwen3ASRForTokenClassification, "
+                "is needed. A speech recogniser goes to pipeline('automatic-speech-recognition')"
             )
         if not hasattr(processor, "slot_inputs"):
             raise ValueError("forced alignment needs a processor=Qwen3ASRProcessor beside the model")

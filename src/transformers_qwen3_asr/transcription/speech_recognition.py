@@ -9,7 +9,7 @@ from typing import Any, Literal, Required, TypedDict, Unpack, overload
 
 from ..alignment.chunks import check_choices
 from ..alignment.results import ROW_ERRORS, Chunk, Passage, Recording, Unit
-from ..checkpoints.loaded import LoadedPipeline, unwrapped
+from ..checkpoints.loaded import LoadedPipeline, described, unwrapped
 from ..models.modeling_qwen3_asr import Qwen3ASRForConditionalGeneration
 from ..pipelines.batching import gathered, pass_seconds, passes
 from ..pipelines.forced_alignment import ForcedAlignmentPipeline
@@ -122,12 +122,11 @@ class TranscriptionPipeline(LoadedPipeline):
 
     def check_parts(self, model: Any, processor: Any) -> None:
         """Raises `ValueError` unless these are a recogniser, perhaps wrapped, and its processor."""
-        inner = unwrapped(model)
-        if not isinstance(inner, Qwen3ASRForConditionalGeneration):
-            name = getattr(model.config, "name_or_path", "") or type(inner).__name__
+        if not isinstance(unwrapped(model), Qwen3ASRForConditionalGeneration):
             raise ValueError(
-                f"{name} is a {type(inner).__name__}, and cannot transcribe: a Qwen3ASRForConditionalGeneration is "
-                "needed. An aligner is given as aligner= beside it, or to pipeline('forced-alignment')"
+                f"{described(model)}, and cannot transcribe: a speech recogniser, this package's "
+                "Qwen3ASRForConditionalGeneration, is needed. An aligner is given as aligner= beside it, or to "
+                "pipeline('forced-alignment')"
             )
         if not hasattr(processor, "apply_transcription_request"):
             raise ValueError("transcription needs a processor=Qwen3ASRProcessor beside the model")
