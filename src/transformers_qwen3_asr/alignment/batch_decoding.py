@@ -6,7 +6,7 @@ longest clip, and hardly on how many clips there are: what clips have in common 
 other. Scores stay where they are; best classes, paths and the probabilities around them are all that is fetched.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +21,6 @@ from .joint_decoding import (
     joint_bins,
     joint_times,
     never_falling,
-    never_falling_at_once,
-    ordered_paths,
     shifted_rows,
     with_room,
 )
@@ -30,10 +28,8 @@ from .voice_activity import VoiceActivity
 
 #: How many float32 scores are normalised at once; with what that takes on the way, 64 MiB.
 NORMALISED = 2**23
-#: How many scores contradicting slots may have in one search; with where each column comes from, 200 MiB.
+#: How many scores clips may have in one search; with where each column comes from, 200 MiB.
 SEARCHED = 2**24
-#: A step of the search on a GPU, for all clips together, takes about as long as so many slots on the processor.
-STEP = 8
 
 
 @dataclass(frozen=True)
@@ -97,16 +93,15 @@ class _Batch:
         self.lasting = np.concatenate(
             [with_room(one, clip.words, bins) for one, clip, bins in zip(lasting, clips, self.bins)]
         )
-        self.searched = self.logits
         self.normaliser = _normaliser(logits)
         self.path = np.zeros(len(self.clip), dtype=np.int64)
         self.near = np.empty((len(self.clip), 2 * tolerance_radius(segment_time) + 1), dtype=np.float32)
 
     def decoded(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        self._solve(self._best())
+        self._check_finite()
+        self._solve(self.logits)
         if any(clip.voice is not None for clip in self.clips):
-            self.searched = self._favoured()
-            self._solve(None)
+            self._solve(self._favoured())
         probabilities = torch.from_numpy(self.near).exp().double().numpy()
         scores = word_scores(probabilities, self.last_words)
         answers = []
@@ -137,52 +132,42 @@ class _Batch:
         steps -= steps[self.firsts][self.clip]
         return steps, (self.bins - steps[2 * self.last_words + 1])[self.clip]
 
-    def _best(self) -> np.ndarray:
-        """Each slot's best class among those that are left to it."""
-        steps, room = self._limits()
-        rows, classes = self.logits.shape
-        left = np.zeros((2, rows), dtype=np.int64)
-        left[:, self.row] = np.where(room > 0, (steps, steps + room), 0)
-        begin, end = self._sent(left).unsqueeze(-1)
-        columns = torch.arange(max(1, int(left.max())), device=self.logits.device)
-        best = []
-        size = max(1, NORMALISED // classes)
-        for part in (slice(a, a + size) for a in range(0, rows, size)):
-            out = (columns < begin[part]) | (columns >= end[part])
-            best.append(self.searched[part, : len(columns)].masked_fill(out, -torch.inf).argmax(-1))
-        found = torch.where(self.normaliser.isfinite(), torch.cat(best), -1).cpu().numpy()[self.row]
-        if (bad := found < 0).any():  # NaN or +inf is among the scores, or all are -inf
+    def _check_finite(self) -> None:
+        bad = ~self.normaliser.isfinite().cpu().numpy()[self.row]  # NaN or +inf is in the row, or all is -inf
+        if bad.any():
             slot = int(bad.argmax())
             name, slot = self.clips[self.clip[slot]].name, slot - self.firsts[self.clip[slot]]
             raise ValueError(f"{name}: the scores at slot {slot} are not finite (NaN or inf)")
-        return found
 
     def _sent(self, numbers: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(numbers).to(self.logits.device, non_blocking=True)
 
-    def _solve(self, best: np.ndarray | None) -> None:
-        """The paths of all clips, and what is around them; `best` is as in `ordered_paths`."""
-        slots = np.flatnonzero(~self.crowded[self.clip])
-        if len(slots):
-            steps, room = (values[slots] for values in self._limits())
-            clip = np.cumsum(np.diff(self.clip[slots], prepend=self.clip[slots[0]]) > 0)
-            solve = _solver(self.searched, self.row[slots], steps, room)
-            self.path[slots] = ordered_paths(None if best is None else best[slots], steps, room, clip, solve)
-        self._solve_alone(self.crowded)
+    def _solve(self, scores: torch.Tensor) -> None:
+        """The paths of all clips through `scores` `(rows, classes)`, and what is around them."""
+        steps, room = self._limits()
+        counts = 2 * np.array([clip.words for clip in self.clips])
+        order = np.argsort(-counts, kind="stable")
+        order = order[~self.crowded[order]]
+        searches = np.cumsum(counts[order]) * int(room.max()) // SEARCHED
+        for together in np.split(order, np.flatnonzero(np.diff(searches)) + 1) if len(order) else ():
+            at, nexts = in_step(self.firsts[together], self.firsts[together] + counts[together])
+            found = never_falling(shifted_rows(scores, self.row[at], steps[at], room[at]).tensor_split(nexts))
+            self.path[at] = found.cpu().numpy() + steps[at]
+        self._solve_alone(self.crowded, scores)
         self._look_around(np.ones(len(self.clips), dtype=bool))
         # the path holds a class of -inf only where there is none without
         impossible = np.zeros(len(self.clips), dtype=bool)
         impossible[self.clip[np.isneginf(self.near[:, self.near.shape[1] // 2])]] = True
         if (impossible := impossible & ~self.crowded).any():
-            self._solve_alone(impossible)
+            self._solve_alone(impossible, scores)
             self._look_around(impossible)
 
-    def _solve_alone(self, which: np.ndarray) -> None:
+    def _solve_alone(self, which: np.ndarray, scores: torch.Tensor) -> None:
         """One clip after the other: these are rare."""
         for number in np.flatnonzero(which):
             slots = np.flatnonzero(self.clip == number)
-            scores = self.searched[self.row[slots[0]] : self.row[slots[-1]] + 1]
-            self.path[slots] = joint_bins(scores, int(self.bins[number]), lasting=self.lasting[slots[::2] // 2])
+            own = scores[self.row[slots[0]] : self.row[slots[-1]] + 1]
+            self.path[slots] = joint_bins(own, int(self.bins[number]), self.lasting[slots[::2] // 2])
 
     def _look_around(self, which: np.ndarray) -> None:
         slots = np.flatnonzero(which[self.clip])
@@ -197,31 +182,3 @@ def _normaliser(logits: torch.Tensor) -> torch.Tensor:
     """For each row the logarithm of the sum of all exponentials, float32 `(rows,)`, where the scores are."""
     size = max(1, NORMALISED // logits.shape[-1])
     return torch.cat([logits[a : a + size].float().logsumexp(-1) for a in range(0, len(logits), size)])
-
-
-def _solver(logits: torch.Tensor, rows: np.ndarray, steps: np.ndarray, room: np.ndarray) -> Callable:
-    """What `ordered_paths` asks for: long blocks, where they are few, on the processor, all others together."""
-
-    def solve(begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        order = np.argsort(begins - ends, kind="stable")
-        begins, ends = begins[order], ends[order]
-        sizes = ends - begins
-        here = int(np.argmin(np.append(0, np.cumsum(sizes)) + STEP * np.append(sizes, 0)))
-        slots, places = [], []
-        if here:
-            slots.append(np.concatenate([np.arange(a, b) for a, b in zip(begins[:here], ends[:here])]))
-            scores = shifted_rows(logits, rows[slots[0]], steps[slots[0]], room[slots[0]])
-            scores = (scores if scores.dtype == torch.float64 else scores.float()).cpu().numpy()
-            blocks = zip(np.split(scores, np.cumsum(sizes[: here - 1])), room[begins[:here]])
-            places += [never_falling_at_once(block[:, :width], np.array([len(block)])) for block, width in blocks]
-        if here < len(sizes):
-            searches = np.cumsum(sizes[here:]) * int(room.max()) // SEARCHED
-            found = []
-            for blocks in np.split(np.arange(here, len(sizes)), np.flatnonzero(np.diff(searches)) + 1):
-                at, firsts = in_step(begins[blocks], ends[blocks])
-                slots.append(at)
-                found.append(never_falling(shifted_rows(logits, rows[at], steps[at], room[at]).tensor_split(firsts)))
-            places.append(torch.cat(found).cpu().numpy())
-        return np.concatenate(slots), np.concatenate(places)
-
-    return solve

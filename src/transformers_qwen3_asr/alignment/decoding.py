@@ -13,6 +13,9 @@ from .joint_decoding import classes_within, joint_bins, joint_times, nearest_cla
 from .probabilities import as_logits
 from .voice_activity import VoiceActivity
 
+#: On a GPU, a step of the search for all clips together takes about as long as so many slots on a processor.
+STEP = 8
+
 #: How slots become times: "joint", the most probable classes of all slots together, or "argmax", as qwen-asr does.
 DECODINGS = ("joint", "argmax")
 DEFAULT_DECODING = "joint"
@@ -159,24 +162,24 @@ def decode_slots(
     limit = _last_millisecond(duration)
     classes = classes_within(limit, timestamp_segment_time, len(logits) // 2) if decoding == "joint" else None
     radius = tolerance_radius(timestamp_segment_time)
-    log_probabilities, best = normalised(logits, classes, radius)
+    log_probabilities = normalised(logits, None if classes is None else classes + radius)
     if (bad := log_probabilities[:, 0].isnan()).any():  # the whole row is, where one score is NaN or +inf, or all -inf
         raise ValueError(f"{name}: the scores at slot {int(bad.nonzero()[0])} are not finite (NaN or inf)")
 
     if decoding == "joint":
         # the model's own scores: probabilities are rounded, and what is equally good would depend on the device
         lasting = shortest_lengths(lengths, len(logits) // 2, timestamp_segment_time, name)
-        bins = joint_bins(logits, classes, best, lasting)
+        bins = joint_bins(logits, classes, lasting)
         if voice is not None:
             reach = logits.shape[-1] if classes is None else min(classes, logits.shape[-1])
             voice = voice.beside(bins.reshape(-1, 2) * timestamp_segment_time / 1000)
             favoured = with_favour(logits, voice.favour(reach, timestamp_segment_time))
-            bins = joint_bins(favoured, classes, lasting=lasting)
+            bins = joint_bins(favoured, classes, lasting)
         near = window(log_probabilities, bins, radius)
         milliseconds = joint_times(near, bins, timestamp_segment_time, limit)
     else:
         # float32 like qwen-asr's product, so that a fractional segment time is cut off at the same milliseconds
-        raw = torch.from_numpy(best).float() * timestamp_segment_time
+        raw = logits.argmax(-1).cpu().float() * timestamp_segment_time
         milliseconds = np.array(repair_monotone(raw.tolist()), dtype=np.float64)
         bins = nearest_classes(milliseconds, timestamp_segment_time, logits.shape[-1])
         near = window(log_probabilities, bins, radius)
@@ -218,7 +221,7 @@ def decode_batch(
     `input_ids` may be `None` where these are `(slots, classes)`, two slots for each word. `durations` holds seconds
     of each recording, or `None` where they are not known, `lengths` those of each recording's words, or `None`,
     `voices` where in each something is heard, or `None`; `probabilities` is as in `decode_slots`. Where the logits are
-    not on a CPU, "joint" decodes all clips together (`batch_decoding.decode_together`): the same paths; a time may
+    not on a CPU, "joint" decodes many clips together (`batch_decoding.decode_together`): the same paths; a time may
     differ by a millisecond from rounding."""
     if input_ids is None:
         counts = [2 * words for words in word_counts]
@@ -258,7 +261,7 @@ def decode_clips(
     for what, values in given.items():
         if len(counts) != len(values):
             raise ValueError(f"there are {len(values)} {what} for {len(counts)} clips")
-    if decoding == "joint" and _in_few_calls(logits):
+    if decoding == "joint" and _in_few_calls(logits, counts):
         return _decode_together(logits, counts, word_counts, timestamp_segment_time, durations, lengths, voices)
     return [
         decode_slots(
@@ -276,9 +279,10 @@ def _asked(count: int, words: int) -> int:
     return 0 if count == 2 and not words else count
 
 
-def _in_few_calls(logits: torch.Tensor) -> bool:
-    """Whether clips are decoded together: on a GPU calls and waits take the time, on a CPU the work itself does."""
-    return logits.device.type != "cpu"
+def _in_few_calls(logits: torch.Tensor, counts: Sequence[int]) -> bool:
+    """Whether clips are decoded together: on a GPU calls and waits take the time, on a CPU the work itself does, and
+    so it does where a GPU has few clips."""
+    return logits.device.type != "cpu" and sum(counts) > STEP * max(counts)
 
 
 def _decode_together(

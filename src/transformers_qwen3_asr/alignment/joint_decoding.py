@@ -1,6 +1,6 @@
 """The most probable classes of all of a clip's slots together, under the order that words have."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -9,12 +9,7 @@ import torch
 NORMALISED = 2**19
 
 
-def joint_bins(
-    logits: torch.Tensor,
-    bins: int | None = None,
-    best: np.ndarray | None = None,
-    lasting: np.ndarray | None = None,
-) -> np.ndarray:
+def joint_bins(logits: torch.Tensor, bins: int | None = None, lasting: np.ndarray | None = None) -> np.ndarray:
     """
     The classes `b` of a clip's slots with the largest sum of scores under the words' order.
 
@@ -23,21 +18,14 @@ def joint_bins(
     not even then, as few as possible end in the class in which they start.
 
     With what the words up to a slot must have lasted taken off its class, the constraints say that the rest never
-    falls, so this is a search for a path that never falls through rows that are shifted against each other.
-    Constraints are put in only where they are missed: the best class of each slot alone is the answer to the problem
-    without any; neighbours that contradict each other are solved together, exactly, by dynamic programming (Viterbi
-    1967; the maximum over all earlier classes is a running one); and as soon as what was found keeps all constraints,
-    it is the best of all that do. Blocks double as they grow, and where they would cost more than the clip as a whole,
-    the clip is one block; so it is at once where no best classes are known. The cost is one pass over the scores and
-    at most two steps of a running maximum a slot.
+    falls. So this is a search for a path that never falls through rows that are shifted against each other, by
+    dynamic programming (Viterbi 1967), in which the maximum over all earlier classes is a running one.
 
     A class of score -inf is taken only where there is no way without, and then as few times as possible.
 
     Args:
         logits: `(2 * words, classes)`, finite or -inf; a constant added to a row changes nothing.
         bins: how many of the classes, from the first, may be used; default: all.
-        best: each slot's best one of them, as `normalised` gives them, where they are known. With what is heard added
-            (`with_favour`) they are no help: most of them lie at the recording's end.
         lasting: int `(words,)`, how many classes each word lasts at least, 1 or more.
 
     Returns: int64 `(2 * words,)`.
@@ -48,9 +36,9 @@ def joint_bins(
         return _crowded(logits)
     steps = first_classes(with_room(lasting, slots // 2, bins))
     scores = (logits if logits.dtype == torch.float64 else logits.float()).cpu().numpy()
-    path = _ordered_path(scores, best, steps)
+    path = _ordered_path(scores, steps)
     if np.isneginf(scores[np.arange(slots), path]).any():
-        path = _ordered_path(_floored(logits).cpu().numpy(), None, steps)
+        path = _ordered_path(_floored(logits).cpu().numpy(), steps)
     return path
 
 
@@ -81,29 +69,23 @@ def with_favour(logits: torch.Tensor, favour: np.ndarray) -> torch.Tensor:
     return (logits.unflatten(0, (-1, 2)) + torch.stack([-added, added])).flatten(0, 1)
 
 
-def normalised(logits: torch.Tensor, bins: int | None = None, radius: int = 0) -> tuple[torch.Tensor, np.ndarray]:
+def normalised(logits: torch.Tensor, kept: int | None = None) -> torch.Tensor:
     """
-    The log-softmax of `logits` `(slots, classes)`, float32, and each slot's best one of the first `bins` classes,
-    int64 `(slots,)`. Of the classes behind these there may be as many as `confidence.window` needs, and no more.
+    The log-softmax of `logits` `(slots, classes)` at the first `kept` classes, float32 `(slots, kept)`.
 
-    On a processor that is one pass over the scores: reading them again would take as long as half of the log-softmax.
+    On a processor some rows are taken at a time: what is not kept is never written to memory.
     """
     if logits.device.type != "cpu":
-        return logits.log_softmax(dim=-1, dtype=torch.float32), logits[:, :bins].argmax(-1).cpu().numpy()
+        return logits.log_softmax(dim=-1, dtype=torch.float32)[:, :kept]
     classes = logits.shape[-1]
     size = min(len(logits), max(1, NORMALISED // classes))
-    kept = classes if bins is None else min(classes, bins + radius)
-    found = torch.empty(len(logits), kept, dtype=torch.float32)
-    best = np.empty(len(logits), dtype=np.int64)
+    found = torch.empty(len(logits), min(classes, kept or classes), dtype=torch.float32)
     near_at_hand = torch.empty(size, classes, dtype=torch.float32)
     for part in (slice(a, a + size) for a in range(0, len(logits), size)):
         whole = near_at_hand[: len(found[part])]
         torch.log_softmax(logits[part], -1, dtype=torch.float32, out=whole)
-        found[part] = whole[:, :kept]
-        scores = logits[part, :bins]
-        scores = scores if scores.dtype == torch.float64 else scores.float()
-        best[part] = scores.numpy().argmax(-1)  # torch takes two to five times as long
-    return found, best
+        found[part] = whole[:, : found.shape[1]]
+    return found
 
 
 def nearest_classes(milliseconds: np.ndarray, segment_time: float, classes: int) -> np.ndarray:
@@ -157,100 +139,21 @@ def in_order(places: np.ndarray, segment_time: float, limit: float, lengths: np.
     return np.floor((moved + steps) * segment_time + 0.5)
 
 
-def _ordered_path(scores: np.ndarray, best: np.ndarray | None, steps: np.ndarray) -> np.ndarray:
+def _ordered_path(scores: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """`joint_bins` where there is room for all words; the path may hold -inf."""
     slots, bins = scores.shape
-    room = bins - steps[-1]
-    shifted = np.lib.stride_tricks.sliding_window_view(scores, room, axis=1)
-
-    def solve(begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        rows = np.concatenate([np.arange(begin, end) for begin, end in zip(begins.tolist(), ends.tolist())])
-        return rows, never_falling_at_once(shifted[rows, steps[rows]], np.cumsum(ends - begins))
-
-    return ordered_paths(best, steps, np.full(slots, room), np.zeros(slots, dtype=np.int64), solve)
-
-
-def ordered_paths(
-    best: np.ndarray | None,
-    steps: np.ndarray,
-    room: np.ndarray,
-    clip: np.ndarray,
-    solve: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
-) -> np.ndarray:
-    """
-    The most probable classes of one or more clips, their slots one behind the other, each in its clip's order.
-
-    Args:
-        best: `(slots,)`, each slot's best class; looked for again where it is out of what the other words leave.
-            `None` makes a block of each clip.
-        steps: `(slots,)`, the first class that the words before leave, as `first_classes` gives them for each clip.
-        room: `(slots,)`, how many classes there are from there on; at least 1, and the same for all slots of a clip.
-        clip: `(slots,)`, the number of each slot's clip, from 0 on and without gaps.
-        solve: is given where blocks of slots begin and end, and returns slots, in any order, with their places from
-            `steps` on: in each block those with the largest sum of scores that never fall.
-
-    Returns: int64 `(slots,)`.
-    """
-    firsts = np.flatnonzero(np.diff(clip, prepend=-1))
-    ends_of_clips = np.append(firsts[1:], len(clip))
-    if best is None:
-        slots, places = solve(firsts, ends_of_clips)
-        path = np.empty_like(steps)
-        path[slots] = places
-        return path + steps
-    counts = ends_of_clips - firsts
-    path = best - steps
-    if (outside := np.flatnonzero((path < 0) | (path >= room))).size:
-        slots, places = solve(outside, outside + 1)
-        path[slots] = places
-    joined = np.zeros(len(clip) - 1, dtype=bool)  # at [s], whether slots s and s + 1 are solved together
-    within = clip[1:] == clip[:-1]
-    solved = np.zeros(len(firsts))
-    while (missed := np.flatnonzero(within & (path[1:] < path[:-1]))).size:
-        owner = clip[missed]
-        begins, ends = _grown(joined, missed, firsts[owner], ends_of_clips[owner] - 1)
-        sizes = np.bincount(clip[begins], ends - begins, minlength=len(firsts))
-        solved += sizes
-        whole = (sizes > 0) & ((sizes > counts // 2) | (solved > counts))
-        parts = ~whole[clip[begins]]
-        begins, ends = np.append(begins[parts], firsts[whole]), np.append(ends[parts], ends_of_clips[whole])
-        slots, places = solve(begins, ends)
-        path[slots] = places
-    return path + steps
-
-
-def _grown(
-    joined: np.ndarray, missed: np.ndarray, first: np.ndarray, last: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """
-    Puts constraints between the slots `missed` and their followers, and around them one more than there are already in
-    the blocks that they join, but none beyond the slots `first` and `last` of the clip of each. Returns where the
-    blocks that changed begin and end.
-    """
-    slots = len(joined) + 1
-    begins = np.flatnonzero(np.r_[True, ~joined])
-    ends = np.r_[begins[1:], slots]
-    left = np.searchsorted(begins, missed, side="right") - 1  # the block that ends at each missed constraint
-    more = ends[left + 1] - begins[left] - 1
-    change = np.zeros(slots, dtype=np.int64)
-    np.add.at(change, np.maximum(first, missed - more), 1)
-    np.add.at(change, np.minimum(last, missed + more + 1), -1)
-    joined |= np.cumsum(change)[:-1] > 0
-    begins = np.flatnonzero(np.r_[True, ~joined])
-    ends = np.r_[begins[1:], slots]
-    blocks = np.searchsorted(begins, missed, side="right") - 1
-    blocks = blocks[np.diff(blocks, prepend=-1) > 0]
-    return begins[blocks], ends[blocks]
+    shifted = np.lib.stride_tricks.sliding_window_view(scores, bins - steps[-1], axis=1)
+    return never_falling_at_once(shifted[np.arange(slots), steps]) + steps
 
 
 def in_step(begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, list[int]]:
     """
-    The slots of all blocks, first those that are first in their block, then the second ones and so on, the longest
-    block always in front; and where the second of these steps, the third and so on begin.
+    The slots of all clips, first those that are first in their clip, then the second ones and so on, the longest clip
+    always in front; and where the second of these steps, the third and so on begin.
     """
     order = np.argsort(begins - ends, kind="stable")
     begins, sizes = begins[order], (ends - begins)[order]
-    active = np.searchsorted(-sizes, -np.arange(sizes[0]))  # blocks that are longer than 0, 1, 2, ...
+    active = np.searchsorted(-sizes, -np.arange(sizes[0]))  # clips that are longer than 0, 1, 2, ...
     rows = np.concatenate([begins[:n] + t for t, n in enumerate(active)])
     return rows, np.cumsum(active)[:-1].tolist()
 
@@ -272,18 +175,16 @@ def shifted_rows(logits: torch.Tensor, rows: np.ndarray, steps: np.ndarray, room
 
 def never_falling(steps: Sequence[torch.Tensor]) -> torch.Tensor:
     """
-    The paths with the largest sum of scores that never go back, block by block.
+    The paths with the largest sum of scores that never go back, clip by clip.
 
-    `steps` are `(blocks, columns)` scores, a row for each block that has so many, the longest blocks in front. Returns
+    `steps` are `(clips, columns)` scores, a row for each clip that has so many, the longest clips in front. Returns
     the columns in the same order, int64 `(rows,)`.
     """
-    if len(steps) == 1:
-        return steps[0].argmax(dim=-1)
     best = steps[0].double()
     origins, ended = [], []
     for number, step in enumerate(steps[1:], start=1):
         if len(step) < len(best):
-            # of the blocks that have no further row
+            # of the clips that have no further row
             ended.append((number, best[len(step) :].argmax(dim=-1, keepdim=True)))
             best = best[: len(step)]
         best, origin = best.cummax(dim=-1)
@@ -299,31 +200,27 @@ def never_falling(steps: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.cat(path[::-1])[:, 0]
 
 
-def never_falling_at_once(rows: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def never_falling_at_once(rows: np.ndarray) -> np.ndarray:
     """
-    The same on a processor for `(rows, columns)` scores, blocks one behind the other of which each has an end. Where
-    the maximum moved is kept as a byte instead of its place, from which the way back is a search for the last one.
+    The same of one clip on a processor, for `(rows, columns)` scores. Where the maximum moved is kept as a byte
+    instead of its place, from which the way back is a search for the last one.
     """
     columns = rows.shape[1]
-    edge = np.zeros(len(rows) + 1, dtype=bool)
-    edge[0] = edge[ends] = True
-    first, last = edge[:-1], edge[1:]
-    path, flags = np.zeros(len(rows), dtype=np.int64), bytearray(rows.size)
+    flags = bytearray(rows.size)
     moved = np.frombuffer(flags, dtype=bool).reshape(rows.shape)
-    top = nothing = np.zeros(columns)
+    top = np.zeros(columns)
     size = max(1, NORMALISED // columns)
     for part in (slice(a, a + size) for a in range(0, len(rows), size)):
         best = rows[part].astype(np.float64)
         tops = np.empty_like(best)
-        for row, begins, out in zip(best, first[part].tolist(), tops):
-            np.add(row, nothing if begins else top, row)
+        for row, out in zip(best, tops):
+            np.add(row, top, row)
             top = np.maximum.accumulate(row, 0, None, out)
         np.equal(best, tops, out=moved[part])
-        path[part][last[part]] = best[last[part]].argmax(-1)
-    found = path.tolist()
-    for s in reversed(np.flatnonzero(~last).tolist()):
-        found[s] = flags.rfind(1, s * columns, s * columns + found[s + 1] + 1) - s * columns
-    return np.array(found)
+    found = [int(best[-1].argmax())]
+    for s in reversed(range(len(rows) - 1)):
+        found.append(flags.rfind(1, s * columns, s * columns + found[-1] + 1) - s * columns)
+    return np.array(found[::-1])
 
 
 def _crowded(logits: torch.Tensor) -> np.ndarray:
