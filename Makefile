@@ -71,7 +71,7 @@ define new_venv
 	$(1)/bin/python -m pip install --quiet $(PIP_TORCH_ARGS) '$(TORCH)'
 endef
 
-.PHONY: help demo screenshots test test-min test-upstream test-interop test-vllm gpu-check fuzz soak lint format wheel wheel-check clean
+.PHONY: help demo screenshots test test-min test-upstream test-interop test-vllm test-ray gpu-check fuzz soak lint format wheel wheel-check clean
 
 help:
 	@echo "make demo         align the recording in examples/ with the bundled aligner; prints words, writes demo/*.srt, *.html"
@@ -80,6 +80,7 @@ help:
 	@echo "make test-upstream transformers' own tests of the versions that make test and test-min use, on our classes"
 	@echo "make test-interop what is saved here, loaded by qwen-asr 0.0.6 in an environment of its own"
 	@echo "make test-vllm    docs/vllm.md: what is saved here, served by vLLM 0.32.0 in an environment of its own"
+	@echo "make test-ray     a corpus on a local Ray with two actors, one of which is killed"
 	@echo "make gpu-check    on a machine with a GPU: all tests, then the table of speed; installs and downloads nothing"
 	@echo "make fuzz         $(FUZZ_CASES) cases of input that means harm, made from FUZZ_SEED; what dies is kept as files"
 	@echo "make soak         a corpus of 5,000 clips, killed 20 times with SIGKILL: each row is there once in the end"
@@ -170,6 +171,10 @@ soak: $(VENV)/stamp
 test-vllm: $(VENV)/stamp $(VLLM_VENV)/stamp
 	$(OFFLINE) VLLM_PYTHON=$(abspath $(VLLM_VENV))/bin/python \
 	  $(VENV)/bin/python -m pytest tests/interop/test_vllm.py $(PYTEST_ARGS)
+
+test-ray: $(VENV)/stamp
+	$(VENV)/bin/python -m pip install --quiet --editable '.[ray]'
+	$(OFFLINE) $(VENV)/bin/python -m pytest tests/corpus/test_ray_align.py $(PYTEST_ARGS)
 
 wheel: $(VENV)/stamp
 	rm -rf build dist

@@ -18,6 +18,8 @@ EXTRAS = {
     "gpu": ["liger-kernel>=0.8; platform_system == 'Linux'"],
     # qwen3-asr serve
     "serve": ["fastapi>=0.115", "uvicorn>=0.30", "python-multipart>=0.0.13", "prometheus-client>=0.20"],
+    # corpus.ray_align; not for dev, since it is large and make test-ray installs it
+    "ray": ["ray[data]>=2.60"],
 }
 EXTRAS["dev"] = [
     *EXTRAS["train"],

@@ -11,7 +11,7 @@ import torch
 from conftest import GOLDENS, ROOT
 from corpus_clips import RATE, RECORDING, clips, samples, wav
 
-from transformers_qwen3_asr.corpus import CorpusAligner, CorpusRow, content_id
+from transformers_qwen3_asr.corpus import CorpusAligner, CorpusRow, content_id, ray_align
 from transformers_qwen3_asr.corpus import aligner as module
 
 NAN = np.full(RATE, np.nan, np.float32)
@@ -209,3 +209,10 @@ def test_the_golden_aligner_gives_what_the_bundled_one_does_in_form(align):
     random = CorpusAligner(str(GOLDENS / "aligner"), dtype="float32", device="cpu")
     [one], [other] = random(clips(1)), align(clips(1))
     assert one.keys() == other.keys() and one["language"] is None
+
+
+def test_ray_align_without_ray_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ImportError, match=r"needs Ray: pip install 'transformers-qwen3-asr\[ray\]'"):
+        ray_align(None, tmp_path / "out", "tiny-en")
+    assert not (tmp_path / "out").exists()

@@ -63,6 +63,7 @@ def test_metadata(wheel):
         "plot",
         "completion",
         "serve",
+        "ray",
         "gpu",
         "dev",
     }
@@ -70,7 +71,7 @@ def test_metadata(wheel):
     assert {"transformers>=5.17", "torch>=2.11"} <= set(always)
     # these come with extras and are imported only when they are needed
     late = ("nagisa", "soynlp", "matplotlib", "peft", "praatio", "pympi", "webvtt", "pytest", "fastapi", "uvicorn")
-    assert not any(value.startswith((*late, "liger")) for value in always)
+    assert not any(value.startswith((*late, "liger", "ray")) for value in always)
     entry_points = wheel.read(name.replace("METADATA", "entry_points.txt")).decode()
     assert "qwen3-asr = transformers_qwen3_asr.cli.main:main" in entry_points
     assert name.replace("METADATA", "licenses/LICENSE") in wheel.namelist()

@@ -6,6 +6,7 @@ The core, `CorpusAligner`, knows no engine: it is a callable for batches of rows
 
 from .aligner import CorpusAligner
 from .folder import CorpusFolder
+from .ray_data import ray_align
 from .report import CorpusReport, read_report
 from .rows import CorpusRow, content_id
 from .running import Pass, align_corpus
@@ -22,5 +23,6 @@ __all__ = [
     "align_corpus",
     "content_id",
     "open_source",
+    "ray_align",
     "read_report",
 ]

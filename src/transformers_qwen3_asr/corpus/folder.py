@@ -4,7 +4,8 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ class CorpusFolder:
         self._lock = _locked(self.path / f".lock-{self.rank}-of-{self.processes}")
         try:
             self._check_alone()
-            self._tidy()
+            self.tidy()
         except BaseException:
             self.__exit__()
             raise
@@ -148,18 +149,18 @@ class CorpusFolder:
 
     def write(self, results: Sequence[Mapping[str, Any]]) -> Path:
         """Writes results as a new shard, whole or not at all. Raises `OSError`, naming it, where it cannot."""
-        self._note_manifest()
+        self.note_manifest()
         numbers = [int(path.stem) for path in self.own.glob("*.parquet") if path.stem.isdecimal()]
         path = self.own / f"{max(numbers, default=-1) + 1:06d}.parquet"
-        rows = [{name: _storable(value) for name, value in result.items()} for result in results]
-        return write_whole(path, _parquet(pa.Table.from_pylist(rows, SCHEMA)))
+        return write_shard(path, results)
 
     def end(self, content: Mapping[str, Any]) -> None:
         """Notes that this process has gone through its source."""
-        self._note_manifest()
+        self.note_manifest()
         write_whole(self.own / PASS, _json({"processes": self.processes, **content}))
 
-    def _note_manifest(self) -> None:
+    def note_manifest(self) -> None:
+        """Writes what was asked for, where it is not written yet."""
         if not (self.path / MANIFEST).exists():
             write_whole(self.path / MANIFEST, _json(self._asked))
 
@@ -178,7 +179,7 @@ class CorpusFolder:
             if not path.name.endswith(f"-of-{self.processes}"):
                 os.close(_locked(path, shared=True))
 
-    def _tidy(self) -> None:
+    def tidy(self) -> None:
         """Removes what killed processes began to write."""
         folders = [self.own]
         if self.rank == 0:  # of ranks that there are no more
@@ -202,6 +203,12 @@ class CorpusFolder:
 def shards(path: str | os.PathLike) -> list[Path]:
     """The shards of a corpus folder, in order."""
     return sorted(Path(path).glob("rank-*/[0-9]*.parquet"))
+
+
+def write_shard(path: str | os.PathLike, results: Sequence[Mapping[str, Any]]) -> Path:
+    """Writes results as a shard, whole or not at all. Raises `OSError`, naming it, where it cannot."""
+    rows = [{name: _storable(value) for name, value in result.items()} for result in results]
+    return write_whole(Path(path), _parquet(pa.Table.from_pylist(rows, SCHEMA)))
 
 
 def read_shard(path: Path, columns: list[str] | None = None) -> pa.Table:
@@ -232,6 +239,25 @@ def passes_of(path: str | os.PathLike) -> Iterator[dict[str, Any]]:
     for file in sorted(Path(path).glob(f"rank-*/{PASS}")):
         with suppress(OSError, ValueError):
             yield {"rank": int(file.parent.name.removeprefix("rank-")), **json.loads(file.read_text("utf-8"))}
+
+
+@contextmanager
+def writing_for_a_run(path: str | os.PathLike) -> Iterator[None]:
+    """
+    Keeps other runs out of a corpus folder, as `CorpusFolder` does, in a process that is not the run's own and may
+    outlive it. Any number of them may be at work.
+    """
+    for number in count():  # few files, and used again
+        try:
+            lock = _locked(Path(path) / f".lock-{number}-of-writers")
+            break
+        except ValueError as error:
+            if not isinstance(error.__cause__, BlockingIOError):
+                raise
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def _rank_name(rank: int) -> str:

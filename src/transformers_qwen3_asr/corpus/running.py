@@ -20,7 +20,8 @@ SHARD_ROWS = 512
 SHARD_SECONDS = 300.0
 #: Bytes of recordings in memory above which rows do not wait for more.
 _BUFFER_BYTES = 256 * 2**20
-_NAMED = 100
+#: Duplicate ids that are named.
+NAMED = 100
 
 
 @dataclass
@@ -133,7 +134,7 @@ def _wanted(source: Iterable[CorpusRow], folder: CorpusFolder, done: set[bytes],
         state.rows += 1
         if digest in seen:
             state.duplicates += 1
-            if len(state.named) < _NAMED:
+            if len(state.named) < NAMED:
                 state.named.append(row.id)
             continue
         seen.add(digest)
