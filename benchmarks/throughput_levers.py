@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from throughput_measuring import Device
 
-from transformers_qwen3_asr.gpu import graphs
+from transformers_qwen3_asr.gpu import graphs, joined
 from transformers_qwen3_asr.models import audio_encoder_qwen3_asr as audio_encoder
 from transformers_qwen3_asr.models import packing
 from transformers_qwen3_asr.models import text_model_qwen3_asr as text_model
@@ -18,6 +18,7 @@ from transformers_qwen3_asr.pipelines import batching
 #: Our ways to speed and memory, and what is to be set to do without each: (where, name, value).
 LEVERS = {
     "CUDA graphs": [(graphs, "ENABLED", False)],
+    "joined projections": [(joined.JOINED, "enabled", False)],
     "packing": [(text_model.Qwen3ASRTextModel, "packs", False)],
     "passes of bounded size": [(batching, "CPU_PASS_SECONDS", 1e9), (batching, "GPU_PASS_SECONDS", 1e9)],
     "block attention": [(packing, "serves", lambda query: False)],

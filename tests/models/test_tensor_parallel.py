@@ -23,11 +23,13 @@ from transformers import AutoModelForSpeechSeq2Seq, AutoModelForTokenClassificat
 from transformers.distributed import DistributedConfig
 
 import transformers_qwen3_asr
+from transformers_qwen3_asr.gpu import join_projections
 
 aligner, asr, results = sys.argv[1:]
 found = {}
 for folder, auto in ((aligner, AutoModelForTokenClassification), (asr, AutoModelForSpeechSeq2Seq)):
     model = auto.from_pretrained(folder, distributed_config=DistributedConfig(tp_size=2, tp_plan="auto"))
+    assert join_projections(model) == 0  # a shard is no plain tensor
     inputs = torch.load(f"{folder}/inputs.pt")
     output = model(**inputs)
     output.loss.backward()

@@ -45,7 +45,7 @@ PARTS = {
 MAY_IMPORT = {
     "files": set(),
     "tables": set(),
-    "checkpoints": {"files", "tables"},
+    "checkpoints": {"files", "tables", "gpu"},
     "configuration": {"files", "tables"},
     "models": {"files", "tables", "checkpoints", "configuration", "gpu"},
     "gpu": set(),

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from transformers import AutoProcessor, Pipeline
 
+from ..gpu.joined import join_projections
 from .dtypes import check_asked, floating_dtype, is_int8, settle_dtype
 from .int8 import has_int8
 
@@ -88,12 +89,15 @@ def device_of(model: Any, dtype: Any, device: Any) -> Any:
 
 
 def made_ready(model: Any, dtype: Any, device: torch.device) -> None:
-    """Brings a pipeline's model into the dtype that was asked for or, if that is open, what `device` computes in."""
+    """Brings a pipeline's model into the dtype that was asked for or, if that is open, what `device` computes in; on a
+    GPU its projections are laid together."""
     if not is_int8(dtype) and (asked := floating_dtype(dtype)) not in (None, model.dtype):
         model.to(asked)
     elif getattr(model, "dtype_is_open", False):
         settle_dtype(model, device)
     model.eval()  # one fresh from training would drop activations
+    if device.type == "cuda":
+        join_projections(model)
 
 
 def processor_of(model: Any) -> Any:

@@ -5,5 +5,6 @@ aside, with one warning, and the plain way goes on.
 """
 
 from .graphs import release_graphs
+from .joined import join_projections
 
-__all__ = ["release_graphs"]
+__all__ = ["join_projections", "release_graphs"]

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .checked import close, step_aside
+from .checked import close, for_inference, step_aside, ways
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +116,7 @@ class Graphs:
         state = None if self.broken else fingerprint(module)
         if state is None:
             return plain()
+        key = key, ways()
         with self._lock:
             if state != self._print:
                 self.release()
@@ -198,9 +199,7 @@ def release_graphs(model: nn.Module) -> int:
 def may_use_graphs(module: nn.Module, states: torch.Tensor) -> bool:
     """Whether `module` may be recorded on `states`: for inference, and nobody else records or compiles it."""
     kind = states.device.type
-    if not ENABLED or kind not in CAPTURES or module.training or torch.is_grad_enabled():
-        return False
-    if torch.compiler.is_compiling() or torch.is_autocast_enabled(kind):
+    if not ENABLED or kind not in CAPTURES or module.training or not for_inference(states):
         return False
     return kind != "cuda" or not torch.cuda.is_current_stream_capturing()
 

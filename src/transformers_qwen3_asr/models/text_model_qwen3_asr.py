@@ -22,6 +22,7 @@ from transformers.models.qwen3.modeling_qwen3 import (
 
 from ..checkpoints.int8 import project
 from ..checkpoints.loading import StrictCheckpointMixin
+from ..gpu.joined import one_product
 from .cache_argument import CACHE_NAMES
 from .configuration_qwen3_asr import Qwen3ASRTextConfig
 from .packing import Packing, causal_attention
@@ -89,11 +90,14 @@ class _GatedSiLU(torch.autograd.Function):
 
 
 class Qwen3ASRTextMLP(Qwen3MLP):
+    joins = ("gate_proj", "up_proj")
+
     def forward(self, x: torch.Tensor, lean: bool = False) -> torch.Tensor:
         """`lean`: recompute for the backward pass (`recomputation`)."""
         if self.config.hidden_act != "silu" or torch.compiler.is_compiling():
             return super().forward(x)
-        gate, up = project(x, self.gate_proj, self.up_proj)
+        layers = self.gate_proj, self.up_proj
+        gate, up = one_product(x, *layers) or project(x, *layers)
         product = _GatedSiLU.apply(gate, up)
         gate, up = gate.detach(), up.detach()
         with recomputing(lean, (product, lambda: F.silu(gate).mul_(up))):
@@ -101,6 +105,8 @@ class Qwen3ASRTextMLP(Qwen3MLP):
 
 
 class Qwen3ASRTextAttention(Qwen3Attention):
+    joins = ("q_proj", "k_proj", "v_proj")
+
     def forward(
         self,
         hidden_states: torch.Tensor,
@@ -116,7 +122,8 @@ class Qwen3ASRTextAttention(Qwen3Attention):
         if packing is None:
             return super().forward(hidden_states, position_embeddings, attention_mask, **kwargs)
         shape = (*hidden_states.shape[:-1], -1, self.head_dim)
-        projected = project(hidden_states, self.q_proj, self.k_proj, self.v_proj)
+        layers = self.q_proj, self.k_proj, self.v_proj
+        projected = one_product(hidden_states, *layers) or project(hidden_states, *layers)
         query, key, value = (states.view(shape) for states in projected)
 
         def again(norm: Qwen3ASRTextNorm, states: torch.Tensor) -> torch.Tensor:
