@@ -70,6 +70,17 @@ def test_whispers_json_is_read_by_pysubs2(tmp_path):
     assert [(event.plaintext, event.start, event.end) for event in events] == SENTENCES
 
 
+def test_words_of_whispers_json_are_read_by_auto_subs(tmp_path):
+    """It makes subtitles of openai-whisper's words, and checks their keys. It is not among the extras, since it asks
+    for versions of pydantic and regex that others here have left behind."""
+    autosubs = library("autosubs", "words of Whisper's JSON (pip install --no-deps auto-subs)")
+    path = write_alignment({**result_of(), "language": "English"}, tmp_path / "a.json", format="whisper")
+    segments = json.loads(autosubs.generate(path, "json"))["segments"]
+    words = [(word["word"].strip(), word["start"], word["end"]) for segment in segments for word in segment["words"]]
+    said = ["So,", "it's", "“well-known”!", "Ja."]
+    assert words == [(text, start, end) for text, (_, start, end) in zip(said, WORDS, strict=True)]
+
+
 def test_srt(tmp_path):
     srt = library("srt", "an .srt")
     cues = list(srt.parse(write_alignment(result_of(), tmp_path / "a.srt").read_text()))
