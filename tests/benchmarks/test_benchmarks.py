@@ -272,3 +272,25 @@ def test_long_recordings_print_their_table(joined, monkeypatch, capsys, tmp_path
     assert float(rows[2][3]) >= 0 and rows[3][3] == "–"
     assert 1 <= float(rows[3][9]) <= 2
     assert lines[-1] == "0.6 min in batches of 8 windows or 1: times 0 ms apart at most"
+
+
+def test_where_recordings_are_cut(joined, monkeypatch, capsys, tmp_path):
+    cuts = importlib.import_module("transcription_cuts")
+    words = np.array([[100.0, 300.0], [400.0, 800.0]])
+    assert cuts.depths([0, 150, 350, 600, 900], words).tolist() == [-100, 50, -50, 200, -100]
+    silent = np.random.default_rng(0).normal(0, 0.1, 48000).astype(np.float32)
+    silent[16000:24000] *= 1e-3
+    for find in (cuts.pause, cuts.quietest, cuts.longest_silence):
+        assert 16000 < find(silent, 16000) < 24000
+    sound = np.sin(np.arange(48000)).astype(np.float32)
+    added = cuts.under(silent, sound, 10) - silent
+    assert np.square(silent[:16000]).mean() / np.square(added).mean() == pytest.approx(10, rel=0.1)
+
+    arguments = ["--data", write_clips(tmp_path / "clips", 4), "--minutes", 0.5, "--seconds", 5]
+    monkeypatch.setattr(sys, "argv", ["transcription_cuts.py", *map(str, arguments)])
+    monkeypatch.setattr(cuts, "find_spec", lambda name: None)  # a detector's answers are not what is tested
+    cuts.main()
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    ways = ["ours", "qwen-asr", "voice activity"]
+    assert [row[:3] for row in rows] == [[p, s, way] for p in cuts.PAUSES for s in cuts.SOUNDS for way in ways]
+    assert all(int(row[3]) >= 4 for row in rows)

@@ -25,7 +25,7 @@ def test_a_short_recording_is_one_piece():
 
 
 @pytest.mark.parametrize("pauses", [[(16.4, 17.0), (22.1, 22.3), (37.0, 37.6)], []])
-def test_pieces_end_in_the_longest_pause_nearby_and_are_the_recording(pauses):
+def test_pieces_end_in_a_long_pause_nearby_and_are_the_recording(pauses):
     samples = speech(60, pauses)
     pieces = list(cut((samples, RATE), RATE, 20))
     assert np.array_equal(np.concatenate([piece.samples for piece in pieces]), samples)
@@ -35,15 +35,29 @@ def test_pieces_end_in_the_longest_pause_nearby_and_are_the_recording(pauses):
         assert piece.start == at / RATE and len(piece.samples) <= 25 * RATE
         at += len(piece.samples)
     if pauses:
-        assert pieces[1].start == pytest.approx(16.7, abs=0.05)
-        assert pieces[2].start == pytest.approx(37.3, abs=0.05)
+        assert pieces[1].start == pytest.approx(16.7, abs=0.15)
+        assert pieces[2].start == pytest.approx(37.3, abs=0.15)
 
 
 def test_where_nothing_is_silent_the_quietest_place_is_taken():
     samples = speech(12)
-    samples[int(9.0 * RATE) : int(9.06 * RATE)] *= 0.1  # too short for a pause
+    samples[int(9.0 * RATE) : int(9.3 * RATE)] *= 0.5
+    samples[int(7.0 * RATE) : int(7.02 * RATE)] = 0  # a gap in the recording is no pause
     first, _ = cut(samples, RATE, 10)
-    assert len(first.samples) / RATE == pytest.approx(9.03, abs=0.1)
+    assert len(first.samples) / RATE == pytest.approx(9.15, abs=0.1)
+
+
+@pytest.mark.parametrize("besides", ["noise", "chords"])
+def test_a_pause_is_found_in_what_is_heard_all_through(besides):
+    """Ten decibels below speech: steady noise, or chords twice a second that die away."""
+    samples = speech(30, [(18.0, 18.5)])
+    at = np.arange(len(samples)) / RATE
+    sound = np.random.RandomState(1).normal(0, 1, len(at))
+    if besides == "chords":
+        sound = sum(np.sin(2 * np.pi * hertz * at) for hertz in (220, 277, 330)) * np.exp(-3 * (at % 0.5))
+    sound *= np.sqrt(np.square(samples).mean() / np.square(sound).mean() / 10)
+    first, _ = cut((samples + sound).astype(np.float32), RATE, 20)
+    assert 18.1 < len(first.samples) / RATE < 18.4
 
 
 def test_short_pieces_make_way():

@@ -149,7 +149,10 @@ def test_a_long_recording_is_cut_and_put_together(recognise, argmax):
     assert whole["heard"] == pytest.approx(sum(part["heard"] for part in parts))
     for chunk in whole["chunks"]:
         assert whole["text"][chunk["char_start"] : chunk["char_end"]] == chunk["text"]
-    assert recognise([samples] * 2, **options, chunk_length_s=7, batch_size=4) == [whole] * 2
+    scores = [chunk.pop("score") for chunk in whole["chunks"]]
+    for again in recognise([samples] * 2, **options, chunk_length_s=7, batch_size=4):
+        assert [chunk.pop("score") for chunk in again["chunks"]] == pytest.approx(scores, abs=1e-5)
+        assert again == whole
 
 
 def test_generate_kwargs_are_passed_on(recognise):
