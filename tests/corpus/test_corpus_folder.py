@@ -55,6 +55,19 @@ def test_shards_are_what_others_read(tmp_path):
     }
 
 
+def test_datatrove_reads_documents(tmp_path):
+    """As docs/corpus.md has it; its workers share the files."""
+    readers = pytest.importorskip("datatrove.pipeline.readers", reason="datatrove is not installed")
+    for rank in range(2):
+        align(tmp_path, rank=rank, processes=2)
+    reader = readers.ParquetReader(str(tmp_path), glob_pattern="rank-*/*.parquet")
+    documents = [document for rank in range(2) for document in reader.run(rank=rank, world_size=2)]
+    assert sorted(document.id for document in documents) == sorted(IDS)
+    by_id = {document.id: document for document in documents}
+    assert (by_id["row 0"].text, by_id["row 0"].metadata["words"][0]["start"]) == ("one", 0.1)
+    assert by_id["row 3"].metadata["error"] == "it fails"
+
+
 def test_killed_at_any_moment_no_row_is_lost_and_none_twice(tmp_path):
     """And the lock dies with its process, or the next one would be refused."""
     script = Path(__file__).with_name("killed_often.py")
