@@ -156,9 +156,10 @@ gpu-check:
 	$(OFFLINE) timeout -k 5 260 $(GPU_PYTHON) -m pytest -q -n $(GPU_WORKERS) --dist worksteal \
 	  --failures-at-once -p no:cacheprovider -p no:benchmark \
 	  $(PYTEST_ARGS) 2>&1 | tee build/gpu-check/tests.log || failed=1; \
-	timeout -k 5 160 $(GPU_PYTHON) benchmarks/throughput.py --device cuda --repeats 5 2>&1 \
+	timeout -k 5 140 $(GPU_PYTHON) benchmarks/throughput.py --device cuda --repeats 5 2>&1 \
 	  | tee build/gpu-check/throughput.log || failed=1; \
-	timeout -k 5 60 $(GPU_PYTHON) benchmarks/throughput.py --device cuda --repeats 5 --case single --levers 2>&1 \
+	timeout -k 5 80 $(GPU_PYTHON) benchmarks/throughput.py --device cuda --repeats 3 --case single --case minutes \
+	  --levers "CUDA graphs" "joined projections" "norms and rotary in one" "sum and norm in one" "gate in one" 2>&1 \
 	  | tee build/gpu-check/levers.log || failed=1; \
 	exit $$failed
 

@@ -16,6 +16,7 @@ import argparse
 import importlib.metadata
 import statistics
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -179,8 +180,8 @@ class Aligning:
             f"| {gib(*peaks)} | {floor / ours:.0%} / {floor / native:.0%} | {splits[0]} | {splits[1]} |"
         )
 
-    def worth(self, repeats: int) -> list[str]:
-        return worth(self.case.name, self.device, self.ours, repeats)
+    def worth(self, repeats: int, levers: Iterable[str]) -> list[str]:
+        return worth(self.case.name, self.device, self.ours, repeats, levers)
 
 
 class Training:
@@ -223,9 +224,9 @@ class Training:
             sys.exit(f"{self.case.name}: losses {self.losses}, gradients' norms {apart:.3f} apart; not the same model")
         return f"{self.case.name}: losses {self.losses}, gradients' norms {apart:.4f} apart"
 
-    def worth(self, repeats: int) -> list[str]:
+    def worth(self, repeats: int, levers: Iterable[str]) -> list[str]:
         model = self.pair.ours.train()
-        rows = worth(self.case.name, self.device, lambda: self.step(model), repeats)
+        rows = worth(self.case.name, self.device, lambda: self.step(model), repeats, levers)
         model.eval()
         return rows
 
@@ -302,7 +303,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--attn", default="sdpa", help="attention implementation of both models; default: sdpa")
     parser.add_argument("--qwen-asr-python", help="an interpreter with qwen-asr, which is measured, too")
     parser.add_argument("--without", action="append", default=[], choices=LEVERS, help="what ours is to do without")
-    parser.add_argument("--levers", action="store_true", help="also time ours without each of these, alone")
+    parser.add_argument(
+        "--levers", nargs="*", choices=LEVERS, help="also time ours without each of these, alone; default: all"
+    )
     parser.add_argument(
         "--tiny", action="store_true", help="few and narrow layers, short clips: a test of this script"
     )
@@ -358,8 +361,8 @@ def main(arguments: list[str] | None = None) -> None:
             checks.append(run.check())
             tables.setdefault(header, []).append(run.row(repeats, rate))
         print(tables[header][-1], file=sys.stderr, flush=True)
-        if options.levers and not case.slots:
-            tables.setdefault(WORTH, []).extend(run.worth(repeats))
+        if options.levers is not None and not case.slots:
+            tables.setdefault(WORTH, []).extend(run.worth(repeats, options.levers or LEVERS))
     if other is not None:
         other.close()
     for header, rows in tables.items():

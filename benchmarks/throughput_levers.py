@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import statistics
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from throughput_measuring import Device
 
-from transformers_qwen3_asr.gpu import graphs, joined
+from transformers_qwen3_asr.gpu import fused, graphs, joined
 from transformers_qwen3_asr.models import audio_encoder_qwen3_asr as audio_encoder
 from transformers_qwen3_asr.models import packing
 from transformers_qwen3_asr.models import text_model_qwen3_asr as text_model
@@ -19,6 +19,9 @@ from transformers_qwen3_asr.pipelines import batching
 LEVERS = {
     "CUDA graphs": [(graphs, "ENABLED", False)],
     "joined projections": [(joined.JOINED, "enabled", False)],
+    "norms and rotary in one": [(fused.NORMS_AND_ROTARY, "enabled", False)],
+    "sum and norm in one": [(fused.ADD_AND_NORM, "enabled", False)],
+    "gate in one": [(fused.GATED, "enabled", False)],
     "packing": [(text_model.Qwen3ASRTextModel, "packs", False)],
     "passes of bounded size": [(batching, "CPU_PASS_SECONDS", 1e9), (batching, "GPU_PASS_SECONDS", 1e9)],
     "block attention": [(packing, "serves", lambda query: False)],
@@ -46,11 +49,11 @@ def without(*levers: str) -> Iterator[None]:
             setattr(place, name, value)
 
 
-def worth(name: str, device: Device, call: Callable, repeats: int) -> list[str]:
-    """Rows: `call`, of the case `name`, without each lever alone, beside it with all, in turn."""
+def worth(name: str, device: Device, call: Callable, repeats: int, levers: Iterable[str]) -> list[str]:
+    """Rows: `call`, of the case `name`, without each of `levers` alone, beside it with all, in turn."""
     rows = []
     _, above = device.peak(call)
-    for lever in LEVERS:
+    for lever in levers:
         times: dict[bool, list[float]] = {True: [], False: []}
         for _ in range(repeats):
             times[True].append(device.timed(call)[0])

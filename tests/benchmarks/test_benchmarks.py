@@ -91,6 +91,10 @@ def test_levers_can_be_taken_away(throughput, capsys):
     throughput.main(["--device", "cpu", "--tiny", "--repeats", "1", "--case", "training", "--levers"])
     printed = capsys.readouterr().out
     assert all(f"| {lever} | " in printed for lever in throughput.LEVERS)
+    case = ["--device", "cpu", "--tiny", "--repeats", "1", "--case", "mixed"]
+    throughput.main([*case, "--levers", "gate in one", "packing"])
+    printed = capsys.readouterr().out
+    assert [lever for lever in throughput.LEVERS if f"| {lever} | " in printed] == ["gate in one", "packing"]
     after = [getattr(place, name) for settings in throughput.LEVERS.values() for place, name, _ in settings]
     assert after == before
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import torch
 from torch import nn
@@ -13,6 +13,8 @@ logger = logging.getLogger(__name__)
 #: How far results may be apart, as a share of their root mean square: two orders of the same sums, and in float32 the
 #: convolutions' TF32.
 APART = {torch.float32: 5e-3, torch.float16: 0.02, torch.bfloat16: 0.05}
+#: Rows that are compared at once.
+ROWS_AT_ONCE = 2**14
 
 
 def close(got: torch.Tensor, want: torch.Tensor, each_row: bool = False) -> bool:
@@ -75,7 +77,8 @@ class Checked:
             return want
         try:
             got = fast()
-            differs = not all(close(a, b, each_row=True) for a, b in zip(got, want, strict=True))
+            pairs = zip(_in_parts(got), _in_parts(want), strict=True)
+            differs = not all(close(a, b, each_row=True) for a, b in pairs)
         except torch.OutOfMemoryError:  # both at once; not its fault
             return want
         except Exception as error:  # a compiler may raise anything
@@ -90,6 +93,12 @@ class Checked:
     def _give_up(self, why: str) -> None:
         self.broken = True
         step_aside(logger, self.name, why)
+
+
+def _in_parts(tensors: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """Rows of all tensors, so few at once that comparing them takes little memory."""
+    for tensor in tensors:
+        yield from tensor.flatten(0, -2).split(ROWS_AT_ONCE)
 
 
 #: All that are checked this way, as they are made.

@@ -22,6 +22,8 @@ from transformers.models.qwen3.modeling_qwen3 import (
 
 from ..checkpoints.int8 import project
 from ..checkpoints.loading import StrictCheckpointMixin
+from ..gpu import fused
+from ..gpu.checked import untouched
 from ..gpu.joined import one_product
 from .cache_argument import CACHE_NAMES
 from .configuration_qwen3_asr import Qwen3ASRTextConfig
@@ -98,6 +100,8 @@ class Qwen3ASRTextMLP(Qwen3MLP):
             return super().forward(x)
         layers = self.gate_proj, self.up_proj
         gate, up = one_product(x, *layers) or project(x, *layers)
+        if not torch.is_grad_enabled():
+            return self.down_proj(fused.gated(gate, up))
         product = _GatedSiLU.apply(gate, up)
         gate, up = gate.detach(), up.detach()
         with recomputing(lean, (product, lambda: F.silu(gate).mul_(up))):
@@ -131,8 +135,7 @@ class Qwen3ASRTextAttention(Qwen3Attention):
             return apply_rotary_pos_emb(states, states[:, :0], *position_embeddings)[0]
 
         plain = query.detach(), key.detach()
-        states = self.q_norm(query).transpose(1, 2), self.k_norm(key).transpose(1, 2)
-        query, key = apply_rotary_pos_emb(*states, *position_embeddings)
+        query, key = self._normed_and_rotated(query, key, position_embeddings)
         attend: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation, eager_attention_forward
         )
@@ -147,6 +150,18 @@ class Qwen3ASRTextAttention(Qwen3Attention):
                 dropout=self.attention_dropout if self.training else 0.0,
             ).flatten(1)
         return self.o_proj(output[None] if kept is None else output[None, kept]), None
+
+    def _normed_and_rotated(self, query: torch.Tensor, key: torch.Tensor, position_embeddings):
+        """`(1, tokens, heads, dim)` to `(1, heads, tokens, dim)`, of both."""
+        norms = self.q_norm, self.k_norm
+
+        def plain():
+            states = (norm(states).transpose(1, 2) for norm, states in zip(norms, (query, key)))
+            return apply_rotary_pos_emb(*states, *position_embeddings)
+
+        if not all(untouched(norm, Qwen3ASRTextNorm) for norm in norms):
+            return plain()
+        return fused.norms_and_rotary(query, key, norms, position_embeddings, plain)
 
 
 def _is(kind: type, module: torch.nn.Module) -> bool:
@@ -170,7 +185,11 @@ class Qwen3ASRTextLayer(Qwen3DecoderLayer):
             kept = packing.on("kept", hidden_states.device)
         with keeping_inputs(lean, first, hidden_states, first.at_once if lean else None) as states:
             attended, _ = attention(states, packing=packing, kept=kept, lean=lean, **kwargs)
-        hidden_states = (hidden_states if kept is None else hidden_states[:, kept]) + attended
+        hidden_states = hidden_states if kept is None else hidden_states[:, kept]
+        if not torch.is_grad_enabled() and untouched(second, Qwen3ASRTextNorm):
+            hidden_states, states = fused.add_and_norm(hidden_states, attended, second)
+            return hidden_states + self.mlp(states)
+        hidden_states = hidden_states + attended
         with keeping_inputs(lean, second, hidden_states, second.at_once if lean else None) as states:
             return hidden_states + (self.mlp(states, lean) if lean else self.mlp(states))
 
