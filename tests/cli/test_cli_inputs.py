@@ -88,11 +88,19 @@ def test_subtitles_keep_their_cues_and_get_new_times(tmp_path, fails):
     old.write_text(SRT)
     assert run(RECORDING, "--text-file", old, "--output", new) == 0
     events = pysubs2.load(str(new)).events
-    assert [event.plaintext for event in events] == ["And Mister John", "Dashwood had then"]
+    assert [event.plaintext for event in events] == ["And Mister John", "Dashwood\nhad then"]
     assert run(RECORDING, "--text-file", old, "--unit", "word", "--output", tmp_path / "new.json") == 0
     assert words_of(tmp_path / "new.json") == "And Mister John Dashwood had then".split()
     stored = json.loads((tmp_path / "new.json").read_text())["chunks"]
     assert [event.start / 1000 for event in events] == [stored[0]["timestamp"][0], stored[3]["timestamp"][0]]
+    for suffix in (".vtt", ".TextGrid"):  # one has line breaks, the other none
+        assert run(RECORDING, "--text-file", old, "--output", tmp_path / f"new{suffix}") == 0
+        found = (tmp_path / f"new{suffix}").read_text()
+        assert ("Dashwood\nhad then" in found, "Dashwood had then" in found) == (suffix == ".vtt", suffix != ".vtt")
+    song = tmp_path / "song.srt"
+    song.write_text(SRT + "\n3\n00:00:02,000 --> 00:00:03,000\n♪\n")
+    assert run(RECORDING, "--text-file", song, "--output", new) == 0
+    assert [event.plaintext for event in pysubs2.load(str(new)).events][1:] == ["Dashwood\nhad then\n♪"]
     assert "would be written over an input" in fails(RECORDING, "--text-file", old, "--output", old)
     old.write_text(SRT.replace("0:00:00,500", "0:00:00,300"))
     line = fails(RECORDING, "--text-file", old, "--output", tmp_path / "no.srt")

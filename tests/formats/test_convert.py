@@ -5,6 +5,7 @@ import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
+import pysubs2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,6 +66,22 @@ def test_any_into_any(source, words):
             allowed = RESOLUTION.get(source, 0.0006) + RESOLUTION.get(target, 0.0006)
             for (_, start, end), (_, begin, stop) in zip(found, words, strict=True):
                 assert abs(start - begin) <= allowed and abs(end - stop) <= allowed, (source, target)
+
+
+@pytest.mark.parametrize("target", ["srt", "vtt", "ass", "csv"])
+@pytest.mark.parametrize("source", ["srt", "vtt", "ass"])
+def test_cues_keep_their_line_breaks(source, target, tmp_path):
+    needs(source)
+    one = tmp_path / f"one.{source}"
+    subtitles = pysubs2.SSAFile()
+    for number, text in enumerate((r"Two\Nlines, and", "one.")):
+        subtitles.append(pysubs2.SSAEvent(start=1000 * number, end=1000 * number + 900, text=text))
+    subtitles.save(str(one))
+    other = convert(one, tmp_path / f"two.{target}")
+    if target == "csv":  # a cue is a row, on one line
+        assert other.read_text().splitlines()[1].endswith('"Two lines, and"')
+    else:
+        assert [event.plaintext for event in pysubs2.load(str(other)).events] == ["Two\nlines, and", "one."]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -53,14 +53,15 @@ errors:  a recording that cannot be aligned does not stop the others; what faile
 @dataclass
 class Job:
     """
-    One recording to align: its name as given, its text, the files to write (none: standard output), and of each option
-    that asks for a picture the file.
+    One recording to align: its name as given, its text, the files to write (none: standard output), of each option
+    that asks for a picture the file, and of subtitles the text with the line breaks of cues.
     """
 
     audio: str
     text: str
     outputs: list[Path] = field(default_factory=list)
     pictures: dict[str, Path] = field(default_factory=dict)
+    broken: str | None = None
 
 
 def add_parser(verbs: argparse._SubParsersAction) -> None:
@@ -197,7 +198,7 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
             continue
         try:
             # the bytes that were typed, whatever the locale takes them for
-            text = os.fsencode(arguments.text[index]).decode("utf-8") if file is None else read_text(file)
+            text, broken = (os.fsencode(arguments.text[index]).decode(), None) if file is None else read_text(file)
         except UnicodeError:
             failures.append((audio, "its --text is not UTF-8"))
             continue
@@ -212,7 +213,7 @@ def plan(arguments: argparse.Namespace, failures: list[tuple[str, str]]) -> list
             failures.append((audio, f"its text holds NUL, which {unable[0].suffix} cannot have"))
             continue
         # from the left nothing is taken off, because offsets count from there
-        jobs.append(Job(audio, text.rstrip(), paths, drawn))
+        jobs.append(Job(audio, text.rstrip(), paths, drawn, broken))
     if skipped:
         note("align", f"{skipped} of {len(outputs)} recordings are finished, and skipped")
     try:
@@ -306,8 +307,11 @@ def hand_out(job: Job, result: dict, arguments: argparse.Namespace, failures: li
         except OSError as error:
             raise InputError(f"standard output cannot be written ({error.strerror})") from error
     for path in job.outputs:
+        shown = None
+        if job.broken is not None:
+            shown = [job.broken[chunk["char_start"] : chunk["char_end"]].strip() for chunk in result["chunks"]]
         try:
-            write_alignment(result, path, **_cues_of(path, arguments), audio=job.audio)
+            write_alignment(result, path, **_cues_of(path, arguments), audio=job.audio, shown=shown)
         except OSError as error:
             failures.append((job.audio, f"{path} cannot be written ({error.strerror})"))
         except ValueError as error:
@@ -339,6 +343,7 @@ def output_files(arguments: argparse.Namespace, texts: list[Path | None]) -> lis
                 "two calls, or say --unit"
             )
         arguments.unit = "line" if any(of_cues) else "word"
+        arguments.original_text |= any(of_cues)  # or cues without words, such as notes of music, would be lost
     if arguments.output is None:
         for option in ("format", "cues", "show", "skip_existing"):
             if getattr(arguments, option) and not (option in ("show", "skip_existing") and asked_for(arguments)):

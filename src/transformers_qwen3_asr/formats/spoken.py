@@ -57,6 +57,7 @@ class Spoken:
         given: the lines of the file that it comes from, where that had some.
         audio: the recording's path or URL, where it is known.
         folder: where the file is going to be, from which paths are relative.
+        shown: of each chunk its text with line breaks, for subtitles, or `None`.
     """
 
     name: str
@@ -64,11 +65,23 @@ class Spoken:
     given: tuple[Entry, ...] | None = None
     audio: str | os.PathLike | None = None
     folder: Path = Path()
+    shown: Sequence[str | None] | None = None
 
     @cached_property
     def words(self) -> list[Entry]:
         """What has times: a word a chunk, or what the result was asked for; none for a chunk of white space."""
         return [word for word in map(_word, self.result["chunks"]) if word.text]
+
+    @cached_property
+    def cues(self) -> list[Entry]:
+        """The same with the line breaks that cues have in them."""
+        shown = self.shown or [None] * len(self.result["chunks"])
+        cues = [(_word(chunk), text) for chunk, text in zip(self.result["chunks"], shown, strict=True)]
+        return [
+            cue if text is None else replace(cue, text="\n".join(" ".join(line.split()) for line in text.split("\n")))
+            for cue, text in cues
+            if cue.text
+        ]
 
     def lines(self, sentences: bool = False, limits: CueLimits | None = None, breaks: bool = False) -> list[Line]:
         """The words in the lines of the file, else in sentences or in cues (`subtitle_cues`), which may have `breaks`.
@@ -189,7 +202,10 @@ def of_draft(draft: Draft, words: bool = True) -> Spoken:
     if isinstance(draft.language, str):
         result["language"] = draft.language
     name = draft.name or (str(draft.id) if draft.id is not None else Path(draft.place).stem)
-    return Spoken(name, result, None if given is None else tuple(given), draft.audio)
+    shown = [entry.shown for entry in entries]
+    return Spoken(
+        name, result, None if given is None else tuple(given), draft.audio, shown=shown if any(shown) else None
+    )
 
 
 def in_sequence(words: Iterable[Entry | Line], per_second: int, what: str) -> list[tuple[int, int]]:

@@ -31,6 +31,7 @@ def write_alignment(
     format: str | None = None,
     audio: str | os.PathLike | None = None,
     limits: CueLimits | None = None,
+    shown: Sequence[str | None] | None = None,
 ) -> Path:
     """
     Writes one result, and returns the path.
@@ -46,9 +47,11 @@ def write_alignment(
         format: one of `WRITTEN`, where `path`'s extension does not say it.
         audio: the recording's path or URL, which a JSON line names.
         limits: of ``"lines"`` and ``"karaoke"``: how long lines and cues may be. A gap is for ``"lines"`` alone.
+        shown: the text of each chunk with line breaks, which subtitles with a cue a chunk have.
 
-    White space in a cue is single spaces. A backslash in .ass, and colons and `-->` where one cue of .srt holds
-    several times, get a word joiner (U+2060); .vtt has character references. .srt cannot say that `<i>` is no tag.
+    White space in a cue is single spaces, but for what is `shown`. A backslash in .ass, and colons
+    and `-->` where one cue of .srt holds several times, get a word joiner (U+2060); .vtt has character references.
+    .srt cannot say that `<i>` is no tag.
 
     Raises:
         ValueError: unknown extension, `format` or `cues`; a cue or word that cannot be written, which is named: NUL or
@@ -60,7 +63,7 @@ def write_alignment(
     """
     path = Path(path)
     kind = format_to_write(path, format, cues, limits)
-    return _write([Spoken(path.stem, result, audio=audio)], path, kind, cues, limits)
+    return _write([Spoken(path.stem, result, audio=audio, shown=shown)], path, kind, cues, limits)
 
 
 def format_to_write(
@@ -102,8 +105,9 @@ def _write(
             if cues == "karaoke":
                 contents.append(format.write_karaoke(spoken.lines(limits=limits, breaks=True)))
             elif format.write_cues is not None:
-                lines = cues == "lines"
-                shown = spoken.lines(limits=limits, breaks=format.breaks) if lines else spoken.words
+                shown = spoken.cues if format.breaks else spoken.words
+                if cues == "lines":
+                    shown = spoken.lines(limits=limits, breaks=format.breaks)
                 contents.append(format.write_cues(shown))
             else:
                 contents.append(format.write(replace(spoken, folder=path.parent)))

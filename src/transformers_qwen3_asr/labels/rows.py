@@ -59,7 +59,7 @@ class Entry:
     """
     A label as it stands in a file: its text, its times in seconds (anything, as long as it is not checked), and how
     messages call the place where it stands, for instance "line 7" ("" where the number of the word says it). Some
-    files say who said it, and how far it can be believed.
+    files say who said it, how far it can be believed, and how its text is shown, with line breaks.
     """
 
     text: str
@@ -68,6 +68,7 @@ class Entry:
     place: str = ""
     speaker: str | None = None
     score: float | None = None
+    shown: str | None = None
 
 
 @dataclass

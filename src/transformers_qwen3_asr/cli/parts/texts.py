@@ -61,14 +61,16 @@ def is_subtitles(file: Path | None) -> bool:
     return file is not None and file.suffix.lower() in SUBTITLES
 
 
-def read_text(file: Path) -> str:
+def read_text(file: Path) -> tuple[str, str | None]:
     """
-    What is said, of a text file, a .json with a "text", or subtitles: then a line a cue.
+    What is said, of a text file, a .json with a "text", or subtitles: then a line a cue, and beside it the same text
+    with the line breaks that are in the cues, where the first has spaces.
 
     Raises `ValueError` that begins with the file's name where there is no such text, `OSError`.
     """
     if is_subtitles(file):
-        return _read_cues(file)
+        cues = _read_cues(file)
+        return "\n".join(" ".join(cue.split()) for cue in cues), "\n".join(cues)
     try:
         text = file.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
     except UnicodeDecodeError as error:
@@ -85,15 +87,15 @@ def read_text(file: Path) -> str:
             text = " ".join(text)
         if not isinstance(text, str) or "\0" in text:
             raise ValueError(f'{file}: its "text" is no text')
-    return text
+    return text, None
 
 
-def _read_cues(file: Path) -> str:
+def _read_cues(file: Path) -> list[str]:
     from ...formats.reading import read_spoken
 
     try:
         (spoken,) = read_spoken(file, words=False)
     except ImportError as error:
         raise ValueError(f"{file}: {one_line(error)}") from error
-    lines = [word.text for word in spoken.given] if spoken.given is not None else [w.text for w in spoken.words]
-    return "\n".join(" ".join(line.split()) for line in lines)
+    cues = spoken.cues if spoken.given is None else spoken.given
+    return [cue.text for cue in cues]

@@ -13,7 +13,7 @@ from .cues import write_cues
 
 _TAGS = re.compile(r"(?<!\\)\{([^{}]*)\}")
 _KARAOKE = re.compile(r"\\(?:k[fo]?|K)(\d+(?:\.\d+)?)")
-_BREAK = re.compile(r"\\[Nnh]")
+_BREAK = re.compile(r"\\[Nn]")
 
 
 def read_ass(path: Path) -> Iterator[Draft]:
@@ -39,20 +39,20 @@ def read_ass(path: Path) -> Iterator[Draft]:
     karaoke = any(_KARAOKE.search(tags) for _, event in events for tags in _TAGS.findall(event.text))
     draft = Draft(str(path), [], name=path.stem, file=path, lines=[] if karaoke else None)
     for number, event in events:
-        place, text = f"cue {number}", _plain(event.text)
-        if not text:
+        lines = [line for line in map(_plain, _BREAK.split(event.text)) if line]
+        if not lines:
             continue
-        cue = Entry(text, event.start / 1000, event.end / 1000, place, event.name.strip() or None)
+        cue = Entry(" ".join(lines), event.start / 1000, event.end / 1000, f"cue {number}", event.name.strip() or None)
         if karaoke:
             draft.lines.append(cue)
             draft.entries += _syllables(event, cue)
         else:
-            draft.entries.append(cue)
+            draft.entries.append(replace(cue, shown="\n".join(lines) if len(lines) > 1 else None))
     yield draft
 
 
 def _plain(text: str) -> str:
-    text = _BREAK.sub(" ", _TAGS.sub("", text)).replace("\\{", "{").replace("\\}", "}")
+    text = _BREAK.sub(" ", _TAGS.sub("", text)).replace("\\h", " ").replace("\\{", "{").replace("\\}", "}")
     return " ".join(text.replace("\\" + JOINER, "\\").split())
 
 

@@ -7,7 +7,7 @@ every reader takes a cue's text for what it is; a cue a word or line, or lines w
 import html
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...alignment.results import Cue
@@ -51,7 +51,7 @@ def draft_of_cues(path: Path, cues: list[TaggedCue]) -> Draft:
     elif any(_UNDERLINED.search(cue.text) for cue in cues):
         draft.entries, draft.text = _highlighted(cues)
     else:
-        draft.entries = [_entry(cue, _plain(cue.text)) for cue in cues if _plain(cue.text)]
+        draft.entries = [replace(_entry(cue, _plain(cue.text)), shown=_shown(cue.text)) for cue in cues if cue.lines]
     return draft
 
 
@@ -62,6 +62,12 @@ def _entry(cue: TaggedCue, text: str) -> Entry:
 def _plain(text: str) -> str:
     """Text without tags and times, on one line."""
     return " ".join(html.unescape(_TAG.sub("", _STAMP.sub("", text))).split())
+
+
+def _shown(text: str) -> str | None:
+    """Text without tags and times, if it has line breaks."""
+    lines = [line for line in map(_plain, text.split("\n")) if line]
+    return "\n".join(lines) if len(lines) > 1 else None
 
 
 def _stamped(cues: list[TaggedCue], said: list[Entry]) -> Iterator[Entry]:
