@@ -36,6 +36,16 @@ def test_json(tmp_path):
     assert [c["speaker"] for c in stored["chunks"]] == list(SPOKEN)
 
 
+def test_json_is_a_table_of_chunks(tmp_path):
+    datasets = library("datasets", "a .json")
+    path = write_alignment(result_of(speakers=SPOKEN), tmp_path / "a.json")
+    rows = datasets.load_dataset(
+        "json", data_files=str(path), field="chunks", split="train", cache_dir=str(tmp_path / "cache")
+    )
+    assert [(row["text"], *row["timestamp"]) for row in rows] == WORDS
+    assert rows["speaker"][:] == list(SPOKEN)
+
+
 def test_json_lines(tmp_path):
     datasets = library("datasets", "a .jsonl")
     path = write_alignment(result_of(), tmp_path / "a.jsonl")
