@@ -1,7 +1,9 @@
-"""`ray_align` on a local Ray with two actors, of which one is killed: each row is there once."""
+"""`ray_align` on a local Ray: an actor is killed, or the driver, and each row is there once."""
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -90,6 +92,43 @@ def test_an_actor_is_killed_and_each_row_is_there_once(cluster, tmp_path):
     assert (state.before, state.aligned, state.failed) == (ROWS - 2, 3, 1)
     assert len(kept) >= 10 and all(files[path] == path.stat().st_mtime_ns for path in kept)
     assert len({row["id"] for row in stored(out)}) == len(stored(out)) == ROWS + 2
+
+
+DRIVER = """
+import sys
+import ray
+from corpus_clips import clips
+from transformers_qwen3_asr.corpus import ray_align
+
+ray.init(address=sys.argv[1], log_to_driver=False)
+dataset = ray.data.from_items(clips(int(sys.argv[3])), override_num_blocks=12)
+ray_align(dataset, sys.argv[2], "tiny-en", language="en", num_gpus=0, shard_rows=4)
+"""
+
+
+@pytest.mark.slow
+def test_the_driver_is_killed_and_the_same_call_goes_on(cluster, tmp_path):
+    out, address = tmp_path / "out", ray.get_runtime_context().gcs_address
+    paths = os.pathsep.join([os.environ["PYTHONPATH"], str(ROOT / "tests")])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, address, str(out), str(ROWS)], env=environment)
+    while len(shards(out)) < 3:
+        assert driver.poll() is None
+        time.sleep(0.01)
+    driver.kill()
+    driver.wait()
+    dataset = ray.data.from_items(clips(ROWS), override_num_blocks=12)
+    while True:
+        try:
+            state = ray_align(dataset, out, "tiny-en", **OPTIONS)
+            break
+        except ValueError as error:  # an actor may still be at work
+            if "another run writes into" not in str(error):
+                raise
+            time.sleep(0.1)
+    assert state.before >= 12 and state.aligned == ROWS - state.before > 0
+    found = [row["id"] for row in stored(out)]
+    assert sorted(found) == sorted(row["id"] for row in clips(ROWS))
 
 
 def test_what_makes_no_sense_is_told_before_an_actor_starts(cluster, tmp_path):
