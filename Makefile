@@ -159,7 +159,8 @@ gpu-check:
 	timeout -k 5 140 $(GPU_PYTHON) benchmarks/throughput.py --device cuda --repeats 5 2>&1 \
 	  | tee build/gpu-check/throughput.log || failed=1; \
 	timeout -k 5 80 $(GPU_PYTHON) benchmarks/throughput.py --device cuda --repeats 3 --case single --case minutes \
-	  --levers "CUDA graphs" "joined projections" "norms and rotary in one" "sum and norm in one" "gate in one" 2>&1 \
+	  --levers "CUDA graphs" "joined projections" "norms and rotary in one" "sum and norm in one" "gate in one" \
+	  "bias and GELU in one" 2>&1 \
 	  | tee build/gpu-check/levers.log || failed=1; \
 	exit $$failed
 

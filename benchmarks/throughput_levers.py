@@ -22,6 +22,7 @@ LEVERS = {
     "norms and rotary in one": [(fused.NORMS_AND_ROTARY, "enabled", False)],
     "sum and norm in one": [(fused.ADD_AND_NORM, "enabled", False)],
     "gate in one": [(fused.GATED, "enabled", False)],
+    "bias and GELU in one": [(fused.BIAS_AND_GELU, "enabled", False)],
     "packing": [(text_model.Qwen3ASRTextModel, "packs", False)],
     "passes of bounded size": [(batching, "CPU_PASS_SECONDS", 1e9), (batching, "GPU_PASS_SECONDS", 1e9)],
     "block attention": [(packing, "serves", lambda query: False)],

@@ -14,7 +14,7 @@ from tiny import slots, tiny_config, tiny_inputs, widen
 from transformers_qwen3_asr import Qwen3ASRForConditionalGeneration, Qwen3ASRForTokenClassification
 from transformers_qwen3_asr.gpu import fused
 
-WAYS = fused.NORMS_AND_ROTARY, fused.ADD_AND_NORM, fused.GATED
+WAYS = fused.NORMS_AND_ROTARY, fused.ADD_AND_NORM, fused.GATED, fused.BIAS_AND_GELU
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="triton (with liger-kernel in the extra `gpu`) is not installed"
 )
@@ -66,6 +66,10 @@ with torch.no_grad():
         for rows, width in ((3, 3072), (2, 6144), (7, 37), (1, 1)):
             gate, up = (3 * torch.randn(rows, 2 * width).to(dtype)).chunk(2, -1)
             same(kernels.gated(gate, up), F.silu(gate.float()) * up.float(), dtype)
+        for rows, width in ((9, 480), (3, 5), (1, 1)):
+            states, bias = (3 * torch.randn(*shape, width).to(dtype) for shape in ((rows,), ()))
+            want = F.gelu(states.float() + bias.float())
+            same(kernels.bias_and_gelu_(states, bias), want, dtype)
 """
 
 #: A whole model with its projections joined, by the kernels and without them; batch against single.
@@ -77,7 +81,7 @@ from transformers_qwen3_asr import Qwen3ASRForTokenClassification
 from transformers_qwen3_asr.gpu import fused, graphs, join_projections
 
 fused.KINDS.add("cpu")
-ways = fused.NORMS_AND_ROTARY, fused.ADD_AND_NORM, fused.GATED
+ways = fused.NORMS_AND_ROTARY, fused.ADD_AND_NORM, fused.GATED, fused.BIAS_AND_GELU
 warnings = []
 logging.getLogger("transformers_qwen3_asr").addFilter(lambda record: warnings.append(record) or True)
 
@@ -120,8 +124,9 @@ BLOCKS = {
     kernels._norms_and_rotary: {"QUERY_HEADS": 16, "KEY_HEADS": 8, "HALF": 64},
     kernels._add_and_norm: {"WIDTH": 1024},
     kernels._gated: {"BLOCK": kernels.BLOCK},
+    kernels._bias_and_gelu: {"ROWS": kernels.ROWS, "WIDTH": 512},
 }
-NUMBERS = {"heads", "stride", "half", "row", "width"}
+NUMBERS = {"heads", "stride", "half", "row", "rows", "width"}
 for kernel, blocks in BLOCKS.items():
     for kind in ("bf16", "fp16", "fp32"):
         types = {}
@@ -221,8 +226,11 @@ def test_training_autocast_and_hooks_take_the_usual_way(tried, monkeypatch):
     for layer in model.thinker.model.layers:
         for norm in (layer.self_attn.q_norm, layer.post_attention_layernorm):
             norm.register_forward_hook(lambda *_: seen.append(1))
+    encoder = model.thinker.audio_tower
+    for convolution in (encoder.conv2d1, encoder.conv2d2, encoder.conv2d3):
+        convolution.register_forward_hook(lambda *_: seen.append(1))
     logits_of(model)
-    assert len(seen) == 4
+    assert len(seen) == 7
     assert not any(tried.values())
 
 

@@ -1,6 +1,6 @@
 """What lies between products, in one kernel each (`kernels`), for inference on a GPU; elsewhere as PyTorch does it.
 
-Each of the three is compared with the plain way once for every device, dtype and width, and has a switch: `enabled`.
+Each of the four is compared with the plain way once for every device, dtype and width, and has a switch: `enabled`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from .checked import Checked, for_inference
 NORMS_AND_ROTARY = Checked("the kernel for norms and rotary embeddings")
 ADD_AND_NORM = Checked("the kernel for sums and their norms")
 GATED = Checked("the kernel for gated products")
+BIAS_AND_GELU = Checked("the kernel for the convolutions' bias and GELU")
 #: Types of device that Triton compiles for. Tests add the CPU, where its interpreter runs.
 KINDS = {"cuda"}
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -111,6 +112,31 @@ def gated(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
             return (gated(gate.flatten(0, -2), up.flatten(0, -2)).view(gate.shape),)
 
     return GATED.run((gate.device, gate.dtype, gate.shape[-1]), fast, plain)[0]
+
+
+def convolve_and_activate(convolution: nn.Conv2d, states: torch.Tensor) -> torch.Tensor:
+    """`gelu(convolution(states))` of `(images, channels, height, width)`, in channels-last strides."""
+    weight, bias = convolution.weight, convolution.bias
+
+    def plain():
+        # elementwise work is faster on what looks contiguous
+        return (F.gelu(convolution(states).permute(0, 2, 3, 1)),)
+
+    def fast():
+        from .kernels import bias_and_gelu_
+
+        options = convolution.stride, convolution.padding, convolution.dilation, convolution.groups
+        rows = F.conv2d(states, weight, None, *options).permute(0, 2, 3, 1).contiguous()
+        with _on(states.device):
+            bias_and_gelu_(rows.flatten(0, -2), bias)
+        return (rows,)
+
+    fits = bias is not None and states.dtype == weight.dtype and convolution.padding_mode == "zeros"
+    if fits and states.numel() and may_fuse(BIAS_AND_GELU, bias):
+        (rows,) = BIAS_AND_GELU.run((states.device, states.dtype, weight.shape), fast, plain)
+    else:
+        (rows,) = plain()
+    return rows.permute(0, 3, 1, 2)
 
 
 def _on(device: torch.device):

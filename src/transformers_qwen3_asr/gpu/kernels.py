@@ -1,4 +1,4 @@
-"""Kernels in Triton for what the text model does between its products. Imported where they are used, by `fused`.
+"""Kernels in Triton for what the models do between their products. Imported where they are used, by `fused`.
 
 Each program reads its values once, computes in float32 and rounds once. Nothing is tuned or chosen at run time.
 """
@@ -11,6 +11,8 @@ import triton.language as tl
 
 #: Values of a row that one program takes of a gated product.
 BLOCK = 1024
+#: Rows that one program gives a bias.
+ROWS = 8
 
 
 @triton.jit
@@ -77,6 +79,18 @@ def _gated(gate, up, product, gate_row, up_row, width, BLOCK: tl.constexpr):
     tl.store(product + row * width + place, states.to(product.dtype.element_ty), mask=inside)
 
 
+@triton.jit
+def _bias_and_gelu(states, bias, rows, width, ROWS: tl.constexpr, WIDTH: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
+    place = tl.arange(0, WIDTH)[None, :]
+    inside = (row < rows) & (place < width)
+    at = states + row * width + place
+    values = tl.load(at, mask=inside, other=0.0).to(tl.float32)
+    values += tl.load(bias + place, mask=place < width, other=0.0).to(tl.float32)
+    values *= 0.5 + 0.5 * tl.erf(values * 0.7071067811865476)
+    tl.store(at, values.to(states.dtype.element_ty), mask=inside)
+
+
 def _to_two(size: int) -> int:
     """The next power of two, as blocks have to be."""
     return max(1, 1 << (size - 1).bit_length())
@@ -121,3 +135,10 @@ def gated(gate, up) -> torch.Tensor:
     grid = rows, triton.cdiv(width, BLOCK)
     _gated[grid](gate, up, product, gate.stride(0), up.stride(0), width, BLOCK=BLOCK)
     return product
+
+
+def bias_and_gelu_(states, bias) -> torch.Tensor:
+    """`gelu(states + bias)` in the place of `states` `(rows, width)`, which have no gaps; the bias is `(width,)`."""
+    rows, width = states.shape
+    _bias_and_gelu[(triton.cdiv(rows, ROWS),)](states, bias, rows, width, ROWS=ROWS, WIDTH=_to_two(width))
+    return states

@@ -31,6 +31,8 @@ from transformers.utils import can_return_tuple
 from transformers.utils.generic import is_flash_attention_requested
 
 from ..checkpoints.int8 import project
+from ..gpu import fused
+from ..gpu.checked import untouched
 from ..gpu.joined import one_product
 from .configuration_qwen3_asr import Qwen3ASRAudioEncoderConfig, audio_token_lengths
 from .packing import attend_in_runs
@@ -253,16 +255,20 @@ class AudioEncoderForward:
                     heard = (heard - 1) // 2 + 1
                     inside = torch.arange((hidden.shape[-1] + 1) // 2, device=hidden.device) < heard[:, None]
 
-                def active(states, inside=inside):
-                    # elementwise work is faster on what looks contiguous
-                    states = F.gelu(states.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+                def masked(states, inside=inside):
                     return states if inside is None else states * inside[:, None, None].to(states.dtype)
+
+                def active(states, masked=masked):
+                    # elementwise work is faster on what looks contiguous
+                    return masked(F.gelu(states.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
 
                 def whole(states, convolution=convolution, active=active):
                     return active(convolution(states))
 
                 if lean and convolution.in_channels == 1:  # cheaper to compute again than its output is to keep
                     step, states = partial(checkpoint, whole, use_reentrant=False, preserve_rng_state=False), hidden
+                elif not torch.is_grad_enabled() and untouched(convolution, nn.Conv2d):
+                    step, states = masked, fused.convolve_and_activate(convolution, hidden)
                 else:
                     step, states = active, convolution(hidden)
                 kept.close()
