@@ -24,7 +24,6 @@ from .joint_decoding import (
     shifted_rows,
     with_room,
 )
-from .monotone import repair_monotone
 from .voice_activity import VoiceActivity
 
 #: How many float32 scores are normalised at once; with what that takes on the way, 64 MiB.
@@ -100,8 +99,9 @@ class _Batch:
 
     def decoded(self) -> list[tuple[np.ndarray, np.ndarray]]:
         self._check_finite()
-        voiced = any(clip.voice is not None for clip in self.clips)
-        self._solve(self._favoured() if voiced else self.logits)
+        self._solve(self.logits)
+        if any(clip.voice is not None for clip in self.clips):
+            self._solve(self._favoured())
         probabilities = torch.from_numpy(self.near).exp().double().numpy()
         scores = word_scores(probabilities, self.last_words)
         answers = []
@@ -115,11 +115,9 @@ class _Batch:
         """The scores to look for paths in, `(rows, classes)`: with what the clips' voices say of ends and starts."""
         reach = int(self.bins.max())
         favour = np.zeros((len(self.clips), reach), dtype=np.float32)
-        best = self._best(reach)
         for row, clip, first in zip(favour, self.clips, self.firsts.tolist()):
             if clip.voice is not None:
-                classes = np.array(repair_monotone(best[first : first + 2 * clip.words]))
-                times = classes.reshape(-1, 2) * self.segment_time / 1000
+                times = self.path[first : first + 2 * clip.words].reshape(-1, 2) * self.segment_time / 1000
                 row[:] = clip.voice.beside(times).favour(reach, self.segment_time)
         owner, sign = np.zeros((2, len(self.logits)), dtype=np.int64)
         owner[self.row], sign[self.row] = self.clip, np.arange(len(self.clip)) % 2 * 2 - 1
@@ -127,17 +125,6 @@ class _Batch:
         scores = self.logits[:, :reach]
         scores = scores if scores.dtype == torch.float64 else scores.float()
         return torch.addcmul(scores, torch.from_numpy(favour).to(scores)[owner], sign[:, None].to(scores.dtype))
-
-    def _best(self, reach: int) -> np.ndarray:
-        """Each slot's best class of those that its clip has, `reach` at most."""
-        rows, classes = self.logits.shape
-        bins = np.full(rows, reach)
-        bins[self.row] = self.bins[self.clip]
-        past = self._sent(bins).unsqueeze(-1)
-        columns, size = torch.arange(reach, device=self.logits.device), max(1, NORMALISED // classes)
-        parts = [slice(a, a + size) for a in range(0, rows, size)]
-        best = [self.logits[part, :reach].masked_fill(columns >= past[part], -torch.inf).argmax(-1) for part in parts]
-        return torch.cat(best).cpu().numpy()[self.row]
 
     def _limits(self) -> tuple[np.ndarray, np.ndarray]:
         """The first class that the other words of its clip leave to each slot, and how many there are from there."""

@@ -1,6 +1,7 @@
 """From scores at the slots to words' times: the class of each slot, made monotone, in seconds."""
 
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -8,16 +9,7 @@ import torch
 from .batch_decoding import Clip, decode_together
 from .confidence import tolerance_radius, window, word_scores
 from .durations import shortest_lengths
-from .joint_decoding import (
-    best_classes,
-    classes_within,
-    joint_bins,
-    joint_times,
-    nearest_classes,
-    normalised,
-    with_favour,
-)
-from .monotone import repair_monotone
+from .joint_decoding import classes_within, joint_bins, joint_times, nearest_classes, normalised, with_favour
 from .probabilities import as_logits
 from .voice_activity import VoiceActivity
 
@@ -27,6 +19,67 @@ STEP = 8
 #: How slots become times: "joint", the most probable classes of all slots together, or "argmax", as qwen-asr does.
 DECODINGS = ("joint", "argmax")
 DEFAULT_DECODING = "joint"
+
+
+def repair_monotone(values: Iterable[float]) -> list[int]:
+    """
+    `values` (milliseconds) made non-decreasing, as whole numbers, as qwen-asr 0.0.6 does it.
+
+    A longest non-decreasing subsequence is kept. Where several are longest, it is the one that ends at the earliest
+    index, and going backwards each value's predecessor is the earliest that fits. The values between are replaced: up
+    to two in a row take the nearer kept neighbour's value (the left one's at equal distance), three and more are
+    interpolated linearly, and outside the first and last kept value the nearest kept one is repeated. Fractions are
+    cut off towards zero.
+
+    O(n log n): both the length of the longest subsequence at an index and its earliest predecessor are found by
+    bisection (Fredman 1975; the predecessor is explained below).
+
+    Raises `ValueError` for a value that is NaN or infinite.
+    """
+    data = [float(v) for v in values]
+    for i, value in enumerate(data):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise ValueError(f"value {i} is {value}; times must be finite")
+    if not data:
+        return []
+
+    kept = _longest_non_decreasing(data)
+    result = list(data)
+    for left, right in zip([None, *kept], [*kept, None]):
+        if left is None:
+            result[:right] = [data[right]] * right
+        elif right is None:
+            result[left + 1 :] = [data[left]] * (len(data) - left - 1)
+        elif right - left - 1 <= 2:
+            for k in range(left + 1, right):
+                result[k] = data[left] if k - left <= right - k else data[right]
+        else:
+            step = (data[right] - data[left]) / (right - left)
+            for k in range(left + 1, right):
+                result[k] = data[left] + step * (k - left)
+    return [int(value) for value in result]
+
+
+def _longest_non_decreasing(data: list[float]) -> list[int]:
+    """Indices of the subsequence that `repair_monotone` keeps."""
+    lowest: list[float] = []  # at [k], the smallest value so far that ends a subsequence of k + 1
+    lengths = []  # of the longest subsequence that ends at each index, less 1
+    for value in data:
+        k = bisect_right(lowest, value)
+        lowest[k : k + 1] = [value]
+        lengths.append(k)
+
+    # Indices sorted by length, then by place. Among those of one length the values fall strictly (were one not below
+    # an earlier one, its own subsequence would be longer), so the first that is not above a bound is found by
+    # bisection. It stands before its successor, since some predecessor does and this is the earliest.
+    order = sorted(range(len(data)), key=lengths.__getitem__)
+    kept: list[int] = []
+    end, bound = len(order), float("inf")
+    for k in reversed(range(len(lowest))):
+        start = bisect_left(order, k, hi=end, key=lengths.__getitem__)
+        kept.append(order[bisect_left(order, -bound, start, end, key=lambda i: -data[i])])
+        end, bound = start, data[kept[-1]]
+    return kept[::-1]
 
 
 def slot_logits(logits: torch.Tensor, input_ids: torch.Tensor, timestamp_token_id: int) -> list[torch.Tensor]:
@@ -116,18 +169,17 @@ def decode_slots(
     if decoding == "joint":
         # the model's own scores: probabilities are rounded, and what is equally good would depend on the device
         lasting = shortest_lengths(lengths, len(logits) // 2, timestamp_segment_time, name)
-        scores = logits
+        bins = joint_bins(logits, classes, lasting)
         if voice is not None:
             reach = logits.shape[-1] if classes is None else min(classes, logits.shape[-1])
-            first = np.array(repair_monotone(best_classes(logits[:, :reach])))
-            voice = voice.beside(first.reshape(-1, 2) * timestamp_segment_time / 1000)
-            scores = with_favour(logits, voice.favour(reach, timestamp_segment_time))
-        bins = joint_bins(scores, classes, lasting)
+            voice = voice.beside(bins.reshape(-1, 2) * timestamp_segment_time / 1000)
+            favoured = with_favour(logits, voice.favour(reach, timestamp_segment_time))
+            bins = joint_bins(favoured, classes, lasting)
         near = window(log_probabilities, bins, radius)
         milliseconds = joint_times(near, bins, timestamp_segment_time, limit)
     else:
         # float32 like qwen-asr's product, so that a fractional segment time is cut off at the same milliseconds
-        raw = torch.from_numpy(best_classes(logits)).float() * timestamp_segment_time
+        raw = logits.argmax(-1).cpu().float() * timestamp_segment_time
         milliseconds = np.array(repair_monotone(raw.tolist()), dtype=np.float64)
         bins = nearest_classes(milliseconds, timestamp_segment_time, logits.shape[-1])
         near = window(log_probabilities, bins, radius)

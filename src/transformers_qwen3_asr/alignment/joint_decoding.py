@@ -88,14 +88,6 @@ def normalised(logits: torch.Tensor, kept: int | None = None) -> torch.Tensor:
     return found
 
 
-def best_classes(logits: torch.Tensor) -> np.ndarray:
-    """Each slot's best class, int64 `(slots,)`."""
-    if logits.device.type != "cpu":
-        return logits.argmax(-1).cpu().numpy()
-    # torch takes two to five times as long
-    return (logits if logits.dtype == torch.float64 else logits.float()).numpy().argmax(-1)
-
-
 def nearest_classes(milliseconds: np.ndarray, segment_time: float, classes: int) -> np.ndarray:
     """The class that each time, not below 0, is nearest to, int64 `(times,)`."""
     return (milliseconds / segment_time + 0.5).astype(np.int64).clip(max=classes - 1)

@@ -8,9 +8,8 @@ much for each second of silence. That is a sum from the recording's beginning up
 up to its start: a number for each class, added to the scores of ends and taken from those of starts.
 
 Speech that the text leaves out must not be covered by the words beside it, since results tell of it
-(`untranscribed`). So where the model's own times, its best classes put in order, leave half a second of speech and
-more between two words, that speech is worth nothing; less is about what a word takes that was put on the wrong side of
-a pause.
+(`untranscribed`). So where the model's own path leaves half a second of speech and more between two words, that speech
+is worth nothing; less is about what a word takes that was put on the wrong side of a pause.
 """
 
 from dataclasses import dataclass
