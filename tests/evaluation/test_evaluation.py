@@ -435,7 +435,7 @@ def test_arguments_that_make_no_sense(aligner):
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         evaluation.evaluate_aligner(*aligner, readings(), batch_size=0)
     recogniser = Qwen3ASRForConditionalGeneration(tiny_config(classes=None))
-    with pytest.raises(ValueError, match=r"needs a .*Qwen3ASRForTokenClassification"):
+    with pytest.raises(ValueError, match=r"is a .*ConditionalGeneration, and gives no times.*ForTokenClassification"):
         evaluation.evaluate_aligner(recogniser, aligner[1], readings())
 
 
