@@ -33,7 +33,6 @@ from transformers.utils.generic import is_flash_attention_requested
 from ..checkpoints.int8 import project
 from ..gpu import fused
 from ..gpu.checked import untouched
-from ..gpu.joined import one_product
 from .configuration_qwen3_asr import Qwen3ASRAudioEncoderConfig, audio_token_lengths
 from .packing import attend_in_runs
 from .recomputation import keeping_inputs, may_recompute
@@ -138,8 +137,7 @@ class Qwen3ASRAudioAttention(Qwen3OmniMoeAudioAttention):
     def forward(self, hidden_states: torch.Tensor, windows: AttentionWindows, **kwargs):
         """`(positions, d_model)` to the same and, where the backend gives them, weights `(windows, heads, q, k)`."""
         shape = (hidden_states.shape[0], self.num_heads, self.head_dim)
-        layers = self.q_proj, self.k_proj, self.v_proj
-        projected = one_product(hidden_states, *layers) or project(hidden_states, *layers)
+        projected = project(hidden_states, self.q_proj, self.k_proj, self.v_proj)
         query, key, value = (states.view(shape) for states in projected)
         implementation = self.config._attn_implementation
         attend: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention_forward)

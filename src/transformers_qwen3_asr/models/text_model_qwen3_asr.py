@@ -24,7 +24,6 @@ from ..checkpoints.int8 import project
 from ..checkpoints.loading import StrictCheckpointMixin
 from ..gpu import fused
 from ..gpu.checked import untouched
-from ..gpu.joined import one_product
 from .cache_argument import CACHE_NAMES
 from .configuration_qwen3_asr import Qwen3ASRTextConfig
 from .packing import Packing, causal_attention
@@ -98,8 +97,7 @@ class Qwen3ASRTextMLP(Qwen3MLP):
         """`lean`: recompute for the backward pass (`recomputation`)."""
         if self.config.hidden_act != "silu" or torch.compiler.is_compiling():
             return super().forward(x)
-        layers = self.gate_proj, self.up_proj
-        gate, up = one_product(x, *layers) or project(x, *layers)
+        gate, up = project(x, self.gate_proj, self.up_proj)
         if not torch.is_grad_enabled():
             return self.down_proj(fused.gated(gate, up))
         product = _GatedSiLU.apply(gate, up)
@@ -126,8 +124,7 @@ class Qwen3ASRTextAttention(Qwen3Attention):
         if packing is None:
             return super().forward(hidden_states, position_embeddings, attention_mask, **kwargs)
         shape = (*hidden_states.shape[:-1], -1, self.head_dim)
-        layers = self.q_proj, self.k_proj, self.v_proj
-        projected = one_product(hidden_states, *layers) or project(hidden_states, *layers)
+        projected = project(hidden_states, self.q_proj, self.k_proj, self.v_proj)
         query, key, value = (states.view(shape) for states in projected)
 
         def again(norm: Qwen3ASRTextNorm, states: torch.Tensor) -> torch.Tensor:
