@@ -31,16 +31,16 @@ EVIDENCE, EVIDENCE_AT_FIRST, EVIDENCE_A_WORD = 1.5, 2.0, 0.15
 #: Seconds in a window: the longest, and the part of what the model takes, but all of it up to so many. Chosen with a
 #: model of 30 s; longer windows are for those of minutes.
 LONGEST_WINDOW, WINDOW_PART, SHORT_WINDOW = 60.0, 0.4, 12.0
-#: Words are given to a window for so many times its audio as fluent speech needs for them, and so many at least: the
-#: model is causal, so that surplus words do not disturb those before them.
-TEXT_AHEAD, LEAST_WORDS = 1.4, 12
+#: Words are given to a window for so many times its audio as fluent speech needs for them: the model is causal, so
+#: that surplus words do not disturb those before them.
+TEXT_AHEAD = 1.4
 #: Part of a window behind which it ends at a pause, if there is one.
 LATE_PAUSE = 0.6
 #: Seconds of speech behind an anchor, which two windows hear; and behind the last word that fits, where others should
 #: be.
 OVERLAP = 1.0
-#: Seconds of the pause that an anchor is in, the score of the words beside it, and the least score.
-ANCHOR_PAUSE, ANCHOR_SCORE, LEAST_ANCHOR_SCORE = 0.2, 0.7, 0.3
+#: Score of the words beside the pause that an anchor is in, and the least score.
+ANCHOR_SCORE, LEAST_ANCHOR_SCORE = 0.7, 0.3
 #: Part of a window in which an anchor is where there is no such pause.
 ANCHOR_WITHOUT_PAUSE = (0.6, 0.9)
 #: Where words and audio part: so many words before the last that fits, some of which fit by chance.
@@ -50,8 +50,9 @@ WORDS_BACK = 3
 
 #: Seconds ahead that are searched.
 HORIZON = 300.0
-#: Seconds of audio in a window, and in one that hears more from where the first one fits.
-GLANCE, LONGER_GLANCE = 4.0, 12.0
+#: Seconds of audio in a window; where it fits, one of `SHORT_WINDOW` hears more. A gap of two is worth a search of its
+#: own.
+GLANCE = 4.0
 #: Evidence of a look that counts together with the one that has the next words; and of one from which more is heard.
 LITTLE_EVIDENCE, PROMISING_EVIDENCE = 0.6, 1.2
 #: What is asked beyond `EVIDENCE`, times the logarithm of 1 and the seconds of text that are stepped over.
@@ -60,19 +61,14 @@ EVIDENCE_FOR_DISTANCE = 0.4
 HEARD_AHEAD = 1.2
 #: Words between two beginnings.
 WORD_STEP = 4
-#: Seconds of speech between two beginnings where there is no pause; and how much of the first second is speech.
-ONSETS_APART, ONSET_SPEECH = 1.5, 1 / 3
-#: A place counts as so many seconds further away where there is no pause before it, or where both speech and text are
-#: stepped over; and so many times as far away, the latter.
-UNLIKELY, BOTH_SKIPPED = 6.0, 2.0
+#: Seconds of speech between two beginnings where there is no pause.
+ONSETS_APART = 1.5
+#: A place counts as so many seconds further away where there is no pause before it.
+UNLIKELY = 6.0
 #: Seconds before speech sets in at which a window begins.
 LEAD = 0.06
 #: How far back the next step goes, in parts of a window; and what of the words' usual time their speech may take.
 STEP_BACK, PACES = 0.7, (1.0, 0.75)
-#: Fit a word, above `FITS`, with which the first such step is taken without trying others.
-CLEAR_FIT = 0.1
-#: Words and seconds of a gap that is worth a search of its own.
-GAP_WORDS, GAP_SECONDS = 8, 8.0
 
 # Words that are asked for again (`rescoring`), chosen on clips whose words were replaced or left out
 
@@ -88,8 +84,6 @@ CUT = (0.3, 0.7, 1.2)
 SHORTEST, LONGEST, LEFT_OVER = 0.3, 30.0, 0.2
 #: How many times as long as in fluent speech words may take, and audio may be, to be asked for as a whole.
 MORE_THAN_FLUENT = 1.5
-#: Places where speech sets in, tried for words that are said somewhere in more audio.
-ONSETS_TRIED = 4
 #: Words a second beyond which nothing can be heard.
 FASTEST = 15.0
 #: A score of 0 is taken for this, so that a window may find what no other did.

@@ -27,7 +27,6 @@ from .constants import (
     LEFT_OVER,
     LONGEST,
     MORE_THAN_FLUENT,
-    ONSETS_TRIED,
     SHORTEST,
 )
 from .sound import runs
@@ -169,7 +168,7 @@ class Stretch:
             close = MORE_THAN_FLUENT * said[-1] + 0.5
             # a model gets over little that is missing before the first word: from where speech sets in
             onsets = runs(self.voice.silence > 0)[:, 1] * FRAME
-            near = onsets[(onsets > end - close - 1) & (onsets < end - 0.5 * said[-1])][:ONSETS_TRIED].tolist()
+            near = onsets[(onsets > end - close - 1) & (onsets < end - 0.5 * said[-1])].tolist()
             return [(begin, begin + close, first, past)] + [(at, end, first, past) for at in [end - close, *near]]
         return [(begin, end, first, past)]
 

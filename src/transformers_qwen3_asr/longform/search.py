@@ -15,23 +15,18 @@ from itertools import islice
 import numpy as np
 
 from .constants import (
-    BOTH_SKIPPED,
-    CLEAR_FIT,
     EVIDENCE,
     EVIDENCE_AT_FIRST,
     EVIDENCE_FOR_DISTANCE,
-    GAP_SECONDS,
-    GAP_WORDS,
     GLANCE,
     HEARD_AHEAD,
     HORIZON,
     LEAD,
     LITTLE_EVIDENCE,
-    LONGER_GLANCE,
-    ONSET_SPEECH,
     ONSETS_APART,
     PACES,
     PROMISING_EVIDENCE,
+    SHORT_WINDOW,
     STEP_BACK,
     UNLIKELY,
     WORD_STEP,
@@ -82,7 +77,7 @@ class Search:
             found.append(Found(look, place, [look, *looks]))
             gap = place[1] - settled[1], self.listener.sound.seconds(place[0] - settled[0])
             look = None
-            if gap[0] > GAP_WORDS and gap[1] > GAP_SECONDS:
+            if gap[0] > WORD_STEP and gap[1] > 2 * GLANCE:
                 look = yield from self._find(lost, settled, place)
         self._behind += found[:-1]
         return found
@@ -104,8 +99,8 @@ class Search:
             fitting = [k for k in looks if k.evidence >= self.listener.enough(PROMISING_EVIDENCE, k.window.first)]
             # where little is said before the next passage, a longer window has too much of that
             again = [(_begin(sound, look, settled), look.first) for look in fitting]
-            again = again[: max(0, int(allowance.left(reserved) / LONGER_GLANCE))]
-            longer = yield from self.listener.looks(again, LONGER_GLANCE)
+            again = again[: max(0, int(allowance.left(reserved) / SHORT_WINDOW))]
+            longer = yield from self.listener.looks(again, SHORT_WINDOW)
             seen += looks + longer
             before = [k for k in seen if not bound or k.first < bound[1]]
             sure = [k for k in before if _with_next(k, seen) >= self._needed(lost, k)]
@@ -134,21 +129,22 @@ class Search:
             starts = _starts_before(sound, max(begin, frame - sound.frames(4 * GLANCE)), frame, need)
             if len(starts) * GLANCE > self.listener.allowance.left():
                 return (frame, word), taken
-            looks, best = [], None
+            fitting = []
             for some in (starts[:1], starts[1:]):
-                looks += yield from self.listener.looks([(start, first) for start in some], GLANCE)
-                # what is behind fits in any case; what is before has to, too
-                worth = [float((one.path.fit[: word - first] - FITS).sum()) for one in looks]
-                best = max(range(len(looks)), key=lambda k: (worth[k], looks[k].window.frames[0]), default=None)
-                if best is not None and worth[best] > CLEAR_FIT * (word - first) and looks[best].first < word:
+                for one in (yield from self.listener.looks([(start, first) for start in some], GLANCE)):
+                    # what is behind fits in any case; what is before has to, too
+                    worth = float((one.path.fit[: word - first] - FITS).sum())
+                    if worth > 0 and one.first < word:
+                        fitting.append((worth, one.window.frames[0], one))
+                if fitting:
                     break
-            if best is None or worth[best] < 0 or looks[best].first >= word:
-                if part < STEP_BACK:
-                    return (frame, word), taken
+            if fitting:
+                look, part = max(fitting, key=lambda one: one[:2])[-1], STEP_BACK
+                taken.append(look)
+            elif part < STEP_BACK:
+                return (frame, word), taken
+            else:
                 part /= 2  # nearer, before it is given up
-                continue
-            look, part = looks[best], STEP_BACK
-            taken.append(look)
 
     def _places(self, lost: Look, until: int, bound: Place | None) -> Iterator[list[Place]]:
         """Where windows begin, some at a time, the nearest first: seconds of what is stepped over, speech or text, or
@@ -177,7 +173,7 @@ class Search:
         else:
             # as much of the one as of the other is likely, and so is little of the one
             uneven = np.minimum(np.abs(speech - text), np.minimum(speech, text) / 2)
-            both = UNLIKELY + BOTH_SKIPPED * np.maximum(speech, text) + uneven
+            both = np.maximum(speech, text) + uneven
         # one of the two is likelier than both, of which there are many more: they take turns
         one = self._nearest(*(np.concatenate(part) for part in zip(*away)))
         two = self._nearest(both, np.repeat(pauses[1], len(words)), np.tile(words, len(pauses[1])))
@@ -225,13 +221,8 @@ def _onsets(
     speech, silence = sound.voice(frame, until)
     sums = np.append(0, np.cumsum(speech))
     second, lead = sound.frames(1.0), sound.frames(LEAD)
-
-    def heard_in(ends: np.ndarray) -> np.ndarray:
-        ends = ends[ends > lead]
-        return ends[sums[np.minimum(ends + second, len(speech))] - sums[ends] > ONSET_SPEECH * second]
-
-    pauses = heard_in(sound.pauses(frame, until)[:, 1])
-    within = heard_in(runs(silence)[:, 1]).tolist()
+    pauses, within = (ends[ends > lead] for ends in (sound.pauses(frame, until)[:, 1], runs(silence)[:, 1]))
+    within = within.tolist()
     within += np.searchsorted(sums, np.arange(second, sums[-1], ONSETS_APART * second)).tolist()
     taken, others = pauses.tolist(), []
     for at in within:

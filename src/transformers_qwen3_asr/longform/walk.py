@@ -16,7 +16,6 @@ from collections.abc import Callable, Generator, Sequence
 import numpy as np
 
 from .constants import (
-    ANCHOR_PAUSE,
     ANCHOR_SCORE,
     ANCHOR_WITHOUT_PAUSE,
     EVIDENCE,
@@ -24,11 +23,12 @@ from .constants import (
     HORIZON,
     LEAST_ANCHOR_SCORE,
     OVERLAP,
+    PAUSE,
     WORDS_BACK,
 )
 from .rescoring import Allowance, Hearing, Stretch, Window, settle
 from .search import Search
-from .sound import Sound, runs
+from .sound import Sound
 from .windows import Listener, Look
 
 
@@ -130,16 +130,15 @@ class Walk:
     def _pause(self, look: Look) -> tuple[int, int] | None:
         """The last pause between sure words behind which enough is heard."""
         path, places, base = look.path, look.times(), int(look.window.frames[0])
-        speech, silence = self.sound.voice(base, look.end)
-        behind = self.sound.seconds(np.append(np.cumsum(speech[::-1])[::-1], 0))
-        pauses = runs(silence) + base
+        behind = self.sound.seconds(np.append(np.cumsum(self.sound.voice(base, look.end)[0][::-1])[::-1], 0))
+        pauses = self.sound.pauses(base, look.end) + base
         best, surest = None, LEAST_ANCHOR_SCORE
         for word in range(path.past - 1, path.first, -1):
             sure = min(path.scores[word - 1], path.scores[word])
             begin = np.maximum(pauses[:, 0], places[word - 1, 1])
             stop = np.minimum(pauses[:, 1], places[word, 0])
             widest = int(np.argmax(stop - begin)) if len(pauses) else 0
-            if sure <= surest or not len(pauses) or self.sound.seconds(stop[widest] - begin[widest]) < ANCHOR_PAUSE:
+            if sure <= surest or not len(pauses) or self.sound.seconds(stop[widest] - begin[widest]) < PAUSE:
                 continue
             middle = int(begin[widest] + stop[widest]) // 2
             if behind[middle - base] >= OVERLAP:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..alignment.durations import SPOKEN, letters, shortest_lengths
-from .constants import EVIDENCE_A_WORD, LATE_PAUSE, LEAST_WORDS, TEXT_AHEAD, WINDOWS_AT_ONCE
+from .constants import EVIDENCE_A_WORD, LATE_PAUSE, TEXT_AHEAD, WINDOWS_AT_ONCE
 from .rescoring import Allowance, Hearing, Window, sureness
 from .sound import Sound
 from .window_path import WindowPath, window_path
@@ -90,8 +90,7 @@ class Listener:
         heard = heard[heard < end]
         if not len(heard):
             return None
-        past = max(word + LEAST_WORDS, self.on(word, TEXT_AHEAD * sound.seconds(len(heard))))
-        past = min(past, len(self.words))
+        past = max(word + 1, self.on(word, TEXT_AHEAD * sound.seconds(len(heard))))
         return Window(heard, word, past), end, final and past == len(self.words)
 
     def looks(self, places: Sequence[tuple[int, int]], seconds: float) -> Asking:
