@@ -233,27 +233,6 @@ def decode_batch(
     else:
         logits, counts = _packed_slots(logits, input_ids, timestamp_token_id)
     logits = as_logits(logits.detach(), probabilities, lambda row: _place(row, counts))
-    return decode_clips(logits, counts, word_counts, timestamp_segment_time, decoding, durations, lengths, voices)
-
-
-def _place(row: int, counts: Sequence[int]) -> str:
-    """How messages call the slot in a `row` of the slots of all clips."""
-    places = [(clip, slot) for clip, count in enumerate(counts) for slot in range(count)]
-    return "slot {1} of clip {0}".format(*places[row])
-
-
-def decode_clips(
-    logits: torch.Tensor,
-    counts: Sequence[int],
-    word_counts: Sequence[int],
-    timestamp_segment_time: float = 80,
-    decoding: str = DEFAULT_DECODING,
-    durations: Sequence[float | None] | None = None,
-    lengths: Sequence[Sequence[float] | None] | None = None,
-    voices: Sequence[VoiceActivity | None] | None = None,
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """`decode_batch` of clips whose slots are known: `logits` `(slots of all, classes)`, never probabilities, and
-    `counts`, how many slots each clip has."""
     durations = [None] * len(counts) if durations is None else durations
     lengths = [None] * len(counts) if lengths is None else lengths
     voices = [None] * len(counts) if voices is None else voices
@@ -272,6 +251,12 @@ def decode_clips(
             zip(logits.split(counts), word_counts, durations, lengths, voices)
         )
     ]
+
+
+def _place(row: int, counts: Sequence[int]) -> str:
+    """How messages call the slot in a `row` of the slots of all clips."""
+    places = [(clip, slot) for clip, count in enumerate(counts) for slot in range(count)]
+    return "slot {1} of clip {0}".format(*places[row])
 
 
 def _asked(count: int, words: int) -> int:
