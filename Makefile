@@ -153,12 +153,12 @@ gpu-check:
 	  --no-compile --upgrade --target build/gpu-check/site $(GPU_WHEELS)/*.whl; fi
 	@$(GPU_PYTHON) -c 'import torch; assert torch.cuda.is_available(), "make: torch sees no GPU here"'
 	@export PYTHONPATH=$$PWD/src:$$PWD/build/gpu-check/site PYTHONUNBUFFERED=1; failed=0; \
-	$(OFFLINE) timeout -k 5 260 $(GPU_PYTHON) -m pytest -q -n $(GPU_WORKERS) --dist worksteal \
+	$(OFFLINE) timeout -k 5 250 $(GPU_PYTHON) -m pytest -q -n $(GPU_WORKERS) --dist worksteal \
 	  --failures-at-once -p no:cacheprovider -p no:benchmark \
 	  $(PYTEST_ARGS) 2>&1 | tee build/gpu-check/tests.log || failed=1; \
-	timeout -k 5 140 $(GPU_PYTHON) benchmarks/throughput.py --device cuda --repeats 5 2>&1 \
+	timeout -k 5 155 $(GPU_PYTHON) benchmarks/throughput.py --device cuda --repeats 5 2>&1 \
 	  | tee build/gpu-check/throughput.log || failed=1; \
-	timeout -k 5 80 $(GPU_PYTHON) benchmarks/throughput.py --device cuda --repeats 3 --case single --case minutes \
+	timeout -k 5 70 $(GPU_PYTHON) benchmarks/throughput.py --device cuda --repeats 2 --case single --case minutes \
 	  --levers "CUDA graphs" "joined projections" "norms and rotary in one" "sum and norm in one" "gate in one" \
 	  "bias and GELU in one" 2>&1 \
 	  | tee build/gpu-check/levers.log || failed=1; \

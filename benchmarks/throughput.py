@@ -28,6 +28,7 @@ from throughput_levers import LEVERS, without, worth
 from throughput_measuring import Device, Split, arithmetic
 from throughput_models import TOKEN_IDS, Pair, make_pair, waveform, words
 from throughput_qwen_asr import QwenASR
+from throughput_stream import STREAMING, Streaming
 from transformers.models.qwen3_asr.processing_qwen3_asr import _fix_timestamps
 
 from transformers_qwen3_asr.alignment.decoding import repair_monotone
@@ -35,18 +36,20 @@ from transformers_qwen3_asr.checkpoints.published import to_published_name
 
 TIMESTAMP = TOKEN_IDS["<timestamp>"]
 WORDS_A_SECOND = 2.5
+STREAMS = 2  # repetitions of one, at most
 #: How far logits may be apart in bfloat16, in standard deviations of the logits: root mean square, and at most.
 APART = (0.03, 0.3)
 
 
 @dataclass(frozen=True)
 class Case:
-    """Clips of so many seconds, aligned or trained on as one batch; or slots to repair."""
+    """Clips of so many seconds, aligned or trained on as one batch, or as a stream of batches; or slots to repair."""
 
     name: str
     seconds: tuple[float, ...] = ()
     training: bool = False
     slots: int = 0
+    batch: int = 0
 
 
 def _spread(count: int, shortest: float, longest: float) -> tuple[float, ...]:
@@ -62,6 +65,7 @@ CASES = {
         "mixed": Case("mixed 8, 3 to 30 s", _spread(8, 3, 30)),
         "repair": REPAIR,
         "training": Case("training step, mixed 4, 3 to 20 s", _spread(4, 3, 20), training=True),
+        "stream": Case("stream of 8 × 5 s, batches of 2", (5,) * 8, batch=2),
     },
     "cuda": {
         "minutes": Case("64 × 60 s", (60,) * 64),
@@ -70,6 +74,7 @@ CASES = {
         "long": Case("one 300 s clip", (300,)),
         "repair": REPAIR,
         "training": Case("training step, mixed 16, 3 to 30 s", _spread(16, 3, 30), training=True),
+        "stream": Case("stream of 320 × 60 s, batches of 64", (60,) * 320, batch=64),
     },
 }
 TINY_CASES = {
@@ -77,6 +82,7 @@ TINY_CASES = {
     "mixed": Case("mixed 3, 1 to 9 s", (1, 9, 4)),
     "repair": Case("repair of 200 slots", slots=200),
     "training": Case("training step, mixed 2, 1 to 3 s", (3, 1), training=True),
+    "stream": Case("stream of 6 × 2 s, batches of 2", (2,) * 6, batch=2),
 }
 HOST_CASES = {"minutes": CASES["cuda"]["minutes"], "single": CASES["cuda"]["single"]}
 TINY_HOST_CASES = {"minutes": Case("3 × 8 s", (8,) * 3), "single": Case("one 9 s clip", (9,))}
@@ -348,10 +354,17 @@ def main(arguments: list[str] | None = None) -> None:
         if options.case and name not in options.case:
             continue
         if quantised is not None:
-            if not case.slots and not case.training:
+            if not case.slots and not case.training and not case.batch:
                 both = InInt8(Aligning(pair, case, device), quantised)
                 checks.append(both.check())
                 tables.setdefault(INT8, []).extend(both.rows(repeats))
+            continue
+        if case.batch:
+            stream = Streaming(pair, case.name, case.seconds, case.batch, WORDS_A_SECOND, device)
+            with without(*options.without):
+                checks.append(stream.check())
+                tables[STREAMING] = [stream.row(min(repeats, STREAMS))]
+            print(tables[STREAMING][-1], file=sys.stderr, flush=True)
             continue
         kind, header = (
             (Repair, REPAIRING) if case.slots else (Training, TRAINING) if case.training else (Aligning, ALIGNING)

@@ -171,26 +171,26 @@ def test_the_next_batch_is_read_while_one_computes(folder, bad, monkeypatch, cap
     if bad:
         (folder / "b.flac").write_bytes(b"this is no recording")
     recordings = [folder / f"{name}.flac" for name in "abc"]
-    outcomes, threads, opened = [], set(), forced_alignment.open_long
+    outcomes, readers, opened = [], set(), forced_alignment.open_long
 
     def spy(source, *args):
-        threads.add(threading.current_thread())
+        readers.add(threading.current_thread())
         return opened(source, *args)
 
     monkeypatch.setattr(forced_alignment, "open_long", spy)
-    for in_thread in (False, True):
-        threads.clear()
-        monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers, answer=in_thread: answer)
-        out = folder / f"out {in_thread}"
+    for threads in (0, 1, 2):
+        readers.clear()
+        monkeypatch.setattr(forced_alignment, "threads_ahead", lambda device, threads=threads: threads)
+        out = folder / f"out {threads}"
         status = run(*recordings, "--output", out)
-        assert any(thread.name.startswith("read-ahead") for thread in threads) == in_thread
-        assert (threading.current_thread() in threads) == (not in_thread)
+        assert any(thread.name.startswith("work-ahead") for thread in readers) == (threads > 0)
+        assert (threading.current_thread() in readers) == (threads == 0)
         written = {path.stem: path.read_text(encoding="utf-8") for path in out.iterdir()}
         outcomes.append((status, written, capsys.readouterr().err))
         assert set(written) == set("ac" if bad else "abc")
-    assert outcomes[0] == outcomes[1]
+    assert outcomes[0] == outcomes[1] == outcomes[2]
     assert outcomes[0][0] == (2 if bad else 0) and ("b.flac: " in outcomes[0][2]) == bad
-    assert not any(thread.name.startswith("read-ahead") for thread in threading.enumerate())
+    assert not any(thread.name.startswith("work-ahead") for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize("text", ["", " \n", "*** …"])

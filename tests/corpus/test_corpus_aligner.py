@@ -77,15 +77,15 @@ def test_as_many_results_as_rows_whatever_is_wrong(align):
 
 def test_an_error_that_nobody_expects_is_a_rows_that_has_it_alone(pipe, monkeypatch):
     rows = clips(30)
-    forward = pipe.forward
+    scores = pipe._slot_scores
 
-    def fails(inputs, **keywords):
-        texts = [item["text"] for item in inputs.get("items", ()) if "text" in item]
+    def fails(items):
+        texts = [item["text"] for item in items if "text" in item]
         if rows[5]["text"] in texts or len(texts) > 3:
             raise RuntimeError("no memory")
-        return forward(inputs, **keywords)
+        return scores(items)
 
-    monkeypatch.setattr(pipe, "forward", fails)
+    monkeypatch.setattr(pipe, "_slot_scores", fails)
     results = CorpusAligner(pipe, batch_size=4)(rows)
     assert [result["id"] for result in results] == [row["id"] for row in rows]
     for row, result in zip(rows, results):
@@ -98,7 +98,7 @@ def test_where_each_row_fails_alone_the_machine_is_at_fault(pipe, monkeypatch):
     def fails(*_, **__):
         raise RuntimeError("the device is gone")
 
-    monkeypatch.setattr(pipe, "forward", fails)
+    monkeypatch.setattr(pipe, "_slot_scores", fails)
     with pytest.raises(RuntimeError, match="the device is gone"):
         CorpusAligner(pipe, batch_size=4)(clips(20))
 

@@ -3,6 +3,7 @@
 import gc
 import itertools
 import logging
+import threading
 
 import pytest
 import torch
@@ -105,6 +106,32 @@ def test_one_result_is_not_changed_by_the_next(recorded):
         second = model.thinker(**other, use_cache=False).last_hidden_state
     assert torch.equal(first, copy)
     assert not torch.equal(first, second)
+
+
+def test_beside_a_thread_without_graphs_none_is_recorded(recorded, monkeypatch):
+    """That thread uses none either; the other one replays those that are there, and waits to record more."""
+    model = aligner()
+    known, new = (tiny_inputs(model.config, (frames,), (words,)) for frames, words in ((330, 4), (700, 9)))
+    for _ in range(2):
+        logits_of(model, known)
+    before, begun, done = recorded(), threading.Event(), threading.Event()
+
+    def other():
+        torch.testing.assert_close(logits_of(model, known), expected, **CLOSE)
+        logits_of(model, new)  # the first time that it comes
+        begun.set()
+        logits_of(model, new)
+        done.set()
+
+    expected = plainly(monkeypatch, model, known)
+    with graphs.without_graphs():
+        for _ in range(3):
+            logits_of(model, new)
+        thread = threading.Thread(target=other)
+        thread.start()
+        assert begun.wait(20) and not done.wait(0.2) and recorded() == before
+    assert done.wait(20) and recorded() > before
+    thread.join()
 
 
 def test_weights_that_move_are_followed(recorded, monkeypatch):

@@ -1,4 +1,4 @@
-"""Forward passes of bounded size, and the next batch read while one computes."""
+"""Forward passes of bounded size, and what threads do ahead of who takes the results."""
 
 import threading
 import time
@@ -11,16 +11,18 @@ from conftest import ROOT
 
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.audio.streams import AudioStream
+from transformers_qwen3_asr.gpu import graphs
+from transformers_qwen3_asr.models import graphed
 from transformers_qwen3_asr.pipelines import batching, forced_alignment
-from transformers_qwen3_asr.pipelines.batching import ahead, gathered, pass_seconds, passes, reads_ahead
+from transformers_qwen3_asr.pipelines.batching import ahead, gathered, pass_seconds, passes, threads_ahead
 
 RECORDING = ROOT / "examples" / "sense_and_sensibility.flac"
 TEXT = (ROOT / "examples" / "sense_and_sensibility.txt").read_text(encoding="utf-8").strip()
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
-def readers():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
+def workers():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("work-ahead")]
 
 
 def wait_until(condition):
@@ -54,7 +56,7 @@ def test_what_a_device_is_given():
     """Clips of a minute: 64 are one pass on a GPU."""
     assert passes([60.0] * 64, pass_seconds(GPU)) == [list(range(64))]
     assert pass_seconds(CPU) < pass_seconds(GPU)
-    assert reads_ahead(GPU, 0) and not reads_ahead(GPU, 1) and not reads_ahead(CPU, 0)
+    assert [threads_ahead(device) for device in (CPU, torch.device("mps"), GPU)] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(("size", "most"), [(1, 60), (4, 60), (100, 30), (100, 1), (7, float("inf"))])
@@ -81,7 +83,7 @@ def test_ahead_keeps_the_order():
     assert list(ahead(iter(range(100)))) == list(range(100))
     assert list(ahead([])) == []
     assert list(ahead([None, 0, None])) == [None, 0, None]
-    assert readers() == []
+    assert workers() == []
 
 
 def test_ahead_takes_one_and_no_more():
@@ -105,7 +107,7 @@ def test_ahead_takes_one_and_no_more():
     with pytest.raises(StopIteration):
         next(elements)
     assert threading.current_thread() not in threads and len(threads) == 1
-    assert readers() == []
+    assert workers() == []
 
 
 def test_ahead_closed_early():
@@ -120,14 +122,14 @@ def test_ahead_closed_early():
             drawn.append(number)
             yield number
 
-    elements = ahead(source(), dropped.append)
+    elements = ahead(source(), drop=dropped.append)
     assert next(elements) == 0 and next(elements) == 1
-    assert begun.wait(20) and len(readers()) == 1
+    assert begun.wait(20) and len(workers()) == 1
     threading.Timer(0.1, go_on.set).start()
     elements.close()
     assert drawn == [0, 1, 2] and dropped == [2]
-    assert readers() == []
-    ahead(source(), dropped.append).close()  # before anything was asked for
+    assert workers() == []
+    ahead(source(), drop=dropped.append).close()  # before anything was asked for
     assert dropped == [2] and drawn == [0, 1, 2]
 
 
@@ -138,16 +140,56 @@ def test_ahead_raises_in_its_turn():
         raise KeyError("the third")
 
     dropped = []
-    elements = ahead(source(), dropped.append)
+    elements = ahead(source(), drop=dropped.append)
     assert next(elements) == 1 and next(elements) == 2
     with pytest.raises(KeyError, match="the third"):
         next(elements)
-    assert readers() == [] and dropped == []
+    assert workers() == [] and dropped == []
     # closed before it was due: nobody asked for it
-    elements = ahead(source(), dropped.append)
+    elements = ahead(source(), drop=dropped.append)
     assert next(elements) == 1 and next(elements) == 2
     elements.close()
-    assert readers() == [] and dropped == []
+    assert workers() == [] and dropped == []
+
+
+def test_stages_one_behind_the_other():
+    """Each has an element and a thread of its own; closed early, all elements are dropped, and the source closed."""
+    closed, dropped, threads = [], [], {}
+
+    def source():
+        try:
+            yield from range(20)
+        finally:
+            closed.append(True)
+
+    def step(name, most=None):
+        def made(number):
+            threads.setdefault(name, []).append((threading.current_thread(), number))
+            if number == most:
+                raise KeyError(name)
+            return number
+
+        return made
+
+    def stages(**most):
+        first = ahead(source(), step("first", most.get("first")), dropped.append)
+        return ahead(first, step("second", most.get("second")), dropped.append)
+
+    elements = stages()
+    assert [next(elements) for _ in range(3)] == [0, 1, 2]
+    wait_until(lambda: [one[-1][1] for one in threads.values()] == [4, 3])
+    assert len({thread for one in threads.values() for thread, _ in one} | {threading.current_thread()}) == 3
+    elements.close()
+    assert sorted(dropped) == [3, 4] and closed == [True] and workers() == []
+    assert list(stages()) == list(range(20))
+    for name in ("first", "second"):
+        dropped.clear()
+        elements = stages(**{name: 5})
+        assert [next(elements) for _ in range(5)] == [0, 1, 2, 3, 4]
+        with pytest.raises(KeyError, match=name):
+            next(elements)
+        assert 5 in dropped and set(dropped) <= {5, 6} and workers() == []
+    assert closed == [True] * 4
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +294,7 @@ def test_batch_seconds_fill_passes(pipe, samples, monkeypatch):
 @pytest.mark.parametrize("bad", [(), (1,), (0, 3, 5)])
 def test_the_thread_that_reads_makes_the_inputs_too(pipe, rows, bad, monkeypatch):
     """Each pass's once, also where rows of its batch are bad."""
-    monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers: True)
+    monkeypatch.setattr(forced_alignment, "threads_ahead", lambda device: 2)
     monkeypatch.setattr(batching, "CPU_PASS_SECONDS", 10)
     made, prepare = [], pipe.processor.slot_inputs
 
@@ -265,7 +307,7 @@ def test_the_thread_that_reads_makes_the_inputs_too(pipe, rows, bad, monkeypatch
     options = {"refine": False, "max_align_seconds": 30, "batch_size": 4, "on_error": "return"}
     found = list(pipe(iter(given), **options))
     good = [place for place in range(len(rows)) if place not in bad]
-    assert all(name.startswith("read-ahead") for name, _ in made)
+    assert all(name.startswith("work-ahead") for name, _ in made)
     assert sum(count for _, count in made) == sum(rows[place]["text"] not in ("", "…!") for place in good)
     assert [place for place, result in enumerate(found) if result["error"]] == list(bad)
     alone = [pipe(row, refine=False, max_align_seconds=30) for row in rows]
@@ -275,14 +317,14 @@ def test_the_thread_that_reads_makes_the_inputs_too(pipe, rows, bad, monkeypatch
 def test_inputs_of_other_items_are_not_taken(pipe, rows, monkeypatch):
     """A pass that fails is tried row by row, and what was made for all of it is not for one; nor is it for the rows in
     front of a bad one."""
-    monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers: True)
+    monkeypatch.setattr(forced_alignment, "threads_ahead", lambda device: 2)
     short = [rows[place] for place in (0, 3, 5, 8)]
     alone = [pipe(row, refine=False) for row in short]
     results = pipe(iter([*short, {"audio": 1, "text": "a"}, rows[3]]), batch_size=6, refine=False)
     assert_same([next(results) for _ in short], alone)
     with pytest.raises(ValueError, match="item 4"):
         next(results)
-    assert readers() == []
+    assert workers() == []
     prepare = pipe.processor.slot_inputs
 
     def failing(recordings, words, **options):
@@ -294,12 +336,12 @@ def test_inputs_of_other_items_are_not_taken(pipe, rows, monkeypatch):
     found = list(pipe(iter(short), batch_size=4, refine=False, on_error="return"))
     assert [result["error"] for result in found] == ["item 0: ValueError: no such batch", None, None, None]
     assert_same(found[1:], alone[1:])
-    assert readers() == []
+    assert workers() == []
 
 
-@pytest.mark.parametrize("in_thread", [False, True])
-def test_batch_seconds_of_long_recordings(pipe, rows, alone, in_thread, monkeypatch):
-    monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers: in_thread)
+@pytest.mark.parametrize("threads", [0, 1, 2])
+def test_batch_seconds_of_long_recordings(pipe, rows, alone, threads, monkeypatch):
+    monkeypatch.setattr(forced_alignment, "threads_ahead", lambda device: threads)
     held = spied_passes(pipe, monkeypatch)
     assert_same(pipe(rows, batch_seconds=20, max_align_seconds=8), alone)
     assert all(count == 1 or count * (seconds - 1) <= 20 for count, seconds in held)
@@ -311,7 +353,7 @@ def test_batch_seconds_of_long_recordings(pipe, rows, alone, in_thread, monkeypa
     results = pipe(bad, batch_seconds=20, max_align_seconds=8, on_error="return")
     assert [result["error"] is None for result in results] == [True, False, True]
     assert_same([results[0], results[2]], [alone[0], alone[3]])
-    assert readers() == []
+    assert workers() == []
 
 
 @pytest.mark.parametrize("wrong", [0, 0.5, -1, True, "60", float("nan"), float("inf")])
@@ -320,43 +362,150 @@ def test_batch_seconds_that_are_none(pipe, rows, wrong):
         pipe(rows, batch_seconds=wrong)
 
 
-def test_the_next_batch_is_read_in_a_thread(pipe, samples, monkeypatch):
-    monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers: not workers)
-    drawn, threads = [], set()
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_next_batches_are_read_in_a_thread(pipe, samples, threads, monkeypatch):
+    monkeypatch.setattr(forced_alignment, "threads_ahead", lambda device: threads)
+    drawn, readers = [], set()
 
     def source():
-        for number in range(7):
-            threads.add(threading.current_thread())
+        for number in range(9):
+            readers.add(threading.current_thread())
             drawn.append(number)
             yield {"audio": samples[: 4000 * (number + 1)], "text": f"one two {number}"}
 
     alone = [pipe(row) for row in source()]
     drawn.clear()
-    threads.clear()
+    readers.clear()
     results = pipe(source(), batch_size=2)
     assert drawn == []
     first = next(results)
-    wait_until(lambda: len(drawn) == 4)
+    wait_until(lambda: len(drawn) == 2 * (1 + threads))
     time.sleep(0.02)
-    assert len(drawn) == 4 and threading.current_thread() not in threads
+    assert len(drawn) == 2 * (1 + threads) and threading.current_thread() not in readers
     assert_same([first, *results], alone)
-    assert readers() == []
-    # the loader's processes read ahead by themselves
-    monkeypatch.setattr(forced_alignment, "ahead", None)
-    assert_same(pipe(list(source()), batch_size=2, num_workers=1), alone)
+    assert workers() == []
+    # where processes read, the threads prepare and compute all the same
+    made, prepare = [], pipe.processor.slot_inputs
+
+    def spy(*given, **options):
+        made.append(threading.current_thread().name)
+        return prepare(*given, **options)
+
+    monkeypatch.setattr(pipe.processor, "slot_inputs", spy)
+    assert_same(
+        pipe(list(source()), batch_size=2, num_workers=2, refine=False), [pipe(row, refine=False) for row in source()]
+    )
+    assert [name.startswith("work-ahead") for name in made] == [True] * 5 + [False] * 9
 
 
-@pytest.mark.parametrize("in_thread", [False, True])
+def test_the_model_computes_while_results_are_made(pipe, samples, monkeypatch):
+    """Three threads hold three batches: the first one's results wait for the second one's forward pass here."""
+    monkeypatch.setattr(forced_alignment, "threads_ahead", lambda device: 2)
+    rows = [{"audio": samples[: 16000 * seconds], "text": "one two"} for seconds in (4, 5, 6, 7)]
+    alone = [pipe(row, refine=False) for row in rows]
+    computed, forward, decode = [], type(pipe.model).forward, pipe.processor.decode_forced_alignment
+
+    def spy(self, *args, **kwargs):
+        computed.append(threading.current_thread())
+        return forward(self, *args, **kwargs)
+
+    def waiting(*args, **kwargs):
+        wait_until(lambda: len(computed) >= min(4, decoded[0] + 2))
+        decoded[0] += 1
+        return decode(*args, **kwargs)
+
+    decoded = [0]
+    monkeypatch.setattr(type(pipe.model), "forward", spy)
+    monkeypatch.setattr(pipe.processor, "decode_forced_alignment", waiting)
+    assert_same(list(pipe(iter(rows), batch_size=1, refine=False)), alone)
+    assert len(computed) == 4 and len(set(computed)) == 1 and threading.current_thread() not in computed
+    assert workers() == []
+
+
+def computing_threads(pipe, rows, monkeypatch):
+    """Names of the threads that call the model."""
+    monkeypatch.setattr(forced_alignment, "threads_ahead", lambda device: 2)
+    names, forward = [], type(pipe.model).forward
+
+    def spy(self, *args, **kwargs):
+        names.append(threading.current_thread().name[:10])
+        return forward(self, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(pipe.model), "forward", spy)
+        list(pipe(iter(rows), batch_size=1, refine=False))
+    return names
+
+
+def test_one_thread_calls_what_two_would_disturb(pipe, samples, monkeypatch):
+    """Small passes, which a GPU has graphs for; models with hooks, wrapped or under autocast."""
+    rows = [{"audio": samples[: 16000 * seconds], "text": "one two"} for seconds in (1, 30, 1)]
+    assert computing_threads(pipe, rows, monkeypatch) == ["work-ahead"] * 3
+    with monkeypatch.context() as patched:
+        patched.setitem(graphs.CAPTURES, "cpu", None)
+        patched.setattr(graphed, "MOST_TOKENS", 50)
+        patched.setattr(graphs, "may_use_graphs", lambda *given: False)
+        patched.setattr(graphed, "may_use_graphs", lambda *given: False)
+        assert computing_threads(pipe, rows, monkeypatch) == ["MainThread", "work-ahead", "MainThread"]
+        patched.setattr(graphs, "ENABLED", False)
+        assert computing_threads(pipe, rows, monkeypatch) == ["work-ahead"] * 3
+    hook = pipe.model.register_forward_hook(lambda *given: None)
+    assert computing_threads(pipe, rows, monkeypatch) == ["MainThread"] * 3
+    hook.remove()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert computing_threads(pipe, rows, monkeypatch) == ["MainThread"] * 3
+    rope = pipe.model.config.thinker_config.text_config.rope_parameters
+    with monkeypatch.context() as patched:
+        patched.setitem(rope, "rope_type", "dynamic")
+        assert computing_threads(pipe, rows, monkeypatch) == ["MainThread"] * 3
+    assert computing_threads(pipe, rows, monkeypatch) == ["work-ahead"] * 3
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError])
+def test_a_forward_pass_that_fails_ahead(pipe, samples, error, monkeypatch):
+    """A row's error is found again row by row in the batch's turn; any other is raised then."""
+    monkeypatch.setattr(forced_alignment, "threads_ahead", lambda device: 2)
+    rows = [{"audio": samples[: 16000 * seconds], "text": "one two"} for seconds in (1, 2, 3, 4, 5)]
+    alone = [pipe(row, refine=False) for row in rows]
+    failed, forward = threading.Event(), type(pipe.model).forward
+
+    def failing(self, *args, **kwargs):
+        if kwargs["input_features"].shape[-1] == 400:
+            failed.set()
+            raise error("four seconds are too many")
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(type(pipe.model), "forward", failing)
+    results = pipe(iter(rows), batch_size=2, refine=False, on_error="return")
+    found = [next(results)]
+    assert failed.wait(20)  # before the results of its batch are due
+    found.append(next(results))
+    assert_same(found, alone[:2])
+    if error is ValueError:
+        found += results
+        assert [result["error"] for result in found[2:]] == [
+            None,
+            "item 3: ValueError: four seconds are too many",
+            None,
+        ]
+        assert_same([found[2], found[4]], [alone[2], alone[4]])
+    else:
+        with pytest.raises(RuntimeError, match="too many"):
+            next(results)
+    assert workers() == []
+
+
+@pytest.mark.parametrize("threads", [0, 1, 2])
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
-def test_what_came_before_a_bad_row_comes_first(pipe, samples, in_thread, batch_size, monkeypatch):
-    monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers: in_thread)
+def test_what_came_before_a_bad_row_comes_first(pipe, samples, threads, batch_size, monkeypatch):
+    monkeypatch.setattr(forced_alignment, "threads_ahead", lambda device: threads)
     good = {"audio": samples[:16000], "text": "one"}
     results = pipe(iter([good, good, good, {"audio": "nowhere.wav", "text": "a"}, good]), batch_size=batch_size)
     for _ in range(3):
         assert len(next(results)["chunks"]) == 1
     with pytest.raises(ValueError, match=r"^item 3: .*nowhere\.wav"):
         next(results)
-    assert readers() == []
+    assert workers() == []
     with pytest.raises(StopIteration):
         next(results)
 
@@ -365,7 +514,7 @@ def test_what_came_before_a_bad_row_comes_first(pipe, samples, in_thread, batch_
 @pytest.mark.parametrize("bad", [False, True])
 def test_files_are_closed_when_the_consumer_stops(pipe, monkeypatch, bad, by_seconds):
     """Long recordings hold open files: of the batch that was read ahead, and behind a bad row."""
-    monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers: True)
+    monkeypatch.setattr(forced_alignment, "threads_ahead", lambda device: 2)
     made, closed = [], []
     begin, close = AudioStream.__init__, AudioStream.close
 
@@ -383,15 +532,15 @@ def test_files_are_closed_when_the_consumer_stops(pipe, monkeypatch, bad, by_sec
     wrong = {"audio": str(RECORDING), "text": 5}
     # four windows of 4 s are too many for 13
     limit = {"batch_seconds": 13} if by_seconds else {"batch_size": 3}
-    results = pipe(iter([long, wrong if bad else long, *[long] * 7]), **limit, max_align_seconds=4)
+    results = pipe(iter([long, wrong if bad else long, *[long] * 11]), **limit, max_align_seconds=4)
     assert len(next(results)["chunks"]) == len(TEXT.split())
-    opened = (5 if bad else 6) + by_seconds
+    opened = (8 if bad else 9) + by_seconds
     wait_until(lambda: len(made) == opened)
     if bad:
         with pytest.raises(ValueError, match="item 1"):
             next(results)
     else:
         results.close()
-    assert readers() == []
+    assert workers() == []
     assert {id(stream) for stream in closed} == {id(stream) for stream in made}
     assert len(made) == opened

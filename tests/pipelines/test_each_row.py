@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 import torch
-from test_batching import RECORDING, TEXT, assert_same, readers, wait_until
+from test_batching import RECORDING, TEXT, assert_same, wait_until, workers
 
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.pipelines import forced_alignment
@@ -34,9 +34,9 @@ def alone(pipe, clips):
     return [pipe(row, max_align_seconds=5) for row in clips]
 
 
-@pytest.fixture(params=[False, True], ids=["in turn", "read ahead"])
-def in_thread(request, monkeypatch):
-    monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers: request.param and not workers)
+@pytest.fixture(params=[0, 1, 2], ids=["in turn", "read ahead", "computed ahead"])
+def threads(request, monkeypatch):
+    monkeypatch.setattr(forced_alignment, "threads_ahead", lambda device: request.param)
     return request.param
 
 
@@ -70,11 +70,11 @@ def assert_only_lost(outcomes, items, lost, alone):
     assert all((outcome.result is None) == (outcome.error is not None) for outcome in outcomes)
     kept = [place for place in range(len(items)) if place not in lost]
     assert_same([outcomes[place].result for place in kept], [alone[place] for place in kept])
-    assert readers() == []
+    assert workers() == []
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, COUNT, 20])
-def test_the_same_as_row_by_row(pipe, clips, alone, in_thread, batch_size, reads):
+def test_the_same_as_row_by_row(pipe, clips, alone, threads, batch_size, reads):
     places = list(range(COUNT))
     outcomes = list(each(pipe, places, clips.__getitem__, batch_size))
     assert_only_lost(outcomes, places, (), alone)
@@ -82,14 +82,14 @@ def test_the_same_as_row_by_row(pipe, clips, alone, in_thread, batch_size, reads
     assert set(reads.values()) == {1} and len(reads) == COUNT
 
 
-def test_nothing(pipe, in_thread):
+def test_nothing(pipe, threads):
     assert list(each(pipe, [])) == []
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 20])
 @pytest.mark.parametrize("bad", [(0,), (COUNT - 1,), (2, 3), (0, 1, 5), tuple(range(COUNT))], ids=str)
 @pytest.mark.parametrize("kind", ["no file", "no text", "no row", "mixed"])
-def test_bad_rows(pipe, clips, alone, in_thread, reads, bad, batch_size, kind):
+def test_bad_rows(pipe, clips, alone, threads, reads, bad, batch_size, kind):
     """They are named as alone, without an index, and nothing is read twice."""
     kinds = {place: ("no file", "no text", "no row")[place % 3] if kind == "mixed" else kind for place in bad}
     names = {"no file": "'nowhere-{}.wav' is no existing file", "no text": "'text' is a int", "no row": "bad row {}"}
@@ -114,7 +114,7 @@ def test_bad_rows(pipe, clips, alone, in_thread, reads, bad, batch_size, kind):
 
 @pytest.mark.parametrize("batch_size", [1, 3, 20])
 @pytest.mark.parametrize("bad", [(), (4,), (0, COUNT - 1), tuple(range(COUNT))], ids=str)
-def test_a_forward_pass_that_fails(pipe, clips, alone, in_thread, reads, bad, batch_size, monkeypatch):
+def test_a_forward_pass_that_fails(pipe, clips, alone, threads, reads, bad, batch_size, monkeypatch):
     """With several clips at once it always does, and of some with each alone: nobody else is blamed."""
     scores, asked = type(pipe)._slot_scores, Counter()
     lengths = [len(row["audio"]) for row in clips]
@@ -143,7 +143,7 @@ def test_a_forward_pass_that_fails(pipe, clips, alone, in_thread, reads, bad, ba
 
 @pytest.mark.parametrize("batch_size", [1, 3, 20])
 @pytest.mark.parametrize("place", [0, 4, COUNT - 1])
-def test_reading_that_fails_otherwise(pipe, clips, alone, in_thread, batch_size, place, monkeypatch):
+def test_reading_that_fails_otherwise(pipe, clips, alone, threads, batch_size, place, monkeypatch):
     opened = forced_alignment.open_long
     length = len(clips[place]["audio"])
 
@@ -168,7 +168,7 @@ def test_an_error_without_words_is_its_type(pipe, clips):
 
 
 @pytest.mark.parametrize("where", ["as_row", "forward"])
-def test_errors_that_are_no_item_s_are_raised(pipe, clips, in_thread, where, monkeypatch):
+def test_errors_that_are_no_item_s_are_raised(pipe, clips, threads, where, monkeypatch):
     def as_row(place):
         if place == 4 and where == "as_row":
             raise KeyError("broken")
@@ -179,7 +179,7 @@ def test_errors_that_are_no_item_s_are_raised(pipe, clips, in_thread, where, mon
     results = each(pipe, list(range(COUNT)), as_row, 2)
     with pytest.raises(KeyError, match="broken"):
         list(results)
-    assert readers() == []
+    assert workers() == []
 
 
 def test_an_error_before_any_row_is_raised():
@@ -192,7 +192,7 @@ def test_an_error_before_any_row_is_raised():
 
 
 def test_the_next_batch_is_read_in_a_thread(pipe, clips, alone, monkeypatch):
-    monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers: not workers)
+    monkeypatch.setattr(forced_alignment, "threads_ahead", lambda device: 2)
     drawn, threads = [], set()
 
     def as_row(place):
@@ -211,7 +211,7 @@ def test_the_next_batch_is_read_in_a_thread(pipe, clips, alone, monkeypatch):
 
 @pytest.mark.parametrize("given", [0, 1, 2, 5])
 @pytest.mark.parametrize("bad", [None, 1])
-def test_closed_early(pipe, clips, in_thread, given, bad):
+def test_closed_early(pipe, clips, threads, given, bad):
     drawn = []
 
     def as_row(place):
@@ -222,14 +222,14 @@ def test_closed_early(pipe, clips, in_thread, given, bad):
     for _ in range(given):
         next(outcomes)
     outcomes.close()
-    assert readers() == []
+    assert workers() == []
     batches = -(-given // 2)
-    assert len(drawn) <= 2 * (batches + (in_thread and given > 0))
+    assert len(drawn) <= 2 * (batches + (threads * (given > 0)))
     assert (drawn == []) == (given == 0)
 
 
 @pytest.mark.parametrize("bad", [(), (3, 4, 9)], ids=str)
-def test_only_rows_in_flight_are_kept(pipe, samples, in_thread, bad):
+def test_only_rows_in_flight_are_kept(pipe, samples, threads, bad):
     batch_size, alive = 2, weakref.WeakSet()
 
     def as_row(place):
@@ -248,4 +248,4 @@ def test_only_rows_in_flight_are_kept(pipe, samples, in_thread, bad):
     finally:
         gc.unfreeze()
     # of the batch that is given out, of the next where it is read ahead, and one that was given out last
-    assert 0 < max(most) <= batch_size * (1 + in_thread) + 1
+    assert 0 < max(most) <= batch_size * (1 + threads) + 1

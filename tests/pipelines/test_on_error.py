@@ -81,10 +81,10 @@ def check(results, messages, alone, count):
     assert json.loads(json.dumps(results))[0]["text"] == "one two three"
 
 
-@pytest.mark.parametrize("in_thread", [False, True])
+@pytest.mark.parametrize("threads", [0, 1, 2])
 @pytest.mark.parametrize("batch_size", [1, 4])
-def test_as_many_results_as_rows(pipe, rows, alone, batch_size, in_thread, monkeypatch):
-    monkeypatch.setattr(forced_alignment, "reads_ahead", lambda device, workers: in_thread)
+def test_as_many_results_as_rows(pipe, rows, alone, batch_size, threads, monkeypatch):
+    monkeypatch.setattr(forced_alignment, "threads_ahead", lambda device: threads)
     rows, messages = rows
     results = pipe(iter(rows), batch_size=batch_size, on_error="return", max_align_seconds=5)
     check(list(results), messages, alone, len(rows))

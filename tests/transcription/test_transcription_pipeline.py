@@ -82,7 +82,7 @@ def test_batch_seconds_fill_passes(recognise, argmax, monkeypatch):
         forward = pipe.forward
 
         def spy(inputs, pipe=pipe, forward=forward, **kwargs):
-            held.append((pipe.task, len(inputs["batch" if pipe is recognise else "items"])))
+            held.append((pipe.task, len(inputs["batch" if pipe is recognise else "input_ids"])))
             return forward(inputs, **kwargs)
 
         monkeypatch.setattr(pipe, "forward", spy)

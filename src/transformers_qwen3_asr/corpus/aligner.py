@@ -15,7 +15,7 @@ from ..audio.decoding import load_audio
 from ..audio.sources import opened
 from ..checkpoints.bundled import resolve_model
 from ..labels.recordings import is_path, stated_duration
-from ..pipelines.batching import reads_ahead
+from ..pipelines.batching import threads_ahead
 from ..pipelines.each_row import Outcome, align_each
 from ..pipelines.forced_alignment import ForcedAlignmentPipeline
 from ..text.languages import aligner_language
@@ -141,7 +141,7 @@ class CorpusAligner:
     @property
     def reads_ahead(self) -> bool:
         """Whether the next rows are better read while these are aligned: where the processor is not what aligns."""
-        return reads_ahead(self.pipe.device, workers=0)
+        return threads_ahead(self.pipe.device) > 0
 
 
 class _Job:

@@ -7,11 +7,14 @@ lengths and copied to where it reads them.
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 #: Set to `False` to go without graphs.
 ENABLED = True
+#: Held while a graph is recorded, and by who computes without graphs in another thread meanwhile.
+_RECORDING = threading.RLock()
+_WITHOUT: ContextVar[bool] = ContextVar("_WITHOUT", default=False)
 #: Graphs that a module has at most; the least recently used goes first.
 MOST_GRAPHS = 32
 #: Bytes that the graphs of a module may take. Where they take more, all are let go of, since they share their memory.
@@ -39,6 +45,24 @@ class Recording:
     replay: Callable[[], None]
     outputs: tuple[torch.Tensor, ...]
     bytes: int = 0
+
+
+@contextmanager
+def without_graphs() -> Iterator[None]:
+    """For a thread that computes beside another one: it uses no graphs, and none is recorded meanwhile. Graphs share
+    memory, so that two threads would disturb each other; and recording counts memory, and waits for the device."""
+    with _RECORDING:
+        token = _WITHOUT.set(True)
+        try:
+            yield
+        finally:
+            _WITHOUT.reset(token)
+
+
+@functools.cache
+def _capture_stream(device: torch.device) -> torch.cuda.Stream:
+    """One that PyTorch does not hand out as an ordinary one: nothing else may work in it while it records."""
+    return torch.cuda.Stream(device, priority=-1)
 
 
 def padded_length(length: int) -> int:
@@ -59,7 +83,8 @@ def capture_on_cuda(function: Callable, buffers: Sequence[Any], pool: Any) -> Re
         current.wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
         # other threads read recordings meanwhile, and may pin memory for them
-        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+        stream = _capture_stream(device)
+        with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
             before = torch.cuda.memory_reserved(device)  # in here: on its way in, PyTorch empties its cache
             outputs = function(*buffers)
         grown = max(0, torch.cuda.memory_reserved(device) - before)
@@ -137,7 +162,7 @@ class Graphs:
         device = want[0].device
         try:
             # buffers are written to in later calls, which may or may not be in inference mode
-            with torch.inference_mode(False), torch.no_grad():
+            with _RECORDING, torch.inference_mode(False), torch.no_grad():
                 buffers = fresh()
                 fill(*buffers)
                 if self._pool is None and device.type == "cuda":
@@ -199,7 +224,7 @@ def release_graphs(model: nn.Module) -> int:
 def may_use_graphs(module: nn.Module, states: torch.Tensor) -> bool:
     """Whether `module` may be recorded on `states`: for inference, and nobody else records or compiles it."""
     kind = states.device.type
-    if not ENABLED or kind not in CAPTURES or module.training or not for_inference(states):
+    if not ENABLED or kind not in CAPTURES or module.training or not for_inference(states) or _WITHOUT.get():
         return False
     return kind != "cuda" or not torch.cuda.is_current_stream_capturing()
 

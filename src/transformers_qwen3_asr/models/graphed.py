@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from transformers.utils.generic import is_flash_attention_requested
 
+from ..gpu import graphs
 from ..gpu.graphs import graphs_of, may_use_graphs, padded_length
 from .audio_encoder_qwen3_asr import AudioEncoderOutput, fixed_shapes
 from .configuration_qwen3_asr import audio_token_lengths
@@ -19,6 +20,19 @@ from .packing import Packing
 MOST_TOKENS = 2560
 #: The same for the encoder's attention windows of eight seconds.
 MOST_WINDOWS = 16
+
+
+def two_may_call(model) -> bool:
+    """Whether two threads may call `model`, each in a stream of its own: not with hooks, which may move weights, nor
+    where a call changes what the model keeps, nor under autocast, which is set for one thread."""
+    rope = model.config.thinker_config.text_config.rope_parameters["rope_type"]
+    autocast = torch.is_autocast_enabled(model.device.type)
+    return not autocast and rope not in ("dynamic", "longrope") and graphs.fingerprint(model) is not None
+
+
+def is_small(input_ids: torch.Tensor) -> bool:
+    """Whether a padded batch is so small that its passes are graphs, where there are any."""
+    return graphs.ENABLED and input_ids.device.type in graphs.CAPTURES and input_ids.numel() <= MOST_TOKENS
 
 
 def packed_states(model, inputs_embeds: torch.Tensor, packing: Packing) -> torch.Tensor:

@@ -1,6 +1,6 @@
-"""How a pipeline's batches become forward passes of bounded size, and the next one is read while one computes."""
+"""How a pipeline's batches become forward passes of bounded size, and threads work on the next ones meanwhile."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -71,30 +71,48 @@ def gathered(
         yield batch
 
 
-def reads_ahead(device: torch.device, workers: int) -> bool:
+def threads_ahead(device: torch.device) -> int:
     """
-    Whether the next batch is read in a thread while one computes: not on a CPU, where reading would take a core from
-    the model, and not where the `DataLoader` has `workers`, which read ahead by themselves.
+    How many threads work ahead of the one that makes results: none on a CPU, where they would take cores from the
+    model. One elsewhere, which reads and prepares the next batch. On a CUDA device a second one gives it to the model.
     """
-    return device.type != "cpu" and not workers
+    return {"cpu": 0, "cuda": 2}.get(device.type, 1)
 
 
-def ahead(elements: Iterable[Element], drop: Callable[[Element], None] | None = None) -> Iterator[Element]:
+def ahead(
+    elements: Iterable[Element],
+    step: Callable[[Element], Element] = lambda element: element,
+    drop: Callable[[Element], None] = lambda element: None,
+) -> Iterator[Element]:
     """
-    Yields `elements`; while the consumer has one, a thread takes the next, and no more than that.
+    Yields what `step` makes of each of `elements`; while the consumer has one, a thread makes the next, and no more
+    than that.
 
-    Nothing is taken before the first is asked for. What `elements` raises is raised where the element would have been.
-    When the generator is closed early, it waits for the element that is being taken, and gives it to `drop`; no thread
-    is left.
+    Nothing is taken before the first is asked for. What `elements` or `step` raises is raised where the element would
+    have been. When the generator is closed early, it waits for the element that is being made, gives it to `drop`, and
+    closes `elements`, if that is a generator; no thread is left. An element of which nothing comes is dropped, too.
     """
     iterator = iter(elements)
-    with ThreadPoolExecutor(1, "read-ahead") as reader:
-        taken = reader.submit(next, iterator, _END)
+
+    def made() -> Element:
+        if (element := next(iterator, _END)) is _END:
+            return element
+        try:
+            return step(element)
+        except BaseException:
+            drop(element)
+            raise
+
+    with ThreadPoolExecutor(1, "work-ahead") as worker:
+        taken = worker.submit(made)
         try:
             while (element := taken.result()) is not _END:
-                taken = reader.submit(next, iterator, _END)
+                taken = worker.submit(made)
                 yield element
         finally:
-            unseen = None if taken.cancel() or taken.exception() else taken.result()
-            if drop is not None and unseen is not None and unseen is not _END:
+            unseen = _END if taken.cancel() or taken.exception() else taken.result()
+            if unseen is not _END:
                 drop(unseen)
+            if isinstance(iterator, Generator):
+                iterator.close()
+            taken = None  # an error refers to this frame, and what it holds would not be let go of

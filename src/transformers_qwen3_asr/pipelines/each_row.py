@@ -31,7 +31,7 @@ def align_each(
     Yields each item's outcome, in order, as soon as it is there.
 
     The pipeline draws rows from one generator and returns the errors of bad ones (`on_error="return"`). A row is kept
-    until its outcome is given out: those of two batches at most. What is no row's error is raised.
+    until its outcome is given out: those of three batches at most. What is no row's error is raised.
 
     Args:
         pipe: a `ForcedAlignmentPipeline`, with or without keywords bound to it.

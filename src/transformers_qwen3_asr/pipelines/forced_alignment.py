@@ -18,12 +18,15 @@ from ..alignment.results import AlignmentOptions, AlignmentResult, Recording
 from ..alignment.untranscribed import Levels
 from ..alignment.voice_activity import voice_activity
 from ..checkpoints.loaded import LoadedPipeline, described, unwrapped
+from ..gpu.graphs import without_graphs
+from ..gpu.streams import OwnStream
 from ..longform.asking import Clip, ask, in_doubt
 from ..longform.long_recordings import LongRecording, open_long, window_limit
+from ..models.graphed import is_small, two_may_call
 from ..models.modeling_qwen3_asr import Qwen3ASRForTokenClassification
 from ..text.languages import aligner_language
 from ..text.words import split_words, word_texts
-from .batching import ahead, gathered, pass_seconds, passes, reads_ahead
+from .batching import ahead, gathered, pass_seconds, passes, threads_ahead
 from .outcomes import ON_ERROR, ROW_ERRORS, Numbered, aligned_result, error_result, failure, numbered
 from .rows import as_row, as_rows, check_number, check_row, is_recording, undecoded, whole_number
 
@@ -72,8 +75,8 @@ class ForcedAlignmentPipeline(LoadedPipeline):
     `num_workers` (processes that decode audio, 0 if not given).
 
     A batch is one forward pass, or several, of similar lengths each, where it holds more audio than the device is
-    given at once (see `pipelines.batching`). While a batch computes on a GPU, a thread reads and prepares the next,
-    unless there are `num_workers`, which read it.
+    given at once (see `pipelines.batching`). On a GPU three threads work at once: one reads and prepares a batch, one
+    gives the batch before it to the model, and the caller's makes results of the one before that.
 
     A model given by its name computes in its checkpoint's dtype where the device multiplies that, and else in float32;
     `dtype` says otherwise, and "int8" means int8 layers, for CPUs (`transformers_qwen3_asr.Int8Config`). A
@@ -203,13 +206,16 @@ class ForcedAlignmentPipeline(LoadedPipeline):
         else:
             # which may fill one array again and again
             dataset = PipelineIterator(numbered(inputs), self._read, {**preprocess_params, "copy": True})
-        items = DataLoader(dataset, num_workers=num_workers, collate_fn=itemgetter(0))  # one by one
+        items = iter(DataLoader(dataset, num_workers=num_workers, collate_fn=itemgetter(0)))  # one by one
         most = forward_params.get("batch_seconds")
         batches = gathered(items, self._seconds, batch_size, most or float("inf"), lambda item: _close([item]))
-        if reads_ahead(self.device, num_workers):
-            prepared = partial(self._prepared, most=most or pass_seconds(self.device))
-            batches = ahead(map(prepared, batches), _close)
-        # closed here: what stops early or fails must not leave the thread to the garbage collector
+        threads = threads_ahead(self.device)
+        if threads:
+            prepared = partial(self._prepared, own=OwnStream(self.device, "inputs"), most=most)
+            batches = ahead(batches, prepared, _close)
+        if threads > 1 and unwrapped(self.model) is self.model and two_may_call(self.model):
+            batches = ahead(batches, partial(self._scored, own=OwnStream(self.device, "scores")), _close)
+        # closed here: what stops early or fails must not leave threads to the garbage collector
         with closing(batches):
             for batch in batches:
                 try:
@@ -250,54 +256,73 @@ class ForcedAlignmentPipeline(LoadedPipeline):
 
     def _aligned(self, items: list[dict], batch_size: int, forward_params: dict) -> list[dict]:
         """Preprocessed items with their words' times; windows of long recordings share batches among themselves."""
-        long = [item for item in items if "stream" in item]
-        # a text without words has nothing to ask the model
-        short = [place for place, item in enumerate(items) if "stream" not in item and item["words"]]
-        aligned = list(items)
+        said = [item["language"] for item in items if item["words"]]
+        self.processor.aligner_languages(said, self.model.config.support_languages)
         decoding = forward_params.get("decoding", DEFAULT_DECODING)
         refined = forward_params.get("refine", decoding == "joint")
         budget = forward_params.get("budget", BUDGET)
-        most = forward_params.get("batch_seconds") or pass_seconds(self.device)
+        most = forward_params.get("batch_seconds")
         segment_time, rate = self.model.config.timestamp_segment_time, self.processor.feature_extractor.sampling_rate
-        asked = [LongRecording(item, segment_time, decoding, budget, refined) for item in long]
-        heard = self._heard([items[place] for place in short], decoding, refined, most)
-        for place, item in zip(short, heard, strict=True):
-            aligned[place] = item
-            if refined and "logits" in item:
-                asked.append(Clip(item, item.pop("logits"), rate, segment_time, budget))
+        asked = [LongRecording(item, segment_time, decoding, budget, refined) for item in items if "stream" in item]
+        # a text without words has nothing to ask the model
+        for chosen in self._passes([item for item in items if "stream" not in item and item["words"]], most):
+            asked += [
+                Clip(item, logits, rate, segment_time, budget)
+                for item, logits in zip(chosen, self._decoded(chosen, decoding), strict=True)
+                if refined and in_doubt(item)
+            ]
         ask(asked, partial(self._window_logits, most=most), batch_size)
-        return aligned
+        return items
 
-    def _prepared(self, batch: list[dict], most: float) -> list[dict]:
-        """A batch with the "inputs" of its forward passes, each at its first item and used there once. What is wrong
-        with them shows when they are made again in the batch's turn."""
-        short = [item for item in batch if "audio" in item and item["words"]]
-        for places in passes([self._seconds(item) for item in short], most):
-            chosen = [short[place] for place in places]
+    def _passes(self, items: list[dict], most: float | None) -> list[list[dict]]:
+        """Items of one forward pass each, of `most` seconds, or of what the device has memory for."""
+        found = passes([self._seconds(item) for item in items], most or pass_seconds(self.device))
+        return [[items[place] for place in places] for places in found]
+
+    def _prepared(self, batch: list[dict], own: OwnStream, most: float | None) -> list[dict]:
+        """A batch with the inputs of its forward passes "made", each at its first item. What is wrong with them shows
+        when they are made again in the batch's turn."""
+        for chosen in self._passes([item for item in batch if "audio" in item and item["words"]], most):
             with suppress(*ROW_ERRORS):
-                chosen[0]["inputs"] = [[id(item["words"]) for item in chosen], self._inputs(chosen)]
+                made = own.make(self._inputs, chosen)
+                chosen[0]["made"] = {"of": [id(item["words"]) for item in chosen], "inputs": made}
+        return batch
+
+    def _scored(self, batch: list[dict], own: OwnStream) -> list[dict]:
+        """A prepared batch with the scores of its larger forward passes. What is wrong with one shows likewise."""
+        for item in batch:
+            if (made := item.get("made")) and not is_small(made["inputs"].values["input_ids"]):
+                with suppress(*ROW_ERRORS), without_graphs():
+                    made["scores"] = own.make(lambda inputs: self.forward(inputs.take()), made.pop("inputs"))
         return batch
 
     def _inputs(self, items: list[dict]) -> BatchFeature:
         recordings, word_lists = [item["audio"] for item in items], [item["words"] for item in items]
         return self.processor.slot_inputs(recordings, word_lists, device=self.device).to(self.device, self.dtype)
 
-    def _heard(self, items: list[dict], decoding: str, keep: bool, most: float) -> list[dict]:
-        """Items with "audio", "words" and "language", with their "aligned" words, the seconds "heard" and, where they
-        are to `keep`, their "logits"."""
-        heard = list(items)
-        for places in passes([self._seconds(item) for item in items], most):
-            done = self.forward({"items": [items[place] for place in places]}, decoding=decoding, keep=keep)["items"]
-            for place, item in zip(places, done, strict=True):
-                heard[place] = item
-        return heard
+    def _decoded(self, items: list[dict], decoding: str) -> list[torch.Tensor]:
+        """Gives items their "aligned" words and the seconds "heard", and returns their scores at the slots."""
+        slot, rate = self.model.config.timestamp_token_id, self.processor.feature_extractor.sampling_rate
+        logits, input_ids = self._slot_scores(items)
+        # decoded where the scores are, so that thousands of scores a slot never leave the device
+        aligned = self.processor.decode_forced_alignment(
+            *(logits, input_ids, [item["words"] for item in items], slot, self.model.config.timestamp_segment_time),
+            return_scores=True,
+            decoding=decoding,
+            durations=[len(item["audio"]) / rate for item in items],
+            probabilities=False,
+            voices=[item["voice"] for item in items],
+        )
+        for item, words in zip(items, aligned, strict=True):
+            item.update(aligned=words, heard=len(item["audio"]) / rate)
+        return slot_logits(logits, input_ids, slot)
 
-    def _window_logits(self, windows: list[dict], most: float) -> list[torch.Tensor]:
-        logits: dict[int, torch.Tensor] = {}
-        for places in passes([self._seconds(window) for window in windows], most):
-            clips = self.forward({"windows": [windows[place] for place in places]})["logits"]
-            logits.update((place, clip) for place, clip in zip(places, clips, strict=True))
-        return [logits[place] for place in range(len(windows))]
+    def _window_logits(self, windows: list[dict], most: float | None) -> list[torch.Tensor]:
+        for chosen in self._passes(windows, most):  # decoded later, and with fewer words than a window was given
+            clips = slot_logits(*self._slot_scores(chosen), self.model.config.timestamp_token_id)
+            for window, clip in zip(chosen, clips, strict=True):
+                window["logits"] = clip
+        return [window.pop("logits") for window in windows]
 
     def _seconds(self, item: dict) -> float:
         """How much of a forward pass an item takes: its audio, its longest window, or what is little for an error."""
@@ -331,40 +356,21 @@ class ForcedAlignmentPipeline(LoadedPipeline):
         when they are made, and scores stay there."""
         return inputs
 
-    def _forward(
-        self, model_inputs: dict[str, list[dict]], decoding: str = DEFAULT_DECODING, keep: bool = False
-    ) -> dict[str, list]:
-        slot, rate = self.model.config.timestamp_token_id, self.processor.feature_extractor.sampling_rate
-        if "windows" in model_inputs:  # decoded later, and with fewer words than the window was given
-            return {"logits": slot_logits(*self._slot_scores(model_inputs["windows"]), slot)}
-        items = model_inputs["items"]
-        logits, input_ids = self._slot_scores(items)
-        # decoded where the scores are, so that thousands of scores a slot never leave the device
-        aligned = self.processor.decode_forced_alignment(
-            *(logits, input_ids, [item["words"] for item in items], slot, self.model.config.timestamp_segment_time),
-            return_scores=True,
-            decoding=decoding,
-            durations=[len(item["audio"]) / rate for item in items],
-            probabilities=False,
-            voices=[item["voice"] for item in items],
-        )
-        for item, words in zip(items, aligned, strict=True):
-            item.update(aligned=words, heard=len(item["audio"]) / rate)
-        if keep:
-            for item, clip in zip(items, slot_logits(logits, input_ids, slot), strict=True):
-                if in_doubt(item):
-                    item["logits"] = clip
-        return model_inputs
+    def _forward(self, inputs: BatchFeature) -> dict[str, torch.Tensor]:
+        slots = inputs["input_ids"] == self.model.config.timestamp_token_id
+        return {"logits": self.model(**inputs, logits_to_keep=slots).logits, "input_ids": inputs["input_ids"]}
 
     def _slot_scores(self, items: list[dict]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scores at the slots of items with "audio", "words" and "language", `(slots of all, classes)`; the input_ids
-        that they belong to."""
-        self.processor.aligner_languages([item["language"] for item in items], self.model.config.support_languages)
-        prepared = items[0].pop("inputs", [])
-        inputs = prepared[1] if prepared[:1] == [[id(item["words"]) for item in items]] else self._inputs(items)
-        prepared.clear()  # which a copy of the item has, too
-        slots = inputs["input_ids"] == self.model.config.timestamp_token_id
-        return self.model(**inputs, logits_to_keep=slots).logits, inputs["input_ids"]
+        """Scores at the slots of items with "audio" and "words", `(slots of all, classes)`; the input_ids that they
+        belong to."""
+        made = items[0].pop("made", {})
+        done = {**made} if made.get("of") == [id(item["words"]) for item in items] else {}
+        made.clear()  # which a copy of the item has, too
+        if "scores" in done:
+            scores = done["scores"].take()
+        else:
+            scores = self.forward(done["inputs"].take() if "inputs" in done else self._inputs(items))
+        return scores["logits"], scores["input_ids"]
 
     def postprocess(
         self,
