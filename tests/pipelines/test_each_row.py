@@ -203,7 +203,7 @@ def test_the_next_batch_is_read_in_a_thread(pipe, clips, alone, monkeypatch):
     outcomes = each(pipe, list(range(COUNT)), as_row, 2)
     assert drawn == []
     first = next(outcomes)
-    wait_until(lambda: len(drawn) == 4)
+    wait_until(lambda: len(drawn) == 6)
     assert threading.current_thread() not in threads
     assert_only_lost([first, *outcomes], list(range(COUNT)), (), alone)
     assert drawn == list(range(COUNT))

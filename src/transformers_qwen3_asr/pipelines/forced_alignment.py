@@ -254,6 +254,7 @@ class ForcedAlignmentPipeline(LoadedPipeline):
                 aligned = (item for one in items for item in self._tried([one], batch_size, forward_params))
         yield from aligned
 
+    @torch.no_grad()
     def _aligned(self, items: list[dict], batch_size: int, forward_params: dict) -> list[dict]:
         """Preprocessed items with their words' times; windows of long recordings share batches among themselves."""
         said = [item["language"] for item in items if item["words"]]
