@@ -221,7 +221,7 @@ def _onsets(
     speech, silence = sound.voice(frame, until)
     sums = np.append(0, np.cumsum(speech))
     second, lead = sound.frames(1.0), sound.frames(LEAD)
-    pauses, within = (ends[ends > lead] for ends in (sound.pauses(frame, until)[:, 1], runs(silence)[:, 1]))
+    pauses, within = (ends[ends > lead] for ends in (sound.pauses_in(silence)[:, 1], runs(silence)[:, 1]))
     within = within.tolist()
     within += np.searchsorted(sums, np.arange(second, sums[-1], ONSETS_APART * second)).tolist()
     taken, others = pauses.tolist(), []

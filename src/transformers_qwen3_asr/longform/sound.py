@@ -72,9 +72,10 @@ class Sound:
 
     def pauses(self, first: int, past: int) -> np.ndarray:
         """First frame and past the last of each pause there, `(pauses, 2)` from `first` on."""
-        return self._long_enough(self.voice(first, past)[1])
+        return self.pauses_in(self.voice(first, past)[1])
 
-    def _long_enough(self, silence: np.ndarray) -> np.ndarray:
+    def pauses_in(self, silence: np.ndarray) -> np.ndarray:
+        """The same of frames of which it is known where there is `silence`."""
         found = runs(silence)
         return found[(found[:, 1] - found[:, 0]) * self.segment_time >= 1000 * PAUSE]
 
@@ -84,7 +85,7 @@ class Sound:
         speech, silence = self.voice(first, past)
         keep = np.ones(past - first, dtype=bool)
         kept = self.frames(PAUSE_EDGE)
-        for begin, end in self._long_enough(silence):
+        for begin, end in self.pauses_in(silence):
             keep[begin + kept : max(begin + kept, end - kept)] = False
         return first + np.flatnonzero(keep), speech[keep], silence[keep]
 

@@ -130,8 +130,9 @@ class Walk:
     def _pause(self, look: Look) -> tuple[int, int] | None:
         """The last pause between sure words behind which enough is heard."""
         path, places, base = look.path, look.times(), int(look.window.frames[0])
-        behind = self.sound.seconds(np.append(np.cumsum(self.sound.voice(base, look.end)[0][::-1])[::-1], 0))
-        pauses = self.sound.pauses(base, look.end) + base
+        speech, silence = self.sound.voice(base, look.end)
+        behind = self.sound.seconds(np.append(np.cumsum(speech[::-1])[::-1], 0))
+        pauses = self.sound.pauses_in(silence) + base
         best, surest = None, LEAST_ANCHOR_SCORE
         for word in range(path.past - 1, path.first, -1):
             sure = min(path.scores[word - 1], path.scores[word])
