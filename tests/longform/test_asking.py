@@ -5,7 +5,8 @@ import pytest
 import torch
 from readings import RATE
 
-from transformers_qwen3_asr.alignment.voice_activity import heard_in
+from transformers_qwen3_asr.alignment.untranscribed import FRAME
+from transformers_qwen3_asr.alignment.voice_activity import VoiceActivity
 from transformers_qwen3_asr.longform.asking import Clip, ask, in_doubt
 from transformers_qwen3_asr.longform.rescoring import DOUBTFUL, Window
 
@@ -123,7 +124,8 @@ def clip(scores, budget=3.0):
     aligned = [{"text": word, "score": score} for word, score in zip(WORDS, scores, strict=True)]
     random = np.random.default_rng(0)
     audio = random.normal(0, 0.1, 4 * RATE).astype(np.float32)
-    known = {"audio": audio, "voice": heard_in(audio, RATE), "words": WORDS, "language": "English"}
+    voice = VoiceActivity(np.ones(round(4 / FRAME), bool), np.zeros(round(4 / FRAME), bool))
+    known = {"audio": audio, "voice": voice, "words": WORDS, "language": "English"}
     item = {**known, "aligned": aligned, "heard": 4.0}
     return Clip(item, logits, RATE, 20.0, budget)
 

@@ -6,6 +6,8 @@ from readings import RATE, READINGS, joined, times_of
 from simulated_aligner import drive
 
 from transformers_qwen3_asr.alignment import decoding
+from transformers_qwen3_asr.alignment.durations import SPOKEN, letters
+from transformers_qwen3_asr.alignment.untranscribed import FRAME
 from transformers_qwen3_asr.alignment.voice_activity import VoiceActivity
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.evaluation.comparing import evaluate_aligner
@@ -73,22 +75,35 @@ def test_words_beside_those_that_were_not_found_are_not_believed():
     assert sureness(np.zeros(2)).min() > 0 and len(sureness(np.zeros(0))) == 0
 
 
-def test_windows_lie_around_doubtful_words():
+def test_windows_lie_around_doubtful_words_and_at_both_ends_of_where_they_may_be():
     times, scores = evenly(30), np.full(30, 0.9)
-    stretch = stretch_of(30, 18.0)
+    times[16:] += 4.0  # behind the run there is room for more than its words
+    stretch = stretch_of(30, 22.0)
     assert stretch.doubtful(times, scores, False) == stretch.doubtful(times, scores, True) == []
-    scores[[12, 15]] = 0.1  # two between them: one run
+    scores[12:16] = 0.6, 0.1, 0.6, 0.6  # not sure, one of them in doubt
+    around, need = rescoring.AROUND, 4 * SPOKEN / 1000 * letters("words")
     (whole,) = stretch.doubtful(times, scores, False)
-    assert spans([whole]) == [(12 - rescoring.AROUND, 16 + rescoring.AROUND)]
-    assert whole.frames[0] * 0.02 == pytest.approx((times[7, 1] + times[8, 0]) / 2, abs=0.021)
-    assert whole.frames[-1] * 0.02 == pytest.approx((times[19, 1] + times[20, 0]) / 2, abs=0.021)
-    cut = stretch.doubtful(times, scores, True)
-    assert set(spans(cut)) == {(12, 20), (8, 16)} and len(cut) == 2 * len(rescoring.CUT)
-    begin, end = (times[11, 1] + times[12, 0]) / 2, (times[15, 1] + times[16, 0]) / 2
-    assert [w.frames[0] * 0.02 - begin for w in cut[::2]] == pytest.approx(rescoring.CUT, abs=0.021)
-    assert [end - (w.frames[-1] + 1) * 0.02 for w in cut[1::2]] == pytest.approx(rescoring.CUT, abs=0.021)
-    scores[15], scores[16] = 0.9, 0.1  # three between them: two runs
-    assert spans(stretch.doubtful(times, scores, False)) == [(8, 17), (12, 21)]
+    assert spans([whole]) == [(12 - around, 16 + around)]
+    first, last = (times[7, 1] + times[8, 0]) / 2, (times[19, 1] + times[20, 0]) / 2
+    assert whole.frames[[0, -1]] * 0.02 == pytest.approx([first, last], abs=0.021)
+    found = stretch.doubtful(times, scores, True)
+    assert spans(found) == [(12, 16 + around), (12 - around, 16)] * len(rescoring.LENGTHS)
+    lengths = [length * need for length in rescoring.LENGTHS]
+    assert [times[16, 0] - one.frames[0] * 0.02 for one in found[::2]] == pytest.approx(lengths, abs=0.021)
+    assert [(one.frames[-1] + 1) * 0.02 - times[11, 1] for one in found[1::2]] == pytest.approx(lengths, abs=0.021)
+    assert found[0].frames[-1] == whole.frames[-1] and found[1].frames[0] == whole.frames[0]
+    # silence is no room: as much more of the recording is heard
+    stretch.voice.silence[round(times[15, 1] / FRAME) : round(times[16, 0] / FRAME)] = True
+    begins = [one.frames[0] * 0.02 for one in stretch.doubtful(times, scores, True)[::2]]
+    assert begins == pytest.approx([times[15, 1] - length for length in lengths if length < 0.8 * 2.5], abs=0.041)
+    # a sure word parts two runs
+    scores[[14, 15]] = 0.9, 0.1
+    assert spans(stretch.doubtful(times, scores, False)) == [(8, 18), (11, 20)]
+    # and there is a run without any in doubt, or one that is far from those
+    assert stretch.doubtful(times, scores.clip(0.5), True) == []
+    scores = np.full(30, 0.6)
+    scores[3] = 0.1
+    assert spans(stretch.doubtful(times, scores, False)) == [(0, 3 + around + 1 + around)]
 
 
 def test_windows_of_a_stretch_are_the_recordings_frames_and_words():
@@ -96,21 +111,25 @@ def test_windows_of_a_stretch_are_the_recordings_frames_and_words():
     stretch = stretch_of(12, 8.0, first=70, frames=frames)
     scores = np.full(12, 0.9)
     scores[6] = 0.1
-    for window in stretch.doubtful(evenly(12), scores, False) + stretch.doubtful(evenly(12), scores, True):
+    windows = stretch.doubtful(evenly(12), scores, False) + stretch.doubtful(evenly(12), scores, True)
+    assert len(windows) > 1
+    for window in windows:
         assert 70 <= window.first < window.past <= 82
         assert np.isin(window.frames, frames).all() and (np.diff(window.frames) > 0).all()
 
 
 def test_windows_of_short_and_hopeless_recordings():
-    low = np.full(3, 0.1)
-    # a clip is not heard twice as a whole
-    assert stretch_of(3, 1.8, clip=True).doubtful(evenly(3), low, False) == []
-    assert spans(stretch_of(3, 1.8).doubtful(evenly(3), low, False)) == [(0, 3)]
-    assert all(len(w.frames) < 85 for w in stretch_of(3, 1.8, clip=True).doubtful(evenly(3), low, True))
+    low, clip = np.full(3, 0.1), stretch_of(3, 1.8)
+    (whole,) = clip.doubtful(evenly(3), low, False)
+    assert spans([whole]) == [(0, 3)] and len(whole.frames) == 90
+    # no question is asked twice
+    clip.hearings.append(Hearing(Window(clip.frames, 0, 3), peaks(evenly(3), 90), np.ones(3)))
+    assert clip.doubtful(evenly(3), low, False) == []
+    assert all(len(window.frames) < 85 for window in clip.doubtful(evenly(3), low, True))
     # more words than anybody says, and more audio than a look is worth
     crowded = stretch_of(500, 2.0)
     assert all(w.past - w.first <= 15 * 2.0 for w in crowded.doubtful(np.zeros((500, 2)), np.zeros(500), True))
-    long = stretch_of(200, 120.0, clip=True).doubtful(evenly(200), np.full(200, 0.1), True)
+    long = stretch_of(200, 120.0).doubtful(evenly(200), np.full(200, 0.1), True)
     assert all(len(window.frames) * 0.02 <= rescoring.LONGEST for window in long)
 
 

@@ -113,7 +113,11 @@ def test_datasets(pipe, good, alone, tmp_path):
         results = list(pipe(data, batch_size=2, on_error="return"))
         assert [result["error"] is None for result in results] == [True, False, True]
         assert results[1]["error"].startswith("item 1: ValueError: 'nowhere.wav' is no existing file")
-        assert results[0]["chunks"] == results[2]["chunks"] == expected["chunks"]
+        for result in (results[0], results[2]):
+            assert [chunk["timestamp"] for chunk in result["chunks"]] == [
+                chunk["timestamp"] for chunk in expected["chunks"]
+            ]
+            assert result["score"] == pytest.approx(expected["score"], abs=1e-6)  # rounding of other batches
     # what comes back is columns
     table = Dataset.from_list(list(pipe(listed, on_error="return")))
     assert table.filter(lambda row: row["error"] is None).num_rows == 2

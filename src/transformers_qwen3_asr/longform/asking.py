@@ -47,7 +47,7 @@ class Clip:
         seconds, words = len(item["audio"]) / rate, item["words"]
         count = min(classes_within(1000 * seconds, segment_time, len(words)), logits.shape[-1])
         frames = np.arange(count)
-        stretch = Stretch(frames, 0, words, item["voice"], segment_time, clip=True)
+        stretch = Stretch(frames, 0, words, item["voice"], segment_time)
         scores = np.array([word["score"] for word in item["aligned"]])
         probabilities = logits.float().softmax(-1)[:, :count].cpu().numpy()
         stretch.hearings.append(Hearing(Window(frames, 0, len(words)), probabilities, sureness(scores)))

@@ -39,8 +39,9 @@ LATE_PAUSE = 0.6
 #: Seconds of speech behind an anchor, which two windows hear; and behind the last word that fits, where others should
 #: be.
 OVERLAP = 1.0
-#: Score of the words beside the pause that an anchor is in, and the least score.
-ANCHOR_SCORE, LEAST_ANCHOR_SCORE = 0.7, 0.3
+#: Score from which a word is sure: an anchor is in the last pause between two such words, or else in that between the
+#: surest, which have this score at least.
+SURE, LEAST_ANCHOR_SCORE = 0.7, 0.3
 #: Part of a window in which an anchor is where there is no such pause.
 ANCHOR_WITHOUT_PAUSE = (0.6, 0.9)
 #: Where words and audio part: so many words before the last that fits, some of which fit by chance.
@@ -72,18 +73,14 @@ STEP_BACK, PACES = 0.7, (1.0, 0.75)
 
 # Words that are asked for again (`rescoring`), chosen on clips whose words were replaced or left out
 
-#: Score below which a word is in doubt.
-DOUBTFUL = 0.4
-#: Surer words that doubtful ones may have between them to be asked for together; and so many before and behind them
-#: are asked with them.
-BETWEEN, AROUND = 2, 4
-#: Seconds by which windows begin later, or end earlier, than the doubtful words do: about a short word, a long one
-#: and two.
-CUT = (0.3, 0.7, 1.2)
-#: Seconds of audio that a window has at least and at most; and of the doubtful words' own audio that is left in it.
-SHORTEST, LONGEST, LEFT_OVER = 0.3, 30.0, 0.2
-#: How many times as long as in fluent speech words may take, and audio may be, to be asked for as a whole.
-MORE_THAN_FLUENT = 1.5
+#: Score below which a word is in doubt. Words beside it that are not sure (`SURE`) are asked for with it; and so many
+#: more before or behind them.
+DOUBTFUL, AROUND = 0.4, 4
+#: How much is heard in the windows that they are asked for in, times what fluent speech needs for them; and how much
+#: of what is heard between sure words at most.
+LENGTHS, SHORTER = (1.4, 1.0, 0.7), 0.8
+#: Seconds of audio that a window has at least and at most.
+SHORTEST, LONGEST = 0.3, 30.0
 #: Words a second beyond which nothing can be heard.
 FASTEST = 15.0
 #: A score of 0 is taken for this, so that a window may find what no other did.

@@ -1,10 +1,10 @@
 """
 Words whose place is in doubt are asked for again, and a word's time is read from all hearings that have it.
 
-Where the text lacks a word, or has one that is not said, an aligner often goes on one word too early or too late, and
-says so by its scores. Asked once more for the words around such a place, in audio that begins a little later or ends a
-little earlier, it often finds them: then what is missing is not in the way. Each hearing counts by how sure it is of
-the word, so that windows that were cut in the wrong place hardly do.
+Where the text lacks words, or has some that are not said, an aligner often goes on too early or too late, and says so
+by its scores. Asked once more for the words in doubt, in audio that is no longer than they need, at the end and at the
+beginning of where they may be, it often finds them: then what is missing is not in the way. Each hearing counts by how
+sure it is of the word, so that windows that were cut in the wrong place hardly do.
 """
 
 from collections.abc import Generator, Sequence
@@ -17,18 +17,7 @@ from ..alignment.decoding import DEFAULT_DECODING, decode_slots
 from ..alignment.durations import SPOKEN, letters, shortest_lengths
 from ..alignment.untranscribed import FRAME
 from ..alignment.voice_activity import VoiceActivity
-from .constants import (
-    AROUND,
-    BETWEEN,
-    CUT,
-    DOUBTFUL,
-    FASTEST,
-    LEAST_SCORE,
-    LEFT_OVER,
-    LONGEST,
-    MORE_THAN_FLUENT,
-    SHORTEST,
-)
+from .constants import AROUND, DOUBTFUL, FASTEST, LEAST_SCORE, LENGTHS, LONGEST, SHORTER, SHORTEST, SURE
 from .sound import runs
 from .window_path import window_path
 
@@ -41,6 +30,10 @@ class Window:
     frames: np.ndarray
     first: int
     past: int
+
+    def same(self, other: "Window") -> bool:
+        """Whether the other is the same question."""
+        return (self.first, self.past) == (other.first, other.past) and np.array_equal(self.frames, other.frames)
 
 
 @dataclass(frozen=True)
@@ -88,7 +81,6 @@ class Stretch:
     segment_time: float
     hearings: list[Hearing] = field(default_factory=list)
     decoding: str = DEFAULT_DECODING
-    clip: bool = False  # whether the first hearing was of all of it, and of nothing else
 
     def __post_init__(self):
         self.lengths = [letters(word) for word in self.words]
@@ -130,47 +122,39 @@ class Stretch:
 
     def doubtful(self, times: np.ndarray, scores: np.ndarray, cut: bool) -> list[Window]:
         """
-        Windows in which doubtful words are asked for again: each run of them with its neighbours; or, `cut`, the run
-        and what follows it, beginning later by each of `CUT`, and what goes before and the run, ending earlier.
+        Windows in which doubtful words are asked for again: a run of words that are not sure, some of them in doubt,
+        between two that are. First with its neighbours. Then, `cut`, at the end of what is heard between the two, with
+        the words behind it, and at its beginning, with those before it; of each, as much as fluent speech needs for
+        the run, `LENGTHS` times.
         """
         words, seconds = len(scores), len(self.frames) * self.segment_time / 1000
-        edges = np.concatenate([[0.0], (times[:-1, 1] + times[1:, 0]) / 2, [seconds]])
+        said = np.append(0.0, np.cumsum(self.lengths)) * SPOKEN / 1000
+        heard = np.append(0.0, np.cumsum(self.voice.silence == 0)) * FRAME  # up to each frame
+        begins, ends = np.append(0.0, times[:, 1]), np.append(times[:, 0], seconds)  # of what is between words
+        middles = np.concatenate([[0.0], (times[:-1, 1] + times[1:, 0]) / 2, [seconds]])
+        near = np.convolve(scores < DOUBTFUL, np.ones(2 * AROUND + 1))[AROUND : AROUND + words] > 0
         asked = []
-        for first, past in _runs(np.flatnonzero(scores < DOUBTFUL)):
+        for first, past in runs(near & (scores < SURE)):
+            if scores[first:past].min() >= DOUBTFUL:
+                continue
             before, behind = max(0, first - AROUND), min(words, past + AROUND)
             if not cut:
-                if self.clip:
-                    if (before, behind) != (0, words):
-                        asked.append((edges[before], edges[behind], before, behind))
-                    continue
-                asked += self._around(edges[before], edges[behind], before, behind)
+                asked.append((middles[before], middles[behind], before, behind))
                 continue
-            for later in CUT:
-                if edges[first] + later < edges[past] - LEFT_OVER:
-                    asked.append((edges[first] + later, edges[behind], first, behind))
-                    asked.append((edges[before], edges[past] - later, before, past))
+            begin, end = np.interp((begins[first], ends[past]), np.arange(len(heard)) * FRAME, heard)
+            for length in LENGTHS:
+                length *= said[past] - said[first]
+                if length < SHORTER * (end - begin):
+                    late, early = FRAME * np.searchsorted(heard, (end - length, begin + length))
+                    asked.append((late, middles[behind], first, behind))
+                    asked.append((middles[before], early, before, past))
         frame = self.segment_time / 1000
-        return [
+        windows = [
             Window(self.frames[int(begin / frame) : int(np.ceil(end / frame))], self.first + first, self.first + past)
             for begin, end, first, past in asked
             if SHORTEST <= end - begin <= LONGEST and past - first <= FASTEST * (end - begin)
         ]
-
-    def _around(self, begin: float, end: float, first: int, past: int) -> list[tuple[float, float, int, int]]:
-        """Words in audio that is all theirs, or in which there is more of one than of the other: then at both ends."""
-        said = np.append(0.0, np.cumsum(self.lengths[first:past])) * SPOKEN / 1000
-        room = end - begin
-        if said[-1] > MORE_THAN_FLUENT * room + 1:
-            head = int(np.searchsorted(said, MORE_THAN_FLUENT * room + 1))
-            tail = int(np.searchsorted(said[-1] - said[::-1], MORE_THAN_FLUENT * room + 1))
-            return [(begin, end, first, first + head), (begin, end, past - tail, past)]
-        if room > MORE_THAN_FLUENT * said[-1] + 1:
-            close = MORE_THAN_FLUENT * said[-1] + 0.5
-            # a model gets over little that is missing before the first word: from where speech sets in
-            onsets = runs(self.voice.silence > 0)[:, 1] * FRAME
-            near = onsets[(onsets > end - close - 1) & (onsets < end - 0.5 * said[-1])].tolist()
-            return [(begin, begin + close, first, past)] + [(at, end, first, past) for at in [end - close, *near]]
-        return [(begin, end, first, past)]
+        return [window for window in windows if not any(map(window.same, (one.window for one in self.hearings)))]
 
     def seconds(self, times: np.ndarray) -> np.ndarray:
         """Times `(words, 2)` in seconds of `frames` one behind the other as seconds of the recording. A word that
@@ -219,11 +203,3 @@ def sureness(scores: np.ndarray) -> np.ndarray:
         return scores
     logs = np.log(np.pad(scores, 1, mode="edge") + LEAST_SCORE)
     return np.exp(2 * (logs[:-2] + logs[1:-1] + logs[2:]) / 3)
-
-
-def _runs(places: np.ndarray) -> list[tuple[int, int]]:
-    """Words at `places` in runs (first, past the last) with no more than `BETWEEN` others in a row inside."""
-    if not len(places):
-        return []
-    parted = np.split(places, np.flatnonzero(np.diff(places) > BETWEEN + 1) + 1)
-    return [(int(run[0]), int(run[-1]) + 1) for run in parted]

@@ -16,14 +16,15 @@ from collections.abc import Callable, Generator, Sequence
 import numpy as np
 
 from .constants import (
-    ANCHOR_SCORE,
     ANCHOR_WITHOUT_PAUSE,
     EVIDENCE,
     EVIDENCE_AT_FIRST,
+    GLANCE,
     HORIZON,
     LEAST_ANCHOR_SCORE,
     OVERLAP,
     PAUSE,
+    SURE,
     WORDS_BACK,
 )
 from .rescoring import Allowance, Hearing, Stretch, Window, settle
@@ -65,6 +66,7 @@ class Walk:
         self.frame, self.word = 0, 0  # from here on is to be heard
         self.settled = 0, 0  # and up to here words have their times
         self.hearings: list[Hearing] = []
+        self.near = np.zeros(0, int)  # frames before a place that was searched
         self.end = 0.0
 
     def run(self) -> Generator[list[Window], list[np.ndarray], None]:
@@ -82,8 +84,9 @@ class Walk:
                 self.hearings[-1:] = [look.hearing(found[-1].place[1])]
                 for one in found:
                     self._hear(one.looks)
+                # settled with its first words, of which it is least sure, is what is before them, heard or not
                 (self.frame, self.word), look = found[-1].place, found[-1].look
-                yield from self._settle()
+                self.near = np.arange(self.frame - self.sound.frames(GLANCE / 2), self.frame)
             done = self._anchor(look)
             yield from self._settle()
             if done:
@@ -144,7 +147,7 @@ class Walk:
             middle = int(begin[widest] + stop[widest]) // 2
             if behind[middle - base] >= OVERLAP:
                 best, surest = (look.window.first + word, middle), sure
-                if sure >= ANCHOR_SCORE:
+                if sure >= SURE:
                     break
         return best
 
@@ -172,7 +175,7 @@ class Walk:
         if first < past and frame < self.frame:
             frames, *_ = self.sound.heard(frame, self.frame)
             known = [h.window.frames for h in self.hearings if h.window.first < past and h.window.past > first]
-            frames = frames[np.isin(frames, np.concatenate([np.zeros(0, int), *known]))]
+            frames = frames[np.isin(frames, np.concatenate([self.near, *known]))]
             if len(frames):
                 voice = self.sound.clip_voice(frames)
                 words = self.words[first:past]
