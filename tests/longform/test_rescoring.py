@@ -126,6 +126,12 @@ def test_windows_of_short_and_hopeless_recordings():
     clip.hearings.append(Hearing(Window(clip.frames, 0, 3), peaks(evenly(3), 90), np.ones(3)))
     assert clip.doubtful(evenly(3), low, False) == []
     assert all(len(window.frames) < 85 for window in clip.doubtful(evenly(3), low, True))
+    # of more words than can be said, the first and the last that can
+    crowded = stretch_of(40, 3.0)
+    head, tail = crowded.doubtful(evenly(40, each=0.05) * 0.5, np.full(40, 0.1), False)
+    most = rescoring.LENGTHS[0] * 3.0 / (letters("words") * SPOKEN / 1000)
+    assert head.first == 0 and head.past == pytest.approx(most, abs=1) and tail.past == 40
+    assert tail.past - tail.first == pytest.approx(most, abs=1) and len(head.frames) == len(tail.frames) == 150
     # more words than anybody says, and more audio than a look is worth
     crowded = stretch_of(500, 2.0)
     assert all(w.past - w.first <= 15 * 2.0 for w in crowded.doubtful(np.zeros((500, 2)), np.zeros(500), True))

@@ -138,8 +138,11 @@ class Stretch:
             if scores[first:past].min() >= DOUBTFUL:
                 continue
             before, behind = max(0, first - AROUND), min(words, past + AROUND)
-            if not cut:
-                asked.append((middles[before], middles[behind], before, behind))
+            if not cut:  # with all words, or where there are more than can be said, with the first and with the last
+                most = LENGTHS[0] * (middles[behind] - middles[before])
+                head = min(behind, int(np.searchsorted(said, said[before] + most)))
+                tail = max(before, int(np.searchsorted(said, said[behind] - most)))
+                asked += [(middles[before], middles[behind], *part) for part in ((before, head), (tail, behind))]
                 continue
             begin, end = np.interp((begins[first], ends[past]), np.arange(len(heard)) * FRAME, heard)
             for length in LENGTHS:
@@ -151,7 +154,7 @@ class Stretch:
         frame = self.segment_time / 1000
         windows = [
             Window(self.frames[int(begin / frame) : int(np.ceil(end / frame))], self.first + first, self.first + past)
-            for begin, end, first, past in asked
+            for begin, end, first, past in dict.fromkeys(asked)
             if SHORTEST <= end - begin <= LONGEST and past - first <= FASTEST * (end - begin)
         ]
         return [window for window in windows if not any(map(window.same, (one.window for one in self.hearings)))]

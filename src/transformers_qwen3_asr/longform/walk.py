@@ -87,6 +87,9 @@ class Walk:
                 # settled with its first words, of which it is least sure, is what is before them, heard or not
                 (self.frame, self.word), look = found[-1].place, found[-1].look
                 self.near = np.arange(self.frame - self.sound.frames(GLANCE / 2), self.frame)
+                said = self.listener.said[self.word] - self.listener.said[self.settled[1]]
+                if said > self.sound.seconds(self.frame - self.settled[0]):  # too many words: they would need its room
+                    yield from self._settle()
             done = self._anchor(look)
             yield from self._settle()
             if done:
