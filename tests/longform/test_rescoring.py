@@ -1,5 +1,7 @@
 """Words of which several windows know something, and words in doubt that are asked for again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from readings import RATE, READINGS, joined, times_of
@@ -132,6 +134,9 @@ def test_windows_of_short_and_hopeless_recordings():
     most = rescoring.LENGTHS[0] * 3.0 / (letters("words") * SPOKEN / 1000)
     assert head.first == 0 and head.past == pytest.approx(most, abs=1) and tail.past == 40
     assert tail.past - tail.first == pytest.approx(most, abs=1) and len(head.frames) == len(tail.frames) == 150
+    # one at least
+    long = replace(stretch_of(2, 0.6), words=["internationalisation"] * 2)
+    assert spans(long.doubtful(evenly(2, each=0.2), np.full(2, 0.1), False)) == [(0, 1), (1, 2)]
     # more words than anybody says, and more audio than a look is worth
     crowded = stretch_of(500, 2.0)
     assert all(w.past - w.first <= 15 * 2.0 for w in crowded.doubtful(np.zeros((500, 2)), np.zeros(500), True))

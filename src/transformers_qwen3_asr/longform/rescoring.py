@@ -141,7 +141,7 @@ class Stretch:
             if not cut:  # with all words, or where there are more than can be said, with the first and with the last
                 most = LENGTHS[0] * (middles[behind] - middles[before])
                 head = min(behind, int(np.searchsorted(said, said[before] + most)))
-                tail = max(before, int(np.searchsorted(said, said[behind] - most)))
+                tail = max(before, int(np.searchsorted(said, said[behind] - most, "right")) - 1)
                 asked += [(middles[before], middles[behind], *part) for part in ((before, head), (tail, behind))]
                 continue
             begin, end = np.interp((begins[first], ends[past]), np.arange(len(heard)) * FRAME, heard)
