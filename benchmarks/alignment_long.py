@@ -15,7 +15,7 @@ from joined_recordings import LongRecording, make_long
 #: Stage -> the pipeline's keywords for it. Of long recordings no scores are kept, from which others could be read.
 WAYS = {
     "argmax + repair": {"decoding": "argmax"},
-    "voice activity": {"refine": False},
+    "few pauses": {"refine": False},
     DEFAULT: {},
 }
 

@@ -103,9 +103,12 @@ def test_at_full_size(together, monkeypatch):
         clip[wrong, random.integers(0, 5000, len(wrong))] += 12
     searches = []
     search = batch_decoding.never_falling
-    monkeypatch.setattr(
-        batch_decoding, "never_falling", lambda steps: searches.append((len(steps), len(steps[0]))) or search(steps)
-    )
+
+    def noted(steps, pauses):
+        searches.append((len(steps), len(steps[0])))
+        return search(steps, pauses)
+
+    monkeypatch.setattr(batch_decoding, "never_falling", noted)
     batch = {
         "logits": logits.flatten(0, 1).bfloat16(),
         "input_ids": torch.full((6, 300), SLOT),
@@ -131,9 +134,9 @@ def test_few_scores_are_normalised_and_searched_at_once(together, monkeypatch):
         sizes["normalised"].append(self.numel())
         return logsumexp(self, *args)
 
-    def never_falling(steps):
+    def never_falling(steps, pauses):
         sizes["searched"].append(sum(step.numel() for step in steps))
-        return search(steps)
+        return search(steps, pauses)
 
     monkeypatch.setattr(torch.Tensor, "logsumexp", normalise)
     monkeypatch.setattr(batch_decoding, "never_falling", never_falling)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from transformers_qwen3_asr.alignment.decoding import decode_batch, decode_slots
+from transformers_qwen3_asr.alignment.durations import pause_cost
 from transformers_qwen3_asr.alignment.joint_decoding import joint_bins, with_favour
 from transformers_qwen3_asr.alignment.voice_activity import VoiceActivity, heard_in, voice_activity
 
@@ -52,16 +53,16 @@ def test_favour_grows_in_speech_and_falls_in_silence():
     assert found.favour(2, 80.0)[1] == pytest.approx(0.56)
 
 
-def test_speech_that_the_text_leaves_out_is_worth_nothing():
+def test_speech_that_the_text_leaves_out_counts_as_silence():
     voice = activity(
         (0.4, "speech"), (0.2, "silence"), (0.7, "speech"), (0.3, "silence"), (0.3, "speech"), (0.6, "speech")
     )
     # before the first word 0.4 s, between the words 0.7 s, behind the last one 0.6 s
     found = voice.beside(np.array([[0.4, 0.6], [1.6, 1.9]]))
     assert found.speech.tolist() == [True] * 20 + [False] * 60 + [True] * 15 + [False] * 30
-    assert np.array_equal(found.silence, voice.silence)
+    assert found.silence.tolist() == [False] * 20 + [True] * 60 + [False] * 15 + [True] * 30
     none = voice.beside(np.zeros((0, 2)))
-    assert not none.speech.any()
+    assert not none.speech.any() and none.silence.all()
 
 
 def test_a_word_is_not_drawn_out_over_a_passage_that_the_text_leaves_out():
@@ -78,20 +79,20 @@ def test_a_word_is_not_drawn_out_over_a_passage_that_the_text_leaves_out():
 
 def test_a_word_takes_the_side_of_a_silence_where_something_is_heard():
     """The model has the second word before the silence by a nat; the sound behind it would have no word."""
-    logits = torch.full((4, 150), -10.0)
-    for slot, place in enumerate((10, 30, None, None)):
+    logits = torch.full((6, 150), -10.0)
+    for slot, place in enumerate((10, 30, None, None, 140, 148)):
         if place is not None:
             logits[slot, place] = 5.0
     logits[2, 31], logits[3, 40] = 1.0, 1.0
     logits[2, 120], logits[3, 140] = 0.5, 0.5
-    voice = activity((0.2, "silence"), (0.4, "speech"), (1.8, "silence"), (0.4, "speech"), (0.2, "silence"))
-    without, _ = decode_slots(logits, 2, 20)
+    voice = activity((0.2, "silence"), (0.4, "speech"), (1.8, "silence"), (0.6, "speech"))
+    without, _ = decode_slots(logits, 3, 20)
     assert without[1] == pytest.approx([0.62, 0.8], abs=0.011)
-    found, _ = decode_slots(logits, 2, 20, voice=voice)
-    assert found[1] == pytest.approx([2.4, 2.8], abs=0.011) and np.array_equal(found[0], without[0])
+    found, _ = decode_slots(logits, 3, 20, voice=voice)
+    assert found[1] == pytest.approx([2.4, 2.8], abs=0.011) and np.array_equal(found[[0, 2]], without[[0, 2]])
     # what is much surer stays
     logits[2, 31] = logits[3, 40] = 6.0
-    assert np.array_equal(decode_slots(logits, 2, 20, voice=voice)[0], decode_slots(logits, 2, 20)[0])
+    assert np.array_equal(decode_slots(logits, 3, 20, voice=voice)[0], decode_slots(logits, 3, 20)[0])
 
 
 def test_the_path_is_the_best_of_all():
@@ -103,11 +104,13 @@ def test_the_path_is_the_best_of_all():
         lasting = random.integers(1, 4, words)
         if lasting.sum() >= bins:
             continue
-        path = joint_bins(with_favour(torch.from_numpy(scores), favour), lasting=lasting)
+        pauses = tuple(random.uniform(0, 3, 2)) if random.random() < 0.8 else (0.0, 0.0)
+        path = joint_bins(with_favour(torch.from_numpy(scores), favour), lasting=lasting, pauses=pauses)
 
-        def worth(starts, ends, scores=scores, favour=favour):
+        def worth(starts, ends, scores=scores, favour=favour, pauses=pauses):
             placed = scores[::2][range(len(starts)), starts] + scores[1::2][range(len(ends)), ends]
-            return placed.sum() + (favour[list(ends)] - favour[list(starts)]).sum()
+            cost = np.minimum(pauses[0] * np.subtract(starts[1:], ends[:-1]), pauses[1])
+            return placed.sum() + (favour[list(ends)] - favour[list(starts)]).sum() - cost.sum()
 
         best = max(
             worth(taken[::2], taken[1::2])
@@ -123,12 +126,24 @@ def test_voices_are_counted_like_clips():
         decode_batch(torch.zeros(4, 7), None, [1, 1], 9, voices=[None])
 
 
-def test_nothing_heard_changes_nothing():
+def test_of_two_places_a_word_takes_the_one_beside_another():
+    """The model has the second word alone in the middle of a pause by a nat."""
+    logits = torch.full((6, 150), -10.0)
+    for slot, place in enumerate((10, 30, None, None, 120, 140)):
+        if place is not None:
+            logits[slot, place] = 5.0
+    logits[2, 60], logits[3, 75] = 1.5, 1.5
+    logits[2, 105], logits[3, 120] = 1.0, 1.0
+    assert decode_slots(logits, 3, 20)[0][1] == pytest.approx([1.2, 1.5], abs=0.011)
+    voice = activity((1.5, "lull"), (0.6, "silence"), (0.9, "lull"))
+    found, _ = decode_slots(logits, 3, 20, voice=voice)
+    assert found == pytest.approx(np.array([[0.2, 0.6], [2.1, 2.4], [2.4, 2.8]]), abs=0.011)
+    # a short pause costs less than a long one, and a long one no more than 4 nats
+    assert pause_cost(20.0) == pytest.approx((0.4, 4)) and pause_cost(200.0) == pytest.approx((4, 4))
+
+
+def test_what_is_heard_does_not_change_argmax():
     logits = torch.randn(8, 100, generator=torch.Generator().manual_seed(0))
-    for voice in (activity((2.0, "lull")), VoiceActivity(np.zeros(0, bool), np.zeros(0, bool))):
-        for one, other in zip(decode_slots(logits, 4, 20, voice=voice), decode_slots(logits, 4, 20)):
-            assert np.array_equal(one, other)
-    # argmax is qwen-asr's, whatever is heard
     voice = activity((1.0, "silence"), (1.0, "speech"))
     for one, other in zip(*(decode_slots(logits, 4, 20, decoding="argmax", voice=v) for v in (voice, None))):
         assert np.array_equal(one, other)

@@ -171,7 +171,7 @@ def test_the_stages_are_the_pipelines(clips_module, stages, figures, pipe):
     clips = [reading(clips_module, reverse=True), reading(clips_module)]
     found, audio = stages.heard(pipe, clips)
     assert audio > 1.5
-    keywords = {"argmax + repair": {"decoding": "argmax"}, "voice activity": {"refine": False}, stages.DEFAULT: {}}
+    keywords = {"argmax + repair": {"decoding": "argmax"}, "few pauses": {"refine": False}, stages.DEFAULT: {}}
     for stage, more in keywords.items():
         for one, clip in zip(found, clips, strict=True):
             result = pipe(clip.samples, text=clip.words, **more)
@@ -331,7 +331,7 @@ def test_it_prints_every_table(quality, tmp_path, monkeypatch, capsys):
     conditions += ["telephone band, many", "noise, 10 dB", "5% changed words", "passages left out"]
     conditions += ["classes of 80 ms"]
     wanted = [(f"| {name}", stage) for name in conditions for stage in quality.STAGES]
-    wanted += [("| 0.25 min joined", stage) for stage in ("argmax + repair", "voice activity", quality.DEFAULT)]
+    wanted += [("| 0.25 min joined", stage) for stage in ("argmax + repair", "few pauses", quality.DEFAULT)]
     wanted += [("| clips of 0.25 min", quality.DEFAULT)]
     assert [tuple(line[:2]) for line in times] == wanted
     assert [line[5] == "–" for line in times] == [stage == "argmax + repair" for _, stage in wanted]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from .confidence import tolerance_radius, word_scores
-from .durations import shortest_lengths
+from .durations import pause_cost, shortest_lengths
 from .joint_decoding import (
     classes_within,
     first_classes,
@@ -99,9 +99,10 @@ class _Batch:
 
     def decoded(self) -> list[tuple[np.ndarray, np.ndarray]]:
         self._check_finite()
-        self._solve(self.logits)
-        if any(clip.voice is not None for clip in self.clips):
-            self._solve(self._favoured())
+        self._solve(self.logits, np.zeros((2, len(self.clips))))
+        heard = np.array([clip.voice is not None for clip in self.clips])
+        if heard.any():
+            self._solve(self._favoured(), np.outer(pause_cost(self.segment_time), heard))
         probabilities = torch.from_numpy(self.near).exp().double().numpy()
         scores = word_scores(probabilities, self.last_words)
         answers = []
@@ -142,8 +143,9 @@ class _Batch:
     def _sent(self, numbers: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(numbers).to(self.logits.device, non_blocking=True)
 
-    def _solve(self, scores: torch.Tensor) -> None:
-        """The paths of all clips through `scores` `(rows, classes)`, and what is around them."""
+    def _solve(self, scores: torch.Tensor, pauses: np.ndarray) -> None:
+        """The paths of all clips through `scores` `(rows, classes)`, and what is around them. `pauses` `(2, clips)` is
+        what a pause costs in each, a class and at most."""
         steps, room = self._limits()
         counts = 2 * np.array([clip.words for clip in self.clips])
         order = np.argsort(-counts, kind="stable")
@@ -151,23 +153,25 @@ class _Batch:
         searches = np.cumsum(counts[order]) * int(room.max()) // SEARCHED
         for together in np.split(order, np.flatnonzero(np.diff(searches)) + 1) if len(order) else ():
             at, nexts = in_step(self.firsts[together], self.firsts[together] + counts[together])
-            found = never_falling(shifted_rows(scores, self.row[at], steps[at], room[at]).tensor_split(nexts))
+            shifted = shifted_rows(scores, self.row[at], steps[at], room[at]).tensor_split(nexts)
+            found = never_falling(shifted, self._sent(pauses[:, together, None]) if pauses.any() else None)
             self.path[at] = found.cpu().numpy() + steps[at]
-        self._solve_alone(self.crowded, scores)
+        self._solve_alone(self.crowded, scores, pauses)
         self._look_around(np.ones(len(self.clips), dtype=bool))
         # the path holds a class of -inf only where there is none without
         impossible = np.zeros(len(self.clips), dtype=bool)
         impossible[self.clip[np.isneginf(self.near[:, self.near.shape[1] // 2])]] = True
         if (impossible := impossible & ~self.crowded).any():
-            self._solve_alone(impossible, scores)
+            self._solve_alone(impossible, scores, pauses)
             self._look_around(impossible)
 
-    def _solve_alone(self, which: np.ndarray, scores: torch.Tensor) -> None:
+    def _solve_alone(self, which: np.ndarray, scores: torch.Tensor, pauses: np.ndarray) -> None:
         """One clip after the other: these are rare."""
         for number in np.flatnonzero(which):
             slots = np.flatnonzero(self.clip == number)
             own = scores[self.row[slots[0]] : self.row[slots[-1]] + 1]
-            self.path[slots] = joint_bins(own, int(self.bins[number]), self.lasting[slots[::2] // 2])
+            lasting = self.lasting[slots[::2] // 2]
+            self.path[slots] = joint_bins(own, int(self.bins[number]), lasting, tuple(pauses[:, number]))
 
     def _look_around(self, which: np.ndarray) -> None:
         slots = np.flatnonzero(which[self.clip])

@@ -8,7 +8,7 @@ import torch
 
 from .batch_decoding import Clip, decode_together
 from .confidence import tolerance_radius, window, word_scores
-from .durations import shortest_lengths
+from .durations import pause_cost, shortest_lengths
 from .joint_decoding import classes_within, joint_bins, joint_times, nearest_classes, normalised, with_favour
 from .probabilities import as_logits
 from .voice_activity import VoiceActivity
@@ -147,7 +147,7 @@ def decode_slots(
         probabilities: whether `logits` are probabilities, what softmax made of logits; `None` finds it out (see
             `probabilities.as_logits`).
         voice: where something is heard, as `voice_activity.heard_in` gives it. With it "joint" prefers paths on which
-            words cover what is heard, and no silence.
+            words cover what is heard, and no silence, and which have few pauses (`durations.pause_cost`).
 
     Returns: starts and ends in seconds, float64 `(words, 2)`, whole milliseconds and never falling; and scores,
         float64 `(words,)` from 0 to 1 (`confidence.word_scores`).
@@ -174,7 +174,7 @@ def decode_slots(
             reach = logits.shape[-1] if classes is None else min(classes, logits.shape[-1])
             voice = voice.beside(bins.reshape(-1, 2) * timestamp_segment_time / 1000)
             favoured = with_favour(logits, voice.favour(reach, timestamp_segment_time))
-            bins = joint_bins(favoured, classes, lasting)
+            bins = joint_bins(favoured, classes, lasting, pause_cost(timestamp_segment_time))
         near = window(log_probabilities, bins, radius)
         milliseconds = joint_times(near, bins, timestamp_segment_time, limit)
     else:

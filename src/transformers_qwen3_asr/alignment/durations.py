@@ -1,4 +1,4 @@
-"""How long words last at least."""
+"""How long words last at least, and what pauses between them cost."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -10,6 +10,10 @@ import numpy as np
 _LETTER = 20.0
 #: Milliseconds that a letter takes in fluent speech.
 SPOKEN = 75.0
+#: Nats that a pause between two words costs, and from how many seconds on; a shorter one costs as much less. Chosen on
+#: 96 clips of people's speech, as they are, in noise, with words changed and left out. Both are slack: with 6 nats, or
+#: with 0.3 s, the mean error of none of these changed by more than 2 %.
+_PAUSE, _LONG_PAUSE = 4.0, 0.2
 #: Letters of the Latin alphabet that a character is worth, as the names of such characters begin in Unicode.
 _WORTH = {"CJK ": 3.0, "IDEOGRAPHIC ": 3.0, "HANGUL SYLLABLE": 2.5, "HIRAGANA ": 2.0, "KATAKANA ": 2.0}
 
@@ -51,3 +55,14 @@ def shortest_lengths(
     if spoken.shape != (words,) or not ((spoken > 0) & np.isfinite(spoken)).all():
         raise ValueError(f"{name}: {words} words, but lengths {list(lengths)!r}: one above 0 is expected for each")
     return np.maximum(1, (spoken * (_LETTER / segment_time) + 1e-9).astype(np.int64))
+
+
+def pause_cost(segment_time: float) -> tuple[float, float]:
+    """
+    Nats that a pause between two words costs in the search for the best path: a class of `segment_time` milliseconds,
+    and at most.
+
+    People go on speaking: most words begin where the one before them ends, and of two places for a word the likelier
+    one is beside its neighbours. However long a pause is, there is but one.
+    """
+    return _PAUSE * segment_time / (1000 * _LONG_PAUSE), _PAUSE

@@ -7,9 +7,16 @@ import torch
 
 #: How many scores a processor takes at once: what it keeps near at hand until it has done all with them.
 NORMALISED = 2**19
+#: Of a pause between two words: nothing for each class, and nothing at most.
+NO_COST = 0.0, 0.0
 
 
-def joint_bins(logits: torch.Tensor, bins: int | None = None, lasting: np.ndarray | None = None) -> np.ndarray:
+def joint_bins(
+    logits: torch.Tensor,
+    bins: int | None = None,
+    lasting: np.ndarray | None = None,
+    pauses: tuple[float, float] = NO_COST,
+) -> np.ndarray:
     """
     The classes `b` of a clip's slots with the largest sum of scores under the words' order.
 
@@ -27,6 +34,8 @@ def joint_bins(logits: torch.Tensor, bins: int | None = None, lasting: np.ndarra
         logits: `(2 * words, classes)`, finite or -inf; a constant added to a row changes nothing.
         bins: how many of the classes, from the first, may be used; default: all.
         lasting: int `(words,)`, how many classes each word lasts at least, 1 or more.
+        pauses: what a pause between two words costs, a class and at most (`durations.pause_cost`). It is not asked
+            of words that have no room.
 
     Returns: int64 `(2 * words,)`.
     """
@@ -36,9 +45,9 @@ def joint_bins(logits: torch.Tensor, bins: int | None = None, lasting: np.ndarra
         return _crowded(logits)
     steps = first_classes(with_room(lasting, slots // 2, bins))
     scores = (logits if logits.dtype == torch.float64 else logits.float()).cpu().numpy()
-    path = _ordered_path(scores, steps)
+    path = _ordered_path(scores, steps, pauses)
     if np.isneginf(scores[np.arange(slots), path]).any():
-        path = _ordered_path(_floored(logits).cpu().numpy(), steps)
+        path = _ordered_path(_floored(logits).cpu().numpy(), steps, pauses)
     return path
 
 
@@ -139,11 +148,11 @@ def in_order(places: np.ndarray, segment_time: float, limit: float, lengths: np.
     return np.floor((moved + steps) * segment_time + 0.5)
 
 
-def _ordered_path(scores: np.ndarray, steps: np.ndarray) -> np.ndarray:
+def _ordered_path(scores: np.ndarray, steps: np.ndarray, pauses: tuple[float, float]) -> np.ndarray:
     """`joint_bins` where there is room for all words; the path may hold -inf."""
     slots, bins = scores.shape
     shifted = np.lib.stride_tricks.sliding_window_view(scores, bins - steps[-1], axis=1)
-    return never_falling_at_once(shifted[np.arange(slots), steps]) + steps
+    return never_falling_at_once(shifted[np.arange(slots), steps], pauses) + steps
 
 
 def in_step(begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, list[int]]:
@@ -173,21 +182,34 @@ def shifted_rows(logits: torch.Tensor, rows: np.ndarray, steps: np.ndarray, room
     return found
 
 
-def never_falling(steps: Sequence[torch.Tensor]) -> torch.Tensor:
+def never_falling(steps: Sequence[torch.Tensor], pauses: torch.Tensor | None = None) -> torch.Tensor:
     """
     The paths with the largest sum of scores that never go back, clip by clip.
 
-    `steps` are `(clips, columns)` scores, a row for each clip that has so many, the longest clips in front. Returns
-    the columns in the same order, int64 `(rows,)`.
+    `steps` are `(clips, columns)` scores, a row for each clip that has so many, the longest clips in front: of all
+    clips' first starts, then of their first ends, and so on. `pauses` `(2, clips, 1)` is what a pause between an end
+    and the next start costs, a column and at most. Returns the columns in the same order, int64 `(rows,)`.
+
+    The best column before a start is the better one of two: of those nearby, whose cost rises with every column, and
+    of all, for the highest cost. So each is a running maximum.
     """
     best = steps[0].double()
+    columns = torch.arange(best.shape[-1], device=best.device)
     origins, ended = [], []
     for number, step in enumerate(steps[1:], start=1):
         if len(step) < len(best):
             # of the clips that have no further row
             ended.append((number, best[len(step) :].argmax(dim=-1, keepdim=True)))
             best = best[: len(step)]
-        best, origin = best.cummax(dim=-1)
+        ends = best
+        best, origin = ends.cummax(dim=-1)
+        if pauses is not None and number % 2 == 0:
+            each, most = pauses[:, : len(step)]
+            nearby, near_origin = ends.add(each * columns).cummax(dim=-1)
+            nearby -= each * columns
+            best -= most
+            origin = torch.where(nearby >= best, near_origin, origin)
+            best = torch.maximum(nearby, best)
         origins.append(origin)
         best = best.add_(step)
     place = best.argmax(dim=-1, keepdim=True)
@@ -200,26 +222,37 @@ def never_falling(steps: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.cat(path[::-1])[:, 0]
 
 
-def never_falling_at_once(rows: np.ndarray) -> np.ndarray:
+def never_falling_at_once(rows: np.ndarray, pauses: tuple[float, float] = NO_COST) -> np.ndarray:
     """
-    The same of one clip on a processor, for `(rows, columns)` scores. Where the maximum moved is kept as a byte
-    instead of its place, from which the way back is a search for the last one.
+    The same of one clip on a processor, for `(rows, columns)` scores. Where a maximum moved is kept as a byte instead
+    of its place, from which the way back is a search for the last one.
     """
     columns = rows.shape[1]
-    flags = bytearray(rows.size)
-    moved = np.frombuffer(flags, dtype=bool).reshape(rows.shape)
+    each, most = pauses[0] * np.arange(columns), pauses[1]
+    flags = [bytearray(rows.size) for _ in range(3 if most else 1)]
+    moved, *nearby = (np.frombuffer(one, dtype=bool).reshape(rows.shape) for one in flags)
     top = np.zeros(columns)
     size = max(1, NORMALISED // columns)
-    for part in (slice(a, a + size) for a in range(0, len(rows), size)):
-        best = rows[part].astype(np.float64)
+    for begin in range(0, len(rows), size):
+        best = rows[begin : begin + size].astype(np.float64)
         tops = np.empty_like(best)
-        for row, out in zip(best, tops):
+        for number, (row, out) in enumerate(zip(best, tops), start=begin):
             np.add(row, top, row)
             top = np.maximum.accumulate(row, 0, None, out)
-        np.equal(best, tops, out=moved[part])
+            if most and number % 2:  # an end: what it is worth to the next start
+                near = row + each
+                near_top = np.maximum.accumulate(near)
+                np.equal(near, near_top, nearby[0][number])
+                near_top -= each
+                far = top - most
+                np.greater_equal(near_top, far, nearby[1][number])
+                top = np.maximum(near_top, far)
+        np.equal(best, tops, out=moved[begin : begin + size])
     found = [int(best[-1].argmax())]
     for s in reversed(range(len(rows) - 1)):
-        found.append(flags.rfind(1, s * columns, s * columns + found[-1] + 1) - s * columns)
+        is_near = most and s % 2 and nearby[1][s, found[-1]]
+        first = s * columns
+        found.append(flags[1 if is_near else 0].rfind(1, first, first + found[-1] + 1) - first)
     return np.array(found[::-1])
 
 

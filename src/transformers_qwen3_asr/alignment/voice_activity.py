@@ -8,8 +8,8 @@ much for each second of silence. That is a sum from the recording's beginning up
 up to its start: a number for each class, added to the scores of ends and taken from those of starts.
 
 Speech that the text leaves out must not be covered by the words beside it, since results tell of it
-(`untranscribed`). So where the model's own path leaves half a second of speech and more between two words, that speech
-is worth nothing; less is about what a word takes that was put on the wrong side of a pause.
+(`untranscribed`). So where the model's own path leaves half a second of speech and more between two words, all that is
+between them counts as silence; less is about what a word takes that was put on the wrong side of a pause.
 """
 
 from dataclasses import dataclass
@@ -43,13 +43,14 @@ class VoiceActivity:
     silence: np.ndarray
 
     def beside(self, times: np.ndarray) -> "VoiceActivity":
-        """The same without the speech between words at `times` `(words, 2)` seconds, in order, as far as there is
-        enough of it to be reported as untranscribed."""
+        """The same, but what is between words at `times` `(words, 2)` seconds, in order, is silence where so much
+        speech is in it that it is reported as untranscribed."""
         middles = (np.arange(len(self.speech)) + 0.5) * FRAME
         before = np.searchsorted(times[:, 0], middles, side="right")  # words that have begun
-        between = self.speech & ((before == 0) | (middles >= np.append(0.0, times[:, 1])[before]))
-        seconds = FRAME * np.bincount(before, between, minlength=len(times) + 1)
-        return VoiceActivity(self.speech & ~(between & (seconds >= SHORTEST)[before]), self.silence)
+        between = (before == 0) | (middles >= np.append(0.0, times[:, 1])[before])
+        seconds = FRAME * np.bincount(before, between & self.speech, minlength=len(times) + 1)
+        between &= (seconds >= SHORTEST)[before]
+        return VoiceActivity(self.speech & ~between, np.maximum(self.silence, between))
 
     def of(self, classes: np.ndarray, segment_time: float) -> "VoiceActivity":
         """What is heard in some `classes`, numbers that rise, one behind the other. `segment_time` is milliseconds a

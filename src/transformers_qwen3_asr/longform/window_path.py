@@ -37,7 +37,7 @@ def window_path(
 
     Args:
         probabilities: `(2 * words, frames)`.
-        voice: what is heard in the window. Speech between the words of the best path without it is worth nothing, as
+        voice: what is heard in the window. Speech between the words of the best path without it counts as silence, as
             in `alignment.decoding`: it may belong to words that the text lacks.
         lasting: `(words,)`, frames that each word lasts at least.
         segment_time: milliseconds a frame.
