@@ -10,8 +10,8 @@ the model hears it, without the inside of pauses.
 
 #: Seconds on either side by which it is judged what is speech and what silence.
 VOICE_CONTEXT = 10.0
-#: Seconds of quiet that are a pause, and how much of it the model hears at either side. A pause that is heard whole
-#: costs exactness, and so does one that is not heard.
+#: Seconds of quiet that are a pause, and how much of it the model hears at either side, also where a window begins as
+#: speech sets in. A pause that is heard whole costs exactness, and so does one that is not heard.
 PAUSE, PAUSE_EDGE = 0.25, 0.15
 
 # How well words fit (`window_path`)
@@ -39,13 +39,12 @@ LATE_PAUSE = 0.6
 #: Seconds of speech behind an anchor, which two windows hear; and behind the last word that fits, where others should
 #: be.
 OVERLAP = 1.0
-#: Score from which a word is sure: an anchor is in the last pause between two such words, or else in that between the
-#: surest, which have this score at least.
-SURE, LEAST_ANCHOR_SCORE = 0.7, 0.3
-#: Part of a window in which an anchor is where there is no such pause.
-ANCHOR_WITHOUT_PAUSE = (0.6, 0.9)
-#: Where words and audio part: so many words before the last that fits, some of which fit by chance.
-WORDS_BACK = 3
+#: Scores from which a word is sure, and below which it is in doubt. An anchor is in the last pause between two words
+#: that are sure, or else in that between the surest that are not in doubt.
+SURE, DOUBTFUL = 0.7, 0.4
+#: So many words beside others are not relied on: an anchor where there is no such pause, or where words and audio
+#: part, is so many before the last that fits; words in doubt are asked for with so many before and behind them.
+AROUND = 4
 
 # The search for a lost place (`search`)
 
@@ -66,19 +65,15 @@ WORD_STEP = 4
 ONSETS_APART = 1.5
 #: A place counts as so many seconds further away where there is no pause before it.
 UNLIKELY = 6.0
-#: Seconds before speech sets in at which a window begins.
-LEAD = 0.06
-#: How far back the next step goes, in parts of a window; and what of the words' usual time their speech may take.
-STEP_BACK, PACES = 0.7, (1.0, 0.75)
+#: How far back the next step goes, in parts of a window. Words are looked for in their usual time, and in this part of
+#: it.
+STEP_BACK = 0.7
 
 # Words that are asked for again (`rescoring`), chosen on clips whose words were replaced or left out
 
-#: Score below which a word is in doubt. Words beside it that are not sure (`SURE`) are asked for with it; and so many
-#: more before or behind them.
-DOUBTFUL, AROUND = 0.4, 4
 #: How much is heard in the windows that they are asked for in, times what fluent speech needs for them; and how much
 #: of what is heard between sure words at most.
-LENGTHS, SHORTER = (1.4, 1.0, 0.7), 0.8
+LENGTHS, SHORTER = (TEXT_AHEAD, 1.0, 0.7), 0.8
 #: Seconds of audio that a window has at least and at most.
 SHORTEST, LONGEST = 0.3, 30.0
 #: Words a second beyond which nothing can be heard.

@@ -21,7 +21,7 @@ from .walk import Walk
 SPARE_WORDS = 200
 #: and as many letters, of which fewer are said in a second than this.
 SPARE_LETTERS, FASTEST_LETTERS = 2000, 50.0
-#: Milliseconds that words which have no room take from the words around them, and the least that each then lasts.
+#: Milliseconds that words which have no room are given, all together, and the least that each then lasts.
 MADE_WAY, LEAST = 160.0, 1.0
 
 
@@ -71,27 +71,14 @@ def window_limit(given: float | None, config: Any) -> float:
     return float(given)
 
 
-def least_lengths(times: np.ndarray, end: float, segment_time: float) -> np.ndarray:
+def least_lengths(times: np.ndarray, segment_time: float) -> np.ndarray:
     """
-    What each word has to last where windows were put together and left some no room: a class.
-
-    Words that have less, one behind the other, share what there is between the words that have it, and `MADE_WAY`
-    more: those are words that were not found, and what was found need not make way for all of them.
-
-    Args:
-        times: `(words, 2)` milliseconds, never falling.
-        end: of the recording, in milliseconds.
-        segment_time: milliseconds a class.
-
-    Returns: milliseconds, float64 `(words,)`, at least `LEAST`.
+    What each word has to last, milliseconds `(words,)`, where windows were put together and left some no room: a class
+    of `segment_time` milliseconds. Words at `times` `(words, 2)`, in milliseconds, that have less were not found, and
+    share `MADE_WAY`: what was found need not make way for all of them.
     """
-    lengths = np.full(len(times), float(segment_time))
     short = times[:, 1] - times[:, 0] < segment_time - 1e-3
-    for first, past in np.flatnonzero(np.diff(short, prepend=False, append=False)).reshape(-1, 2).tolist():
-        begin = times[first - 1, 1] if first else 0.0
-        room = max(0.0, (times[past, 0] if past < len(times) else end) - begin) + MADE_WAY
-        lengths[first:past] = np.clip(room / (past - first), min(LEAST, segment_time), segment_time)
-    return lengths
+    return np.where(short, np.clip(MADE_WAY / max(1, short.sum()), LEAST, segment_time), segment_time)
 
 
 class LongRecording:
@@ -137,7 +124,7 @@ class LongRecording:
         limit = np.floor(1000 * self._walk.end + 1e-6)
         times = np.minimum(times, limit / 1000)
         if self.decoding == "joint" and len(times):
-            lengths = least_lengths(1000 * times, limit, segment_time)
+            lengths = least_lengths(1000 * times, segment_time)
             if lengths.sum() <= limit:
                 ordered = in_order(1000 * times.ravel() / segment_time, segment_time, limit, lengths / segment_time)
                 times = ordered.reshape(-1, 2) / 1000

@@ -17,7 +17,18 @@ from ..alignment.decoding import DEFAULT_DECODING, decode_slots
 from ..alignment.durations import SPOKEN, letters, shortest_lengths
 from ..alignment.untranscribed import FRAME
 from ..alignment.voice_activity import VoiceActivity
-from .constants import AROUND, DOUBTFUL, FASTEST, LEAST_SCORE, LENGTHS, LONGEST, SHORTER, SHORTEST, SURE
+from .constants import (
+    AROUND,
+    DOUBTFUL,
+    FASTEST,
+    LEAST_SCORE,
+    LENGTHS,
+    LONGEST,
+    SHORTER,
+    SHORTEST,
+    SURE,
+    TEXT_AHEAD,
+)
 from .sound import runs
 from .window_path import window_path
 
@@ -139,7 +150,7 @@ class Stretch:
                 continue
             before, behind = max(0, first - AROUND), min(words, past + AROUND)
             if not cut:  # with all words, or where there are more than can be said, with the first and with the last
-                most = LENGTHS[0] * (middles[behind] - middles[before])
+                most = TEXT_AHEAD * (middles[behind] - middles[before])
                 head = min(behind, int(np.searchsorted(said, said[before] + most)))
                 tail = max(before, int(np.searchsorted(said, said[behind] - most, "right")) - 1)
                 asked += [(middles[before], middles[behind], *part) for part in ((before, head), (tail, behind))]

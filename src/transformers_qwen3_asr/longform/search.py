@@ -21,10 +21,9 @@ from .constants import (
     GLANCE,
     HEARD_AHEAD,
     HORIZON,
-    LEAD,
     LITTLE_EVIDENCE,
     ONSETS_APART,
-    PACES,
+    PAUSE_EDGE,
     PROMISING_EVIDENCE,
     SHORT_WINDOW,
     STEP_BACK,
@@ -122,7 +121,7 @@ class Search:
         begin, least = settled
         while True:
             word, frame = look.first, _begin(sound, look, settled)
-            if word <= least or sound.seconds(frame - begin) < LEAD:
+            if word <= least or sound.seconds(frame - begin) < PAUSE_EDGE:
                 return (frame, word), taken
             first = max(least, min(word - 1, self.listener.on(word, -part * GLANCE)))
             need = float(self.listener.said[word] - self.listener.said[first])
@@ -204,14 +203,14 @@ def _starts_before(sound: Sound, begin: int, frame: int, need: float) -> list[in
     onsets = runs(silence)[:, 1]
     onsets = onsets[onsets < len(before)]
     onsets = onsets[np.abs(before[onsets] - need) < need / 2 + 0.3]
-    onsets = onsets[np.argsort(np.abs(before[onsets] - need))][:2] - sound.frames(LEAD)
-    guessed = np.searchsorted(-before, [-pace * need for pace in PACES])
+    onsets = onsets[np.argsort(np.abs(before[onsets] - need))][:2] - sound.frames(PAUSE_EDGE)
+    guessed = np.searchsorted(-before, (-need, -STEP_BACK * need))
     return list(dict.fromkeys(begin + int(at) for at in np.concatenate([onsets, guessed]).clip(0, len(before) - 1)))
 
 
 def _begin(sound: Sound, look: Look, settled: tuple[int, int]) -> int:
     """The frame from which on a look fits."""
-    return max(settled[0], int(look.times()[look.path.first, 0]) - sound.frames(2 * LEAD))
+    return max(settled[0], int(look.times()[look.path.first, 0]) - sound.frames(2 * PAUSE_EDGE))
 
 
 def _onsets(
@@ -220,7 +219,7 @@ def _onsets(
     """Where speech sets in behind a pause, and other beginnings between: seconds of speech before, and the frames."""
     speech, silence = sound.voice(frame, until)
     sums = np.append(0, np.cumsum(speech))
-    second, lead = sound.frames(1.0), sound.frames(LEAD)
+    second, lead = sound.frames(1.0), sound.frames(PAUSE_EDGE)
     pauses, within = (ends[ends > lead] for ends in (sound.pauses_in(silence)[:, 1], runs(silence)[:, 1]))
     within = within.tolist()
     within += np.searchsorted(sums, np.arange(second, sums[-1], ONSETS_APART * second)).tolist()

@@ -16,16 +16,15 @@ from collections.abc import Callable, Generator, Sequence
 import numpy as np
 
 from .constants import (
-    ANCHOR_WITHOUT_PAUSE,
+    AROUND,
+    DOUBTFUL,
     EVIDENCE,
     EVIDENCE_AT_FIRST,
     GLANCE,
     HORIZON,
-    LEAST_ANCHOR_SCORE,
     OVERLAP,
     PAUSE,
     SURE,
-    WORDS_BACK,
 )
 from .rescoring import Allowance, Hearing, Stretch, Window, settle
 from .search import Search
@@ -120,7 +119,8 @@ class Walk:
         if self.sound.is_end(look.end) and left < OVERLAP:
             self.word, self.frame = look.past, end
             return True
-        anchor = self._parting(look) if left > OVERLAP else self._pause(look) or self._gap(look)
+        # behind the run there may be speech that the next words do not fit
+        anchor = (self._pause(look) if left <= OVERLAP else None) or self._parting(look)
         before = self.word, self.frame
         for word, frame in (anchor, (look.past, end), (look.past, look.end)):
             self.word, self.frame = word, frame
@@ -129,8 +129,8 @@ class Walk:
         return False
 
     def _parting(self, look: Look) -> tuple[int, int]:
-        """Behind the run that fits there is speech that the next words do not fit: somewhat before its end."""
-        word = max(look.path.first, look.path.past - WORDS_BACK)
+        """Some words before the end of the run that fits, the last of which may fit by chance."""
+        word = max(look.path.first, look.path.past - AROUND)
         return look.window.first + word, int(look.times()[word, 0])
 
     def _pause(self, look: Look) -> tuple[int, int] | None:
@@ -139,7 +139,7 @@ class Walk:
         speech, silence = self.sound.voice(base, look.end)
         behind = self.sound.seconds(np.append(np.cumsum(speech[::-1])[::-1], 0))
         pauses = self.sound.pauses_in(silence) + base
-        best, surest = None, LEAST_ANCHOR_SCORE
+        best, surest = None, DOUBTFUL
         for word in range(path.past - 1, path.first, -1):
             sure = min(path.scores[word - 1], path.scores[word])
             begin = np.maximum(pauses[:, 0], places[word - 1, 1])
@@ -153,19 +153,6 @@ class Walk:
                 if sure >= SURE:
                     break
         return best
-
-    def _gap(self, look: Look) -> tuple[int, int]:
-        """Without one, the widest gap between sure words in the window's middle."""
-        path, places = look.path, look.times()
-        gaps = self.sound.seconds(places[1 : path.past, 0] - places[: path.past - 1, 1])
-        sure = np.minimum(path.scores[1 : path.past], path.scores[: path.past - 1])
-        where = path.places[1 : path.past, 0] / len(look.window.frames)
-        least, most = ANCHOR_WITHOUT_PAUSE
-        good = np.flatnonzero((where > least) & (where < most) & (np.arange(1, path.past) > path.first))
-        if not len(good):
-            return look.past, look.end
-        word = int(good[np.argmax(gaps[good] + sure[good])]) + 1
-        return look.window.first + word, int(places[word - 1, 1] + places[word, 0]) // 2
 
     def _on(self, look: Look) -> None:
         """Behind a window in which nothing fits: as many words on as are said in the time in which something is."""
