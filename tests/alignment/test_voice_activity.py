@@ -24,6 +24,15 @@ def activity(*stretches):
     return VoiceActivity(frames == "speech", frames == "silence")
 
 
+def scored(*places):
+    """Scores of 150 classes that are sure of a class for each slot, or of none."""
+    logits = torch.full((len(places), 150), -10.0)
+    for slot, place in enumerate(places):
+        if place is not None:
+            logits[slot, place] = 5.0
+    return logits
+
+
 @pytest.mark.parametrize("room", [0.0, 1e-4, 3e-3])
 def test_speech_and_silence_are_told_apart(room):
     samples = np.concatenate([noise(1, room), noise(2, 0.1), noise(0.06, room), noise(1, 0.1), noise(6, room)])
@@ -79,10 +88,7 @@ def test_a_word_is_not_drawn_out_over_a_passage_that_the_text_leaves_out():
 
 def test_a_word_takes_the_side_of_a_silence_where_something_is_heard():
     """The model has the second word before the silence by a nat; the sound behind it would have no word."""
-    logits = torch.full((6, 150), -10.0)
-    for slot, place in enumerate((10, 30, None, None, 140, 148)):
-        if place is not None:
-            logits[slot, place] = 5.0
+    logits = scored(10, 30, None, None, 140, 148)
     logits[2, 31], logits[3, 40] = 1.0, 1.0
     logits[2, 120], logits[3, 140] = 0.5, 0.5
     voice = activity((0.2, "silence"), (0.4, "speech"), (1.8, "silence"), (0.6, "speech"))
@@ -128,10 +134,7 @@ def test_voices_are_counted_like_clips():
 
 def test_of_two_places_a_word_takes_the_one_beside_another():
     """The model has the second word alone in the middle of a pause by a nat."""
-    logits = torch.full((6, 150), -10.0)
-    for slot, place in enumerate((10, 30, None, None, 120, 140)):
-        if place is not None:
-            logits[slot, place] = 5.0
+    logits = scored(10, 30, None, None, 120, 140)
     logits[2, 60], logits[3, 75] = 1.5, 1.5
     logits[2, 105], logits[3, 120] = 1.0, 1.0
     assert decode_slots(logits, 3, 20)[0][1] == pytest.approx([1.2, 1.5], abs=0.011)
