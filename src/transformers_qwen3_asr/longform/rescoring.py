@@ -102,8 +102,9 @@ class Stretch:
         inside = np.searchsorted(self.frames, window.frames)
         words = slice(window.first - self.first, window.past - self.first)
         voice = self.voice.of(inside, self.segment_time)
-        path = window_path(probabilities, voice, self._lasting[words], self.segment_time, True)
-        self.hearings.append(Hearing(window, probabilities, sureness(path.scores)))
+        path = window_path(probabilities, voice, self._lasting[words], self.segment_time)
+        scores = np.pad(path.scores, (0, len(probabilities) // 2 - path.count))
+        self.hearings.append(Hearing(window, probabilities, sureness(scores)))
 
     def mixture(self) -> np.ndarray:
         """The mean of all hearings' probabilities, each weighed by how sure it is, `(2 * words, frames)`."""

@@ -67,7 +67,7 @@ class Listener:
         """The word that is said so many seconds after (or before) another begins."""
         return int(np.searchsorted(self.said, self.said[word] + seconds).clip(0, len(self.words)))
 
-    def window(self, frame: int, word: int, seconds: float) -> tuple[Window, int, bool] | None:
+    def window(self, frame: int, word: int, seconds: float) -> tuple[Window, int] | None:
         """
         The window of `seconds` of audio, without the inside of pauses, from `frame` on, and of the words from `word`
         on. With the frame past its audio, and whether the rest of both is in it. `None` where there is no audio.
@@ -82,8 +82,7 @@ class Listener:
             if len(heard) > size or end < frame + ahead:
                 break
             ahead += max(size - len(heard), ahead // 2)
-        final = sound.is_end(end)
-        if not final:
+        if not sound.is_end(end):
             middles = frame + sound.pauses(frame, end).mean(1).astype(int)
             late = middles[np.searchsorted(heard, middles) > LATE_PAUSE * size]
             end = int(late[-1]) if len(late) else end
@@ -91,7 +90,7 @@ class Listener:
         if not len(heard):
             return None
         past = max(word + 1, self.on(word, TEXT_AHEAD * sound.seconds(len(heard))))
-        return Window(heard, word, past), end, final and past == len(self.words)
+        return Window(heard, word, past), end
 
     def looks(self, places: Sequence[tuple[int, int]], seconds: float) -> Asking:
         """Looks at windows that begin at `(frame, word)`, those that have audio and words."""
@@ -105,11 +104,11 @@ class Listener:
             found += [self._look(*one, answer) for one, answer in zip(some, answers, strict=True)]
         return found
 
-    def _look(self, window: Window, end: int, all_words: bool, probabilities: np.ndarray) -> Look:
+    def _look(self, window: Window, end: int, probabilities: np.ndarray) -> Look:
         segment_time = self.sound.segment_time
         voice = self.sound.clip_voice(window.frames)
         lasting = shortest_lengths(self.lengths[window.first : window.past], window.past - window.first, segment_time)
-        return Look(window, probabilities, window_path(probabilities, voice, lasting, segment_time, all_words), end)
+        return Look(window, probabilities, window_path(probabilities, voice, lasting, segment_time), end)
 
     def enough(self, most: float, word: int) -> float:
         """Evidence that is asked of a window from `word` on: `most`, or less where the text ends."""
