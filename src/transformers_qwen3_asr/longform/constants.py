@@ -80,8 +80,3 @@ SHORTEST, LONGEST = 0.3, 30.0
 FASTEST = 15.0
 #: A score of 0 is taken for this, so that a window may find what no other did.
 LEAST_SCORE = 1e-3
-
-# Not chosen on anything
-
-#: Windows that are asked for at once.
-WINDOWS_AT_ONCE = 8

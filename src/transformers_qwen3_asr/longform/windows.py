@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..alignment.durations import SPOKEN, letters, shortest_lengths
-from .constants import EVIDENCE_A_WORD, LATE_PAUSE, TEXT_AHEAD, WINDOWS_AT_ONCE
+from .constants import EVIDENCE_A_WORD, LATE_PAUSE, TEXT_AHEAD
 from .rescoring import Allowance, Hearing, Window, sureness
 from .sound import Sound
 from .window_path import WindowPath, window_path
@@ -70,18 +70,17 @@ class Listener:
     def window(self, frame: int, word: int, seconds: float) -> tuple[Window, int] | None:
         """
         The window of `seconds` of audio, without the inside of pauses, from `frame` on, and of the words from `word`
-        on. With the frame past its audio, and whether the rest of both is in it. `None` where there is no audio.
+        on; and the frame past its audio. `None` where there is no audio.
         """
         sound, size = self.sound, self.sound.frames(min(seconds, self.seconds))
         ahead = size
         while True:
             end = sound.reach(frame + ahead)
             heard = sound.heard(frame, end)[0]
-            if len(heard) > size:
-                end = int(heard[size])
             if len(heard) > size or end < frame + ahead:
                 break
             ahead += max(size - len(heard), ahead // 2)
+        end = int(heard[size]) if len(heard) > size else end
         if not sound.is_end(end):
             middles = frame + sound.pauses(frame, end).mean(1).astype(int)
             late = middles[np.searchsorted(heard, middles) > LATE_PAUSE * size]
@@ -96,13 +95,11 @@ class Listener:
         """Looks at windows that begin at `(frame, word)`, those that have audio and words."""
         asked = [self.window(frame, word, seconds) for frame, word in places if word < len(self.words)]
         asked = [one for one in asked if one is not None]
-        found = []
-        for k in range(0, len(asked), WINDOWS_AT_ONCE):
-            some = asked[k : k + WINDOWS_AT_ONCE]
-            answers = yield [window for window, *_ in some]
-            self.allowance.heard += sum(self.sound.seconds(len(window.frames)) for window, *_ in some)
-            found += [self._look(*one, answer) for one, answer in zip(some, answers, strict=True)]
-        return found
+        if not asked:
+            return []
+        answers = yield [window for window, _ in asked]
+        self.allowance.heard += sum(self.sound.seconds(len(window.frames)) for window, _ in asked)
+        return [self._look(*one, answer) for one, answer in zip(asked, answers, strict=True)]
 
     def _look(self, window: Window, end: int, probabilities: np.ndarray) -> Look:
         segment_time = self.sound.segment_time
