@@ -12,15 +12,14 @@ from ..alignment.joint_decoding import in_order
 from ..audio.decoding import is_encoded, load_audio, unwrapped
 from ..audio.streams import AudioStream
 from ..text.words import prompt_text
-from .constants import FASTEST, HORIZON, LONGEST_WINDOW, SHORT_WINDOW, WINDOW_PART
+from .constants import HORIZON, LONGEST_WINDOW, SHORT_WINDOW, WINDOW_PART
 from .rescoring import Allowance, Window
 from .sound import Sound
 from .walk import Walk
 
-#: Words that a recording may have besides those that can be heard in it, to be aligned in one piece.
-SPARE_WORDS = 200
-#: and as many letters, of which fewer are said in a second than this.
-SPARE_LETTERS, FASTEST_LETTERS = 2000, 50.0
+#: Letters that a recording may have to be aligned in one piece, whatever its length, and for each second; each word
+#: counts as so many more. Nobody says half as many.
+SPARE_LETTERS, FASTEST_LETTERS, WORD = 2000, 100.0, 5
 #: Milliseconds that words which have no room are given, all together, and the least that each then lasts.
 MADE_WAY, LEAST = 160.0, 1.0
 
@@ -46,10 +45,8 @@ def open_long(
         return None, stream or AudioStream(samples, rate, kept)
     if stream:
         stream.close()
-    length = len(samples) / rate
-    most = SPARE_LETTERS + FASTEST_LETTERS * length
-    too_many = sum(map(len, words)) > most and sum(len(prompt_text(word)) for word in words) > most
-    if len(words) > SPARE_WORDS + FASTEST * length or too_many:
+    letters = sum(WORD + len(prompt_text(word)) for word in words)
+    if letters > SPARE_LETTERS + FASTEST_LETTERS * len(samples) / rate:
         return None, AudioStream(samples, rate, kept)
     return samples, None
 
