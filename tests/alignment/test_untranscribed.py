@@ -8,7 +8,7 @@ from transformers import pipeline
 from transformers_qwen3_asr.alignment.untranscribed import FRAME, Levels, untranscribed
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.checkpoints import resolve_model
-from transformers_qwen3_asr.longform.constants import PAUSE_EDGE
+from transformers_qwen3_asr.longform.constants import PAUSE
 
 RATE = 16000
 
@@ -108,7 +108,7 @@ def test_a_reading_that_the_text_leaves_out(window, before):
     text = READINGS[1][1].capitalize() + "."
     (passage,) = pipe(samples, text=text, language="English", max_align_seconds=window)["untranscribed"]
     start = 0.0 if before else (len(told) + len(pause)) / RATE
-    left_out = len(pause) / RATE - 2 * PAUSE_EDGE  # of a window, which is heard no further
+    left_out = len(pause) / RATE - PAUSE  # of a window, which is heard no further
     end = min(start + len(other) / RATE, len(samples) / RATE if before else (window or np.inf) + left_out)
     assert passage["timestamp"] == pytest.approx((start, end), abs=0.3)
     assert passage["char_start"] == passage["char_end"] == (0 if before else len(text) - 1)  # before the full stop

@@ -10,9 +10,9 @@ the model hears it, without the inside of pauses.
 
 #: Seconds on either side by which it is judged what is speech and what silence.
 VOICE_CONTEXT = 10.0
-#: Seconds of quiet that are a pause, and how much of it the model hears at either side, also where a window begins as
-#: speech sets in. A pause that is heard whole costs exactness, and so does one that is not heard.
-PAUSE, PAUSE_EDGE = 0.25, 0.15
+#: Seconds of quiet that are a pause. Of a longer one the model hears half of that at either side, and as much before
+#: speech where a window begins. A pause that is heard whole costs exactness, and so does one that is not heard.
+PAUSE = 0.3
 
 # How well words fit (`window_path`)
 
@@ -28,22 +28,23 @@ EVIDENCE, EVIDENCE_AT_FIRST, EVIDENCE_A_WORD = 1.5, 2.0, 0.15
 
 # Windows and anchors (`long_recordings`, `windows`, `walk`)
 
-#: Seconds in a window: the longest, and the part of what the model takes, but all of it up to so many. Chosen with a
-#: model of 30 s; longer windows are for those of minutes.
-LONGEST_WINDOW, WINDOW_PART, SHORT_WINDOW = 60.0, 0.4, 12.0
+#: Seconds of audio in a window, and the part of what the model takes that is a window if it is more: 60 s with the
+#: published aligner. Only the first was chosen on anything, with a model of 30 s.
+SHORT_WINDOW, WINDOW_PART = 12.0, 0.2
 #: Words are given to a window for so many times its audio as fluent speech needs for them: the model is causal, so
 #: that surplus words do not disturb those before them.
 TEXT_AHEAD = 1.4
 #: Part of a window behind which it ends at a pause, if there is one.
 LATE_PAUSE = 0.6
-#: Seconds of speech behind an anchor, which two windows hear; and behind the last word that fits, where others should
-#: be.
+#: Seconds of speech behind an anchor, which two windows hear; behind the last word that fits, where others should be;
+#: and between two beginnings that a search tries, where there is no pause.
 OVERLAP = 1.0
 #: Scores from which a word is sure, and below which it is in doubt. An anchor is in the last pause between two words
 #: that are sure, or else in that between the surest that are not in doubt.
 SURE, DOUBTFUL = 0.7, 0.4
 #: So many words beside others are not relied on: an anchor where there is no such pause, or where words and audio
-#: part, is so many before the last that fits; words in doubt are asked for with so many before and behind them.
+#: part, is so many before the last that fits; words in doubt are asked for with so many before and behind them. And
+#: there are so many between two beginnings that a search tries.
 AROUND = 4
 
 # The search for a lost place (`search`)
@@ -51,20 +52,12 @@ AROUND = 4
 #: Seconds ahead that are searched.
 HORIZON = 300.0
 #: Seconds of audio in a window; where it fits, one of `SHORT_WINDOW` hears more. A gap of two is worth a search of its
-#: own.
+#: own. A place counts as so many seconds further away where there is no pause before it.
 GLANCE = 4.0
 #: Evidence of a look that counts together with the one that has the next words; and of one from which more is heard.
 LITTLE_EVIDENCE, PROMISING_EVIDENCE = 0.6, 1.2
 #: What is asked beyond `EVIDENCE`, times the logarithm of 1 and the seconds of text that are stepped over.
 EVIDENCE_FOR_DISTANCE = 0.4
-#: How often, in the mean, what lies ahead will be heard in any case.
-HEARD_AHEAD = 1.2
-#: Words between two beginnings.
-WORD_STEP = 4
-#: Seconds of speech between two beginnings where there is no pause.
-ONSETS_APART = 1.5
-#: A place counts as so many seconds further away where there is no pause before it.
-UNLIKELY = 6.0
 #: How far back the next step goes, in parts of a window. Words are looked for in their usual time, and in this part of
 #: it.
 STEP_BACK = 0.7

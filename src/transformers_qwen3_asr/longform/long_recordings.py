@@ -12,7 +12,7 @@ from ..alignment.joint_decoding import in_order
 from ..audio.decoding import is_encoded, load_audio, unwrapped
 from ..audio.streams import AudioStream
 from ..text.words import prompt_text
-from .constants import HORIZON, LONGEST_WINDOW, SHORT_WINDOW, WINDOW_PART
+from .constants import HORIZON, SHORT_WINDOW, WINDOW_PART
 from .rescoring import Allowance, Window
 from .sound import Sound
 from .walk import Walk
@@ -94,7 +94,7 @@ class LongRecording:
     def __init__(self, item: dict[str, Any], segment_time: float, decoding: str, budget: float, again: bool):
         self.item, self.decoding = item, decoding
         self.sound = Sound(item["stream"], segment_time)
-        seconds = min(item["seconds"], max(SHORT_WINDOW, min(LONGEST_WINDOW, WINDOW_PART * item["seconds"])))
+        seconds = min(item["seconds"], max(SHORT_WINDOW, WINDOW_PART * item["seconds"]))
         self.allowance = Allowance(budget)
         self._bar = _bar(len(item["words"])) if item.get("progress") else None
         self._walk = Walk(self.sound, item["words"], seconds, self.allowance, decoding, again, self._show)

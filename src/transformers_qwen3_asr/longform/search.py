@@ -15,20 +15,18 @@ from itertools import islice
 import numpy as np
 
 from .constants import (
+    AROUND,
     EVIDENCE,
     EVIDENCE_AT_FIRST,
     EVIDENCE_FOR_DISTANCE,
     GLANCE,
-    HEARD_AHEAD,
     HORIZON,
     LITTLE_EVIDENCE,
-    ONSETS_APART,
-    PAUSE_EDGE,
+    OVERLAP,
+    PAUSE,
     PROMISING_EVIDENCE,
     SHORT_WINDOW,
     STEP_BACK,
-    UNLIKELY,
-    WORD_STEP,
 )
 from .rescoring import Window
 from .sound import Sound, runs
@@ -76,7 +74,7 @@ class Search:
             found.append(Found(look, place, [look, *looks]))
             gap = place[1] - settled[1], self.listener.sound.seconds(place[0] - settled[0])
             look = None
-            if gap[0] > WORD_STEP and gap[1] > 2 * GLANCE:
+            if gap[0] > AROUND and gap[1] > 2 * GLANCE:
                 look = yield from self._find(lost, settled, place)
         self._behind += found[:-1]
         return found
@@ -89,7 +87,7 @@ class Search:
         frame = int(lost.window.frames[0])
         until = bound[0] if bound else sound.reach(frame + sound.frames(HORIZON))
         allowance.known = max(allowance.known, sound.seconds(until))
-        reserved = HEARD_AHEAD * (allowance.known - sound.seconds(frame))
+        reserved = allowance.known - sound.seconds(frame)
         for places in self._places(lost, until, bound):
             if len(places) * GLANCE > allowance.left(reserved):
                 return None
@@ -121,7 +119,7 @@ class Search:
         begin, least = settled
         while True:
             word, frame = look.first, _begin(sound, look, settled)
-            if word <= least or sound.seconds(frame - begin) < PAUSE_EDGE:
+            if word <= least or sound.seconds(frame - begin) < PAUSE / 2:
                 return (frame, word), taken
             first = max(least, min(word - 1, self.listener.on(word, -part * GLANCE)))
             need = float(self.listener.said[word] - self.listener.said[first])
@@ -155,7 +153,7 @@ class Search:
         yield [place for place in first if place not in self._asked]
         pauses, others = _onsets(self.listener.sound, frame, until)
         last = bound[1] if bound else len(said) - 1
-        words = np.arange(word + WORD_STEP, last, WORD_STEP)
+        words = np.arange(word + AROUND, last, AROUND)
         words = words[(words < last) & (said[np.minimum(words, last)] - said[word] < HORIZON)]
         text = said[words] - said[word]
         # the next word is the one behind those that fit, and the next sound, if they did not fit by chance
@@ -163,7 +161,7 @@ class Search:
         away = [(pauses[0], pauses[1], np.full(len(pauses[0]), to)) for to in nexts]
         begin = int(lost.times()[lost.path.past - 1, 1]) if lost.path.past else frame
         away += [(text, np.full(len(words), begin), words)]
-        away += [(2 * others[0] + UNLIKELY, others[1], np.full(len(others[0]), max(nexts)))]
+        away += [(2 * others[0] + GLANCE, others[1], np.full(len(others[0]), max(nexts)))]
         speech, text = (part.ravel() for part in np.meshgrid(pauses[0], text, indexing="ij"))
         if bound:
             all_speech = self.listener.sound.seconds(self.listener.sound.voice(frame, until)[0].sum())
@@ -203,14 +201,14 @@ def _starts_before(sound: Sound, begin: int, frame: int, need: float) -> list[in
     onsets = runs(silence)[:, 1]
     onsets = onsets[onsets < len(before)]
     onsets = onsets[np.abs(before[onsets] - need) < need / 2 + 0.3]
-    onsets = onsets[np.argsort(np.abs(before[onsets] - need))][:2] - sound.frames(PAUSE_EDGE)
+    onsets = onsets[np.argsort(np.abs(before[onsets] - need))][:2] - sound.frames(PAUSE / 2)
     guessed = np.searchsorted(-before, (-need, -STEP_BACK * need))
     return list(dict.fromkeys(begin + int(at) for at in np.concatenate([onsets, guessed]).clip(0, len(before) - 1)))
 
 
 def _begin(sound: Sound, look: Look, settled: tuple[int, int]) -> int:
     """The frame from which on a look fits."""
-    return max(settled[0], int(look.times()[look.path.first, 0]) - sound.frames(2 * PAUSE_EDGE))
+    return max(settled[0], int(look.times()[look.path.first, 0]) - sound.frames(PAUSE))
 
 
 def _onsets(
@@ -219,13 +217,13 @@ def _onsets(
     """Where speech sets in behind a pause, and other beginnings between: seconds of speech before, and the frames."""
     speech, silence = sound.voice(frame, until)
     sums = np.append(0, np.cumsum(speech))
-    second, lead = sound.frames(1.0), sound.frames(PAUSE_EDGE)
+    apart, lead = sound.frames(OVERLAP), sound.frames(PAUSE / 2)
     pauses, within = (ends[ends > lead] for ends in (sound.pauses_in(silence)[:, 1], runs(silence)[:, 1]))
     within = within.tolist()
-    within += np.searchsorted(sums, np.arange(second, sums[-1], ONSETS_APART * second)).tolist()
+    within += np.searchsorted(sums, np.arange(apart, sums[-1], apart)).tolist()
     taken, others = pauses.tolist(), []
     for at in within:
-        if np.abs(np.array(taken) - at).min(initial=second) >= second:
+        if np.abs(np.array(taken) - at).min(initial=apart) >= apart:
             taken.append(at)
             others.append(at)
     others = np.array(others, dtype=int)

@@ -5,7 +5,7 @@ import numpy as np
 from ..alignment.untranscribed import FRAME, Levels
 from ..alignment.voice_activity import VoiceActivity, voice_activity
 from ..audio.streams import AudioStream
-from .constants import PAUSE, PAUSE_EDGE, VOICE_CONTEXT
+from .constants import PAUSE, VOICE_CONTEXT
 
 
 class Sound:
@@ -84,7 +84,7 @@ class Sound:
         speech, and where silence."""
         speech, silence = self.voice(first, past)
         keep = np.ones(past - first, dtype=bool)
-        kept = self.frames(PAUSE_EDGE)
+        kept = self.frames(PAUSE / 2)
         for begin, end in self.pauses_in(silence):
             keep[begin + kept : max(begin + kept, end - kept)] = False
         return first + np.flatnonzero(keep), speech[keep], silence[keep]
