@@ -89,8 +89,8 @@ def test_windows_lie_around_doubtful_words_and_at_both_ends_of_where_they_may_be
     first, last = (times[7, 1] + times[8, 0]) / 2, (times[19, 1] + times[20, 0]) / 2
     assert whole.frames[[0, -1]] * 0.02 == pytest.approx([first, last], abs=0.021)
     found = stretch.doubtful(times, scores, True)
-    assert spans(found) == [(12, 16 + around), (12 - around, 16)] * len(rescoring.LENGTHS)
-    lengths = [length * need for length in rescoring.LENGTHS]
+    assert spans(found) == [(12, 16 + around), (12 - around, 16)] * 3
+    lengths = [rescoring.TEMPO * need, need, need / rescoring.TEMPO]
     assert [times[16, 0] - one.frames[0] * 0.02 for one in found[::2]] == pytest.approx(lengths, abs=0.021)
     assert [(one.frames[-1] + 1) * 0.02 - times[11, 1] for one in found[1::2]] == pytest.approx(lengths, abs=0.021)
     assert found[0].frames[-1] == whole.frames[-1] and found[1].frames[0] == whole.frames[0]
@@ -131,7 +131,7 @@ def test_windows_of_short_and_hopeless_recordings():
     # of more words than can be said, the first and the last that can
     crowded = stretch_of(40, 3.0)
     head, tail = crowded.doubtful(evenly(40, each=0.05) * 0.5, np.full(40, 0.1), False)
-    most = rescoring.LENGTHS[0] * 3.0 / (letters("words") * SPOKEN / 1000)
+    most = rescoring.TEMPO * 3.0 / (letters("words") * SPOKEN / 1000)
     assert head.first == 0 and head.past == pytest.approx(most, abs=1) and tail.past == 40
     assert tail.past - tail.first == pytest.approx(most, abs=1) and len(head.frames) == len(tail.frames) == 150
     # one at least

@@ -100,8 +100,8 @@ MOST_FILES = {"training": 19}
 MOST_FILES_ELSEWHERE = 14
 #: Folders of tests/ that are no folder of the package.
 MORE_TESTS = {"project", "interop", "recipes", "benchmarks", "examples", "goldens", "fuzz", "upstream"}
-#: Lines of alignment, longform and pipelines together, which only become fewer: 3,500 are the aim.
-MOST_LINES = 3513
+#: Lines of alignment, longform and pipelines together, which only become fewer: 3,500 were the aim.
+MOST_LINES = 3491
 #: Word splitters and matplotlib, imported only when a text of that language comes, or a plot is asked for.
 LATE = {"nagisa", "soynlp", "matplotlib"}
 #: Folders beside the package that may use it and that nothing in it may use.

@@ -24,16 +24,18 @@ GUESS = 0.1
 FITS = 0.45
 #: Evidence, in words that are certain, without which a window does not fit: behind an anchor, and at the recording's
 #: beginning, where nothing speaks for the text yet. And what each word has to give where the text has few left.
+#: Half of it counts in a search, together with a window that has the next words.
 EVIDENCE, EVIDENCE_AT_FIRST, EVIDENCE_A_WORD = 1.5, 2.0, 0.15
 
 # Windows and anchors (`long_recordings`, `windows`, `walk`)
 
-#: Seconds of audio in a window, and the part of what the model takes that is a window if it is more: 60 s with the
-#: published aligner. Only the first was chosen on anything, with a model of 30 s.
+#: Seconds of audio in a window, and the part of what the model takes that one has if that is more: 60 s with the
+#: published aligner. The first was chosen with a model of 30 s, the second not on anything.
 SHORT_WINDOW, WINDOW_PART = 12.0, 0.2
-#: Words are given to a window for so many times its audio as fluent speech needs for them: the model is causal, so
-#: that surplus words do not disturb those before them.
-TEXT_AHEAD = 1.4
+#: How many times as fast as in fluent speech people may speak, or as slowly. Words are given to a window for so many
+#: times its audio: the model is causal, so that surplus words do not disturb those before them. A search goes back by
+#: so much less than a window, and words in doubt are asked for in so much more, and less, than they need.
+TEMPO = 1.4
 #: Part of a window behind which it ends at a pause, if there is one.
 LATE_PAUSE = 0.6
 #: Seconds of speech behind an anchor, which two windows hear; behind the last word that fits, where others should be;
@@ -54,22 +56,16 @@ HORIZON = 300.0
 #: Seconds of audio in a window; where it fits, one of `SHORT_WINDOW` hears more. A gap of two is worth a search of its
 #: own. A place counts as so many seconds further away where there is no pause before it.
 GLANCE = 4.0
-#: Evidence of a look that counts together with the one that has the next words; and of one from which more is heard.
-LITTLE_EVIDENCE, PROMISING_EVIDENCE = 0.6, 1.2
+#: Evidence of a window in a search from which a longer one is heard.
+PROMISING_EVIDENCE = 1.2
 #: What is asked beyond `EVIDENCE`, times the logarithm of 1 and the seconds of text that are stepped over.
 EVIDENCE_FOR_DISTANCE = 0.4
-#: How far back the next step goes, in parts of a window. Words are looked for in their usual time, and in this part of
-#: it.
-STEP_BACK = 0.7
 
 # Words that are asked for again (`rescoring`), chosen on clips whose words were replaced or left out
 
-#: How much is heard in the windows that they are asked for in, times what fluent speech needs for them; and how much
-#: of what is heard between sure words at most.
-LENGTHS, SHORTER = (TEXT_AHEAD, 1.0, 0.7), 0.8
-#: Seconds of audio that a window has at least and at most.
-SHORTEST, LONGEST = 0.3, 30.0
-#: Words a second beyond which nothing can be heard.
-FASTEST = 15.0
+#: How much of what is heard between sure words a window has at most.
+SHORTER = 0.8
+#: Seconds of audio in a window at most.
+LONGEST = 30.0
 #: A score of 0 is taken for this, so that a window may find what no other did.
 LEAST_SCORE = 1e-3

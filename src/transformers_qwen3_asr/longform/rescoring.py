@@ -17,18 +17,7 @@ from ..alignment.decoding import DEFAULT_DECODING, decode_slots
 from ..alignment.durations import SPOKEN, letters, shortest_lengths
 from ..alignment.untranscribed import FRAME
 from ..alignment.voice_activity import VoiceActivity
-from .constants import (
-    AROUND,
-    DOUBTFUL,
-    FASTEST,
-    LEAST_SCORE,
-    LENGTHS,
-    LONGEST,
-    SHORTER,
-    SHORTEST,
-    SURE,
-    TEXT_AHEAD,
-)
+from .constants import AROUND, DOUBTFUL, LEAST_SCORE, LONGEST, PAUSE, SHORTER, SURE, TEMPO
 from .sound import runs
 from .window_path import window_path
 
@@ -136,8 +125,8 @@ class Stretch:
         """
         Windows in which doubtful words are asked for again: a run of words that are not sure, some of them in doubt,
         between two that are. First with its neighbours. Then, `cut`, at the end of what is heard between the two, with
-        the words behind it, and at its beginning, with those before it; of each, as much as fluent speech needs for
-        the run, `LENGTHS` times.
+        the words behind it, and at its beginning, with those before it; of each, as much as the run needs in fluent,
+        in slow and in fast speech.
         """
         words, seconds = len(scores), len(self.frames) * self.segment_time / 1000
         said = np.append(0.0, np.cumsum(self.lengths)) * SPOKEN / 1000
@@ -151,13 +140,13 @@ class Stretch:
                 continue
             before, behind = max(0, first - AROUND), min(words, past + AROUND)
             if not cut:  # with all words, or where there are more than can be said, with the first and with the last
-                most = TEXT_AHEAD * (middles[behind] - middles[before])
+                most = TEMPO * (middles[behind] - middles[before])
                 head = min(behind, int(np.searchsorted(said, said[before] + most)))
                 tail = max(before, int(np.searchsorted(said, said[behind] - most, "right")) - 1)
                 asked += [(middles[before], middles[behind], *part) for part in ((before, head), (tail, behind))]
                 continue
             begin, end = np.interp((begins[first], ends[past]), np.arange(len(heard)) * FRAME, heard)
-            for length in LENGTHS:
+            for length in (TEMPO, 1.0, 1 / TEMPO):
                 length *= said[past] - said[first]
                 if length < SHORTER * (end - begin):
                     late, early = FRAME * np.searchsorted(heard, (end - length, begin + length))
@@ -167,7 +156,7 @@ class Stretch:
         windows = [
             Window(self.frames[int(begin / frame) : int(np.ceil(end / frame))], self.first + first, self.first + past)
             for begin, end, first, past in dict.fromkeys(asked)
-            if SHORTEST <= end - begin <= LONGEST and past - first <= FASTEST * (end - begin)
+            if PAUSE <= end - begin <= LONGEST
         ]
         return [window for window in windows if not any(map(window.same, (one.window for one in self.hearings)))]
 

@@ -21,12 +21,11 @@ from .constants import (
     EVIDENCE_FOR_DISTANCE,
     GLANCE,
     HORIZON,
-    LITTLE_EVIDENCE,
     OVERLAP,
     PAUSE,
     PROMISING_EVIDENCE,
     SHORT_WINDOW,
-    STEP_BACK,
+    TEMPO,
 )
 from .rescoring import Window
 from .sound import Sound, runs
@@ -115,7 +114,7 @@ class Search:
     def _back(self, look: Look, settled: Place) -> Generator[list[Window], list[np.ndarray], tuple[Place, list[Look]]]:
         """Goes back from a look that fits, over words that were stepped over, as long as they fit. Returns where all
         fits from, and the looks that say so."""
-        sound, taken, part = self.listener.sound, [], STEP_BACK
+        sound, taken, part = self.listener.sound, [], 1 / TEMPO
         begin, least = settled
         while True:
             word, frame = look.first, _begin(sound, look, settled)
@@ -136,9 +135,9 @@ class Search:
                 if fitting:
                     break
             if fitting:
-                look, part = max(fitting, key=lambda one: one[:2])[-1], STEP_BACK
+                look, part = max(fitting, key=lambda one: one[:2])[-1], 1 / TEMPO
                 taken.append(look)
-            elif part < STEP_BACK:
+            elif part < 1 / TEMPO:
                 return (frame, word), taken
             else:
                 part /= 2  # nearer, before it is given up
@@ -151,29 +150,26 @@ class Search:
         if lost.path.count:
             first.append((int(lost.times()[-1, 1]), word + lost.path.count))
         yield [place for place in first if place not in self._asked]
-        pauses, others = _onsets(self.listener.sound, frame, until)
+        speech, frames, pauses = _onsets(self.listener.sound, frame, until)
         last = bound[1] if bound else len(said) - 1
         words = np.arange(word + AROUND, last, AROUND)
-        words = words[(words < last) & (said[np.minimum(words, last)] - said[word] < HORIZON)]
+        words = words[said[words] - said[word] < HORIZON]
         text = said[words] - said[word]
         # the next word is the one behind those that fit, and the next sound, if they did not fit by chance
-        nexts = {word, lost.past if lost.path.past else word}
-        away = [(pauses[0], pauses[1], np.full(len(pauses[0]), to)) for to in nexts]
+        count = {word: pauses, lost.past: len(frames)}
+        away = [(speech[:some], frames[:some], np.full(some, to)) for to, some in count.items()]
         begin = int(lost.times()[lost.path.past - 1, 1]) if lost.path.past else frame
-        away += [(text, np.full(len(words), begin), words)]
-        away += [(2 * others[0] + GLANCE, others[1], np.full(len(others[0]), max(nexts)))]
-        speech, text = (part.ravel() for part in np.meshgrid(pauses[0], text, indexing="ij"))
+        away.append((text, np.full(len(words), begin), words))
+        speech, text = (part.ravel() for part in np.meshgrid(speech[:pauses], text, indexing="ij"))
         if bound:
             all_speech = self.listener.sound.seconds(self.listener.sound.voice(frame, until)[0].sum())
             pace = max(1.0, float(said[last] - said[word])) / max(1.0, all_speech)
             both = np.abs(speech * pace - text) / min(pace, 1.0) + 0.3 * speech
-        else:
-            # as much of the one as of the other is likely, and so is little of the one
-            uneven = np.minimum(np.abs(speech - text), np.minimum(speech, text) / 2)
-            both = np.maximum(speech, text) + uneven
+        else:  # as much of the one as of the other is likely, and so is little of the one
+            both = np.maximum(speech, text) + np.minimum(np.abs(speech - text), np.minimum(speech, text) / 2)
         # one of the two is likelier than both, of which there are many more: they take turns
         one = self._nearest(*(np.concatenate(part) for part in zip(*away)))
-        two = self._nearest(both, np.repeat(pauses[1], len(words)), np.tile(words, len(pauses[1])))
+        two = self._nearest(both, np.repeat(frames[:pauses], len(words)), np.tile(words, pauses))
         while some := [*islice(one, 4)] or [*islice(two, 4)]:
             yield some
             yield [*islice(two, 4)]
@@ -187,10 +183,10 @@ class Search:
 
 def _with_next(look: Look, seen: list[Look]) -> float:
     """Evidence of a look, and of the one that has the next words behind it."""
-    if look.evidence < LITTLE_EVIDENCE:
+    if look.evidence < EVIDENCE / 2:
         return 0.0
     end = look.times()[look.path.past - 1, 1]
-    nexts = (k for k in seen if k.evidence >= LITTLE_EVIDENCE and 0 <= k.first - look.past <= 1)
+    nexts = (k for k in seen if k.evidence >= EVIDENCE / 2 and 0 <= k.first - look.past <= 1)
     return look.evidence + max((k.evidence for k in nexts if k.times()[k.path.first, 0] >= end), default=0.0)
 
 
@@ -202,7 +198,7 @@ def _starts_before(sound: Sound, begin: int, frame: int, need: float) -> list[in
     onsets = onsets[onsets < len(before)]
     onsets = onsets[np.abs(before[onsets] - need) < need / 2 + 0.3]
     onsets = onsets[np.argsort(np.abs(before[onsets] - need))][:2] - sound.frames(PAUSE / 2)
-    guessed = np.searchsorted(-before, (-need, -STEP_BACK * need))
+    guessed = np.searchsorted(-before, (-need, -need / TEMPO))
     return list(dict.fromkeys(begin + int(at) for at in np.concatenate([onsets, guessed]).clip(0, len(before) - 1)))
 
 
@@ -211,20 +207,17 @@ def _begin(sound: Sound, look: Look, settled: tuple[int, int]) -> int:
     return max(settled[0], int(look.times()[look.path.first, 0]) - sound.frames(PAUSE))
 
 
-def _onsets(
-    sound: Sound, frame: int, until: int
-) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Where speech sets in behind a pause, and other beginnings between: seconds of speech before, and the frames."""
+def _onsets(sound: Sound, frame: int, until: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """How far away places are at which speech may set in, in seconds of speech, and their frames: behind pauses, and
+    between, where it is less likely."""
     speech, silence = sound.voice(frame, until)
     sums = np.append(0, np.cumsum(speech))
     apart, lead = sound.frames(OVERLAP), sound.frames(PAUSE / 2)
-    pauses, within = (ends[ends > lead] for ends in (sound.pauses_in(silence)[:, 1], runs(silence)[:, 1]))
-    within = within.tolist()
-    within += np.searchsorted(sums, np.arange(apart, sums[-1], apart)).tolist()
-    taken, others = pauses.tolist(), []
-    for at in within:
-        if np.abs(np.array(taken) - at).min(initial=apart) >= apart:
-            taken.append(at)
-            others.append(at)
-    others = np.array(others, dtype=int)
-    return tuple((sums[ends] * sound.segment_time / 1000, frame + ends - lead) for ends in (pauses, others))
+    onsets, lulls = (ends[ends > lead].tolist() for ends in (sound.pauses_in(silence)[:, 1], runs(silence)[:, 1]))
+    pauses = len(onsets)
+    for at in lulls + np.searchsorted(sums, np.arange(apart, sums[-1], apart)).tolist():
+        if np.abs(np.array(onsets) - at).min(initial=apart) >= apart:
+            onsets.append(at)
+    away = sound.seconds(sums[onsets])
+    away[pauses:] = 2 * away[pauses:] + GLANCE
+    return away, frame + np.array(onsets, dtype=int) - lead, pauses

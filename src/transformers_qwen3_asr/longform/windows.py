@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..alignment.durations import SPOKEN, letters, shortest_lengths
-from .constants import EVIDENCE_A_WORD, LATE_PAUSE, TEXT_AHEAD
+from .constants import EVIDENCE_A_WORD, LATE_PAUSE, TEMPO
 from .rescoring import Allowance, Hearing, Window, sureness
 from .sound import Sound
 from .window_path import WindowPath, window_path
@@ -88,7 +88,7 @@ class Listener:
         heard = heard[heard < end]
         if not len(heard):
             return None
-        past = max(word + 1, self.on(word, TEXT_AHEAD * sound.seconds(len(heard))))
+        past = max(word + 1, self.on(word, TEMPO * sound.seconds(len(heard))))
         return Window(heard, word, past), end
 
     def looks(self, places: Sequence[tuple[int, int]], seconds: float) -> Asking:
