@@ -257,6 +257,12 @@ def put_together(times, seconds, segment_time, decoding="joint", end=None):
     return np.array([(word["start_time"], word["end_time"]) for word in recording._aligned()])
 
 
+@pytest.mark.parametrize(("limit", "seconds"), [(5, 5), (30, 12), (180, 60), (300, 100)])
+def test_a_window_is_a_third_of_what_the_model_takes_or_twelve_seconds(limit, seconds):
+    item = {"stream": AudioStream(np.zeros(RATE, np.float32)), "words": ["word"], "seconds": float(limit)}
+    assert LongRecording(item, 80.0, "joint", 3.0, True)._walk.seconds == pytest.approx(seconds)
+
+
 def test_words_that_are_not_said_push_none_that_are():
     """A skipped page: its words share what there is, and take no more than a few classes from the words around it."""
     starts = 0.3 * np.arange(80)

@@ -31,7 +31,7 @@ EVIDENCE, EVIDENCE_AT_FIRST, EVIDENCE_A_WORD = 1.5, 2.0, 0.15
 
 #: Seconds of audio in a window, and the part of what the model takes that one has if that is more: 60 s with the
 #: published aligner. The first was chosen with a model of 30 s, the second not on anything.
-SHORT_WINDOW, WINDOW_PART = 12.0, 0.2
+SHORT_WINDOW, WINDOW_PART = 12.0, 1 / 3
 #: How many times as fast as in fluent speech people may speak, or as slowly. Words are given to a window for so many
 #: times its audio: the model is causal, so that surplus words do not disturb those before them. A search goes back by
 #: so much less than a window, and words in doubt are asked for in so much more, and less, than they need.
