@@ -140,8 +140,13 @@ def test_windows_of_short_and_hopeless_recordings():
     # more words than anybody says, and more audio than a look is worth
     crowded = stretch_of(500, 2.0)
     assert all(w.past - w.first <= 15 * 2.0 for w in crowded.doubtful(np.zeros((500, 2)), np.zeros(500), True))
-    long = stretch_of(200, 120.0).doubtful(evenly(200), np.full(200, 0.1), True)
-    assert all(len(window.frames) * 0.02 <= rescoring.LONGEST for window in long)
+    for longest, most in ((12.0, 10), (30.0, 40), (float("inf"), 190)):  # four words on either side are asked for, too
+        long = stretch_of(200, 120.0, longest=longest)
+        for count in (10, 40, 190):
+            scores = np.repeat([0.9, 0.1, 0.9], [5, count, 195 - count])
+            asked = long.doubtful(evenly(200), scores, False)
+            assert bool(asked) == (count <= most)
+            assert all(len(window.frames) * 0.02 <= longest for window in asked)
 
 
 def test_times_go_back_into_a_recording_from_which_pauses_were_left_out():

@@ -53,9 +53,10 @@ AROUND = 4
 
 #: Seconds ahead that are searched.
 HORIZON = 300.0
-#: Seconds of audio in a window; where it fits, one of `SHORT_WINDOW` hears more. A gap of two is worth a search of its
-#: own. A place counts as so many seconds further away where there is no pause before it.
-GLANCE = 4.0
+#: Seconds of audio in a window, the same part of a short one: 4 s. Where it fits, one of `SHORT_WINDOW` hears more. A
+#: gap of two is worth a search of its own. A place counts as so many seconds further away where there is no pause
+#: before it.
+GLANCE = WINDOW_PART * SHORT_WINDOW
 #: Evidence of a window in a search from which a longer one is heard.
 PROMISING_EVIDENCE = 1.2
 #: What is asked beyond `EVIDENCE`, times the logarithm of 1 and the seconds of text that are stepped over.
@@ -65,7 +66,3 @@ EVIDENCE_FOR_DISTANCE = 0.4
 
 #: How much of what is heard between sure words a window has at most.
 SHORTER = 0.8
-#: Seconds of audio in a window at most.
-LONGEST = 30.0
-#: A score of 0 is taken for this, so that a window may find what no other did.
-LEAST_SCORE = 1e-3

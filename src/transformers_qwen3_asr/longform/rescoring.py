@@ -17,9 +17,11 @@ from ..alignment.decoding import DEFAULT_DECODING, decode_slots
 from ..alignment.durations import SPOKEN, letters, shortest_lengths
 from ..alignment.untranscribed import FRAME
 from ..alignment.voice_activity import VoiceActivity
-from .constants import AROUND, DOUBTFUL, LEAST_SCORE, LONGEST, PAUSE, SHORTER, SURE, TEMPO
+from .constants import AROUND, DOUBTFUL, PAUSE, SHORTER, SURE, TEMPO
 from .sound import runs
 from .window_path import window_path
+
+ZERO = 1e-12  # stands for 0, which has no logarithm
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Stretch:
     A part of a recording of which it is known that these words are said in it: between two anchors, or a whole clip.
 
     `frames` `(frames,)` are those of the recording that are heard, which rise; `words` those of the text from `first`
-    on; `voice` what is heard in `frames`, one behind the other.
+    on; `voice` what is heard in `frames`, one behind the other. A window may have `longest` seconds of audio.
     """
 
     frames: np.ndarray
@@ -81,6 +83,7 @@ class Stretch:
     segment_time: float
     hearings: list[Hearing] = field(default_factory=list)
     decoding: str = DEFAULT_DECODING
+    longest: float = np.inf
 
     def __post_init__(self):
         self.lengths = [letters(word) for word in self.words]
@@ -97,7 +100,7 @@ class Stretch:
 
     def mixture(self) -> np.ndarray:
         """The mean of all hearings' probabilities, each weighed by how sure it is, `(2 * words, frames)`."""
-        mixed = np.full((2 * len(self.words), len(self.frames)), 1e-12)
+        mixed = np.full((2 * len(self.words), len(self.frames)), ZERO)
         for hearing in self.hearings:
             window = hearing.window
             first, past = max(self.first, window.first), min(self.first + len(self.words), window.past)
@@ -156,7 +159,7 @@ class Stretch:
         windows = [
             Window(self.frames[int(begin / frame) : int(np.ceil(end / frame))], self.first + first, self.first + past)
             for begin, end, first, past in dict.fromkeys(asked)
-            if PAUSE <= end - begin <= LONGEST
+            if PAUSE <= end - begin <= self.longest
         ]
         return [window for window in windows if not any(map(window.same, (one.window for one in self.hearings)))]
 
@@ -205,5 +208,5 @@ def sureness(scores: np.ndarray) -> np.ndarray:
     of a word beside others that were not found is not believed."""
     if not len(scores):
         return scores
-    logs = np.log(np.pad(scores, 1, mode="edge") + LEAST_SCORE)
+    logs = np.log(np.pad(scores, 1, mode="edge") + ZERO)
     return np.exp(2 * (logs[:-2] + logs[1:-1] + logs[2:]) / 3)

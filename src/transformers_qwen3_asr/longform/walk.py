@@ -168,8 +168,8 @@ class Walk:
             frames = frames[np.isin(frames, np.concatenate([self.near, *known]))]
             if len(frames):
                 voice = self.sound.clip_voice(frames)
-                words = self.words[first:past]
-                stretch = Stretch(frames, first, words, voice, self.sound.segment_time, self.hearings, self.decoding)
+                more = self.sound.segment_time, self.hearings, self.decoding, self.seconds
+                stretch = Stretch(frames, first, self.words[first:past], voice, *more)
                 self.allowance.known = max(self.allowance.known, self.sound.seconds(self.frame))
                 times, self.scores[first:past] = yield from settle(stretch, self.allowance, self.again)
                 self.times[first:past] = stretch.seconds(times)
