@@ -4,7 +4,7 @@ from transformers_qwen3_asr.models.configuration_qwen3_asr import Qwen3ASRConfig
 
 SEGMENT_MILLISECONDS = 20
 CLASSES = 1600  # 32 seconds
-MAX_ALIGN_SECONDS = 30  # longer recordings are aligned in windows; what is joined for training ends at 31 s
+MAX_ALIGN_SECONDS = 16  # longer recordings are aligned in windows; the longest training clip that is not joined
 
 
 def build_config(tokenizer) -> Qwen3ASRConfig:
