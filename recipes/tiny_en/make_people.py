@@ -11,7 +11,6 @@ there is kept, with its counts in people-NNN.counts; a call with another `--chec
 
 import argparse
 import json
-import zlib
 from collections import Counter
 from functools import cache
 from multiprocessing import get_context
@@ -21,19 +20,15 @@ import numpy as np
 import torch
 from corpus import LONG
 from features import raw_log_mel
+from people_parts import CLIPS_A_PART, aligner, capitals_or_not, left_out_before, part_seconds, write_part
 from praatio import textgrid
 from teacher import keep_options
-from transformers import AutoModelForTokenClassification, AutoProcessor
 
-from transformers_qwen3_asr import ForcedAlignmentPipeline
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.checkpoints import resolve_model
 from transformers_qwen3_asr.text.words import split_words
 
-CLIPS_A_PART = 100
 SILENCES = ("", "sil", "sp")
-#: Of texts that are all in capitals, one in so many stays so; the others are written small.
-CAPITALS = 5
 #: Mean milliseconds that two aligners of the same words may be apart.
 MOST_APART = 250.0
 
@@ -61,10 +56,7 @@ class Check:
     """How far another aligner's times are from the teacher's, milliseconds a recording."""
 
     def __init__(self, name: str):
-        folder = resolve_model(name)
-        model = AutoModelForTokenClassification.from_pretrained(folder, dtype=torch.float32).eval()
-        processor = AutoProcessor.from_pretrained(folder)
-        self.pipe = ForcedAlignmentPipeline(model=model, processor=processor, device="cpu")
+        self.pipe = aligner(name)
 
     def __call__(self, clips: list[tuple[np.ndarray, list[list]]]) -> list[float]:
         rows = (
@@ -87,9 +79,7 @@ def make_part(stem: Path, rows: list[dict], teacher: Path, check: Check | None, 
         left_out[reason] += 1
 
     for row in rows:
-        text = row["text"]
-        if text.isupper() and zlib.crc32(row["name"].encode()) % CAPITALS:
-            text = text.lower()
+        text = capitals_or_not(row["name"], row["text"])
         words = [word.text for word in split_words(text)]
         path = teacher / "aligned" / row["speaker"] / f"{row['name']}.TextGrid"
         times = teacher_times(path, words) if path.exists() else None
@@ -109,18 +99,7 @@ def make_part(stem: Path, rows: list[dict], teacher: Path, check: Check | None, 
             if value > most:
                 leave_out(clip[0]["name"], f"more than {most:g} ms from the aligner's times")
         clips = [clip for clip, value in zip(clips, apart, strict=True) if value <= most]
-    entries, blocks, first = [], [], 0
-    for row, _, block, text, words, phones in clips:
-        entry = {"engine": "people", "voice": row["speaker"], "text": text, "first": first, "frames": len(block)}
-        entries.append({**entry, "words": words, "phones": phones})
-        blocks.append(block)
-        first += len(block)
-    np.save(stem.with_suffix(".npy"), np.concatenate(blocks) if blocks else np.zeros((0, 128), np.float16))
-    stem.with_suffix(".counts").write_text(json.dumps(left_out))
-    # The JSON is written last and in one step: a part without it is made again.
-    partial = stem.with_suffix(".partial")
-    partial.write_text(json.dumps(entries))
-    partial.rename(stem.with_suffix(".json"))
+    write_part(stem, [(row["speaker"], text, block, *times) for row, _, block, text, *times in clips], left_out)
     return left_out
 
 
@@ -133,13 +112,10 @@ def _part(job) -> tuple[str, float, Counter]:
     """Make a part that is not there; returns its name, its seconds, and how many were left out for what reason."""
     stem, rows, teacher, check, most = job
     torch.set_num_threads(1)
-    counts = stem.with_suffix(".counts")
-    if not stem.with_suffix(".json").exists():
-        left_out = make_part(stem, rows, teacher, _check(check) if check else None, most)
-    else:  # parts of older runs have none
-        left_out = Counter(json.loads(counts.read_text()) if counts.exists() else {})
-    frames = sum(entry["frames"] for entry in json.loads(stem.with_suffix(".json").read_text()))
-    return stem.name, frames / 100, left_out
+    if stem.with_suffix(".json").exists():
+        return stem.name, part_seconds(stem), left_out_before(stem)
+    left_out = make_part(stem, rows, teacher, _check(check) if check else None, most)
+    return stem.name, part_seconds(stem), left_out
 
 
 def make_people(work: Path, check: str | None = None, processes: int = 1, most: float = MOST_APART) -> None:

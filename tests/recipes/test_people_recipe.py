@@ -410,6 +410,61 @@ def test_a_recording_on_which_two_aligners_differ_is_left_out(taught, capsys):
     assert '"more than 0 ms from the aligner\'s times": 1' in capsys.readouterr().out
 
 
+def test_own_times_are_the_median_of_all_hearings():
+    from own_times import HEARINGS, own_times
+
+    samples, words = np.zeros(32000, np.float32), ["go", "on"]
+    right, wrong = np.array([[0.2, 0.6], [0.6, 1.0]]), []
+
+    def pipe(rows, batch_size):
+        """Says the right times in what it is given, but for one hearing of the first clip and all of the second."""
+        hearing = len(wrong)
+        faster, slower, lead = HEARINGS[hearing]
+        wrong.append(hearing == 2)
+        results = []
+        for number, row in enumerate(rows):
+            assert len(row["audio"]) == lead + -(-len(samples) * slower // faster)
+            times = right * slower / faster + lead / 16000
+            times = times + (1.0 if wrong[-1] else 0.0) if number == 0 else times + 0.1 * hearing
+            results.append({"chunks": [{"timestamp": tuple(time)} for time in times.tolist()]})
+        return results
+
+    (first, second), apart = own_times(pipe, [(samples, words), (samples, words)])
+    np.testing.assert_allclose(first, right, atol=1e-9)
+    assert len(wrong) == len(HEARINGS) and 0.2 < second[0, 0] - right[0, 0] < 0.4
+    assert apart[0] < 160 < apart[1]
+
+
+def test_recordings_get_the_aligners_own_times(tmp_path, capsys):
+    from corpus import load_clips
+    from own_times import make_own
+    from readings import READINGS
+
+    from transformers_qwen3_asr.audio import load_audio
+
+    path, text = READINGS[1]
+    rows = [{"audio": str(path), "text": text.upper(), "speaker": "reader"}]
+    write_wave(tmp_path / "in" / "noise.wav", 3.0)
+    write_wave(tmp_path / "in" / "long.wav", 16.1)
+    (tmp_path / "in" / "broken.wav").write_bytes(b"no sound")
+    rows += [{"audio": f"{name}.wav", "text": "and rather selfish"} for name in ("noise", "long", "broken")]
+    json_lines(tmp_path / "in", rows)
+    for _ in range(2):  # the part is there, and its counts with it
+        make_own(tmp_path / "work", [tmp_path / "in"], "tiny-en", (), processes=1)
+        printed = capsys.readouterr().out
+        for reason in ("hearings more than 60 ms apart", "longer than 16 s", "recording cannot be read"):
+            assert f"'{reason}': 1" in printed
+    (clip,) = load_clips(tmp_path / "work" / "data" / "train")
+    assert [word.lower() for word in clip.words] == text.split() and clip.voice.endswith("reader")
+    assert clip.engine == "people" and clip.phones == []
+    assert clip.frames == len(load_audio(path, 16000)) // 160
+    assert (clip.starts < clip.ends).all() and (clip.ends[:-1] <= clip.starts[1:]).all()
+    for options in ({"name": "other"}, {"most": 50.0}, {"without": ("set",)}):
+        asked = {"name": "tiny-en", "without": (), "most": 60.0, **options}
+        with pytest.raises(ValueError, match="take another --work-dir"):
+            make_own(tmp_path / "work", [tmp_path / "in"], processes=1, **asked)
+
+
 def test_the_telephones_band_is_what_is_left():
     import torch
     from augment import Augmenter, _band_hertz
