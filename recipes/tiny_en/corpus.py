@@ -12,6 +12,7 @@ from augment import Augmenter
 from features import BANDS, whisper_scale
 from objectives import FAMILIES, PHONES_A_POSITION
 from transformers import PreTrainedTokenizerBase
+from windows import MOST_SURPLUS, WINDOW, WINDOW_EDGE, as_window, without_silence
 
 from transformers_qwen3_asr.models.configuration_qwen3_asr import audio_token_lengths
 
@@ -44,6 +45,8 @@ class Clip:
     phones: list[list]
     voice: str = ""
     left_out: frozenset[int] = frozenset()  # words that are said and not in the transcript
+    unsaid: int = 0  # words at the end of the transcript that are not said any more
+    firsts: frozenset[int] = frozenset()  # words with which another clip begins
 
     @property
     def frames(self) -> int:
@@ -84,31 +87,39 @@ BESIDE_SLIPS = 2.0
 #: and the start behind it, which is not the end of the word before.
 BEHIND_SLIPS = 4.0
 LONGEST_JOINED = 3100  # frames, below the last class
-FOREIGN = 0.06  # share of the clips whose transcript is another clip's; of its words as of slips', doubt is learned
+FOREIGN = 0.1  # share of the clips whose transcript is another clip's; of its words as of slips', doubt is learned
 TELEPHONE = 0.2  # share of the clips that have a telephone's band
-#: Share of the clips whose transcript goes on with up to so many words that are not said any more, as windows of long
-#: recordings have it, and of those whose transcript begins with one to three that were said before.
-SURPLUS, MOST_SURPLUS, EARLY = 0.25, 12, 0.05
+#: Share of the clips whose transcript goes on with words that are not said any more, as windows of long recordings
+#: have it, and of those whose transcript begins with up to so many that are not said there.
+SURPLUS, EARLY, MOST_EARLY = 0.25, 0.1, 8
+#: How much the start of a clip's first word counts, and the end of the word before, where clips are joined.
+BESIDE_PAUSES = 3.0
 
 
-def join_clips(clips: list[Clip], rng: np.random.Generator, augmenter: Augmenter) -> list[Clip]:
+def join_clips(clips: list[Clip], rng: np.random.Generator, augmenter: Augmenter, windows: float = 0.0) -> list[Clip]:
     """Recordings of 6 to 30 s, or the longest that can be had, out of `clips`, with pauses of 0 to 2 s between.
 
     Three pauses in ten last up to 10 s, a quarter of the recordings has a clip that the transcript leaves out, and in
-    three out of ten clips have noise of their own, which ends with them.
+    three out of ten clips have noise of their own, which ends with them. The share `windows` is as a long recording is
+    heard: shorter, without the inside of pauses, with a beginning or an end somewhere between two words, and with
+    words that the transcript leaves out, before others or between them.
     """
     # voices of one engine stand together, so that most recordings name their phonemes in one way
     left = sorted(clips, key=lambda clip: clip.engine)
     joined = []
     while left:
-        limit = rng.uniform(600, LONGEST_JOINED - 200)  # a pause of 200 frames may come on top
+        window = windows > 0 and rng.random() < windows  # no draw without, so that batches stay what they were
+        # a window ends within its last clip; to others a pause of 200 frames may come on top
+        limit = rng.uniform(*WINDOW) if window else rng.uniform(600, LONGEST_JOINED - 200)
         parts, words, starts, ends, phones = [], [], [], [], []
         begin = 0
         taken, firsts = [], []
         noisy = rng.random() < 0.3
-        while left and (not taken or begin + left[0].frames < limit):
+        while left and (not taken or begin + (0 if window else left[0].frames) < limit):
             clip = left.pop(0)
-            if taken:
+            if window:
+                clip = without_silence(clip, *rng.integers(1, WINDOW_EDGE + 1, 2).tolist())
+            elif taken:
                 pause = int(rng.choice([0, 1, 1, 1]) * rng.uniform(10, 200))
                 if rng.random() < 0.3:
                     pause = int(np.clip(LONGEST_JOINED - begin - clip.frames, pause, rng.uniform(200, 1000)))
@@ -129,12 +140,14 @@ def join_clips(clips: list[Clip], rng: np.random.Generator, augmenter: Augmenter
             phones.append(["", begin / 100])
         if len({clip.family for clip in taken}) > 1:
             phones = []
-        left_out = frozenset()
-        if len(taken) > 1 and rng.random() < 0.25:
-            out = int(rng.integers(len(taken)))
-            left_out = frozenset(range(firsts[out], [*firsts, len(words)][out + 1]))
         times = np.concatenate(starts), np.concatenate(ends)
-        joined.append(Clip(np.concatenate(parts), taken[0].engine, words, *times, phones, left_out=left_out))
+        clip = Clip(np.concatenate(parts), taken[0].engine, words, *times, phones, firsts=frozenset(firsts[1:]))
+        if window:
+            clip = as_window(clip, limit, len(taken[0].words), rng)
+        elif len(taken) > 1 and rng.random() < 0.25:
+            out = int(rng.integers(len(taken)))
+            clip.left_out = frozenset(range(firsts[out], [*firsts, len(words)][out + 1]))
+        joined.append(clip)
     return joined
 
 
@@ -230,6 +243,7 @@ class TrainingCollator:
         augment: change speed, and in some batches voice, room and noise.
         joined: `joined(i)` says whether the clips of batch i are joined to long recordings.
         slips: share of the clips whose transcript is wrong in some words; wrong words have no labels.
+        windows: share of the joined recordings that are as windows of long ones are heard.
         noisy: `noisy(i)` gives their share; a small model learns faster from speech that it can also hear clearly.
         phonemes: phoneme names of each family in `objectives.FAMILIES`; given, the batch also holds their targets.
     """
@@ -247,11 +261,13 @@ class TrainingCollator:
         noisy=lambda i: 0.5,
         joined=lambda i: False,
         slips=0.0,
+        windows=0.0,
     ):
         self.phonemes = phonemes and [{name: i for i, name in enumerate(names)} for names in phonemes]
         self.clips, self.prompter, self.lead, self.frame_labels = clips, prompter, lead, frame_labels
         self.classes, self.augment, self.seed = classes, augment, seed
         self.augmenter, self.noisy, self.joined, self.slips = Augmenter(), noisy, joined, slips
+        self.windows = windows
 
     def __call__(self, items) -> dict[str, torch.Tensor]:
         ((step, chosen),) = items
@@ -260,7 +276,7 @@ class TrainingCollator:
         clips = [self.clips[index] for index in chosen]
         names = [f"clip {index} ({clip.voice})" for index, clip in zip(chosen, clips, strict=True)]
         if self.joined(step):
-            clips = join_clips(clips, rng, self.augmenter)
+            clips = join_clips(clips, rng, self.augmenter, self.windows)
         blocks, leads, tempos = [], [], []
         for clip in clips:
             block = torch.from_numpy(np.asarray(clip.features, dtype=np.float32))
@@ -304,7 +320,7 @@ class TrainingCollator:
             if written := next((other for other in others if _folded(other) != _folded(words)), None):
                 heard = np.full(len(written), -1)
             else:
-                written, heard = self._transcript(words, clip.left_out, rng)
+                written, heard = self._transcript(words, clip, rng)
                 if self.augment and len(clips) > 1:
                     written, heard = self._surplus(written, heard, clips[number - 1].words, rng)
             ids = np.array(self.prompter.row(written, positions))
@@ -314,7 +330,7 @@ class TrainingCollator:
             place = np.clip(times / SEGMENT, 0, self.classes - 1)
             label[ids == self.prompter.slot] = np.where(right, np.rint(place), -100)
             places.append(place[right])
-            weights.append(slip_weights(heard, len(words))[right])
+            weights.append(np.maximum(slip_weights(heard, len(words)), pause_weights(heard, clip.firsts))[right])
             last = np.full(len(ids), -1)
             last[ids == self.prompter.slot] = np.where(right, -1, min(int(frames / 100 / SEGMENT), self.classes - 1))
             unsaid.append(last)
@@ -328,7 +344,8 @@ class TrainingCollator:
             looks = np.clip(position_of(np.maximum(inside, 0)), 0, positions - 1)
             target[ids == self.prompter.slot] = np.where(right, looks, -1)
             rows.append(ids)
-            spoken.append(self.prompter.spoken(words, said, positions))
+            count = len(words) - clip.unsaid
+            spoken.append(self.prompter.spoken(words[:count], said[: 2 * count], positions))
             labels.append(label)
             targets.append(target)
         width = max(map(len, rows))
@@ -355,21 +372,22 @@ class TrainingCollator:
             batch["phonemes"], batch["family"] = self._phoneme_targets(clips, leads, tempos, lengths.tolist())
         return batch
 
-    def _transcript(self, words, left_out, rng) -> tuple[list[str], np.ndarray]:
+    def _transcript(self, words, clip, rng) -> tuple[list[str], np.ndarray]:
         """The words that are written, and which of `words` each one is (-1 for a word that is not said)."""
         written, heard = [], []
         rate = rng.uniform(0.03, 0.2) if self.augment and rng.random() < self.slips else 0.0
         for i, word in enumerate(words):
             slip = rng.choice(["missing", "other", "added"]) if rng.random() < rate else None
-            if i in left_out or (slip == "missing" and len(words) > 1):
+            if i in clip.left_out or (slip == "missing" and len(words) > 1):
                 continue
             if slip == "added":
                 written.append(self.prompter.words[rng.integers(len(self.prompter.words))])
                 heard.append(-1)
             other = slip == "other"
             written.append(self.prompter.words[rng.integers(len(self.prompter.words))] if other else word)
-            heard.append(-1 if other else i)
+            heard.append(-1 if other or i >= len(words) - clip.unsaid else i)
         if max(heard, default=-1) < 0:  # nothing left that could be learned
+            words = words[: len(words) - clip.unsaid]
             return words, np.arange(len(words))
         return written, np.array(heard)
 
@@ -379,7 +397,7 @@ class TrainingCollator:
             more = others[: int(rng.integers(1, MOST_SURPLUS + 1))]
             written, heard = [*written, *more], np.append(heard, [-1] * len(more))
         if rng.random() < EARLY:
-            more = others[-int(rng.integers(1, 4)) :]
+            more = others[-int(rng.integers(1, MOST_EARLY + 1)) :]
             written, heard = [*more, *written], np.append([-1] * len(more), heard)
         return list(written), heard.astype(np.int64)
 
@@ -411,6 +429,13 @@ def slip_weights(heard: np.ndarray, said: int) -> np.ndarray:
     weights = np.where(other[:-1] | other[1:], BESIDE_SLIPS, 1.0).repeat(2)
     weights[::2] = np.where(other[:-1], BEHIND_SLIPS, weights[::2])
     return weights
+
+
+def pause_weights(heard: np.ndarray, firsts: frozenset[int]) -> np.ndarray:
+    """What each slot counts, `(2 * words,)`: more where clips are joined, at the words `firsts`."""
+    behind = np.isin(heard, list(firsts))
+    before = np.isin(heard + 1, list(firsts)) & (heard >= 0)
+    return np.where(np.stack([behind, before], 1).ravel(), BESIDE_PAUSES, 1.0)
 
 
 def phoneme_names(clips: list[Clip]) -> list[list[str]]:

@@ -32,7 +32,7 @@ from transformers_qwen3_asr.models.modeling_qwen3_asr import Qwen3ASRAudioEncode
 from transformers_qwen3_asr.training.metrics import AlignmentMetrics, slot_predictions
 from transformers_qwen3_asr.training.trainer import ROW_NAMES, AlignmentTrainer, NonFiniteLoss
 
-DOUBT = 0.1  # what the words that are not said count beside those that are
+DOUBT = 0.3  # what the words that are not said count beside those that are
 
 
 def make_synthesized(work: Path, scale: float, processes: int) -> None:
@@ -235,6 +235,7 @@ def train_aligner(work: Path, clips, tests, prompter, config, arguments) -> Path
         phonemes=names,
         joined=joined,
         slips=arguments.slips,
+        windows=arguments.windows,
         seed=arguments.seed,
     )
     # A glance at the held-out part: 64 clips of all lengths, 16 alike in length at a time.
@@ -318,6 +319,8 @@ def main() -> None:
     parser.add_argument("--slips", type=float, default=0.8, help="share of the clips whose transcripts have slips")
     parser.add_argument("--joined", type=float, nargs=2, default=[0.5, 0.75], metavar="SHARE",
                         help="batches of joined clips, at first and in the last two fifths")  # fmt: skip
+    parser.add_argument("--windows", type=float, default=0.0,
+                        help="share of the joined recordings that are as windows of long ones are heard")  # fmt: skip
     parser.add_argument("--people-weight", type=int, default=3, help="how often a clip of people counts")
     parser.add_argument("--noisy", type=float, default=0.5, help="share of the batches with other voices and noise")
     parser.add_argument("--seed", type=int, default=0, help="other batches, for weights whose mean is taken")
