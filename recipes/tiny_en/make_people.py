@@ -12,15 +12,14 @@ there is kept, with its counts in people-NNN.counts; a call with another `--chec
 import argparse
 import json
 from collections import Counter
-from functools import cache
-from multiprocessing import get_context
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from corpus import LONG
 from features import raw_log_mel
-from people_parts import CLIPS_A_PART, aligner, capitals_or_not, left_out_before, part_seconds, write_part
+from people_parts import aligner, capitals_or_not, left_out_before, make_parts, part_seconds, write_part
 from praatio import textgrid
 from teacher import keep_options
 
@@ -108,9 +107,9 @@ def _check(name: str) -> Check:
     return Check(name)
 
 
-def _part(job) -> tuple[str, float, Counter]:
+def _part(job, teacher: Path, check: str | None, most: float) -> tuple[str, float, Counter]:
     """Make a part that is not there; returns its name, its seconds, and how many were left out for what reason."""
-    stem, rows, teacher, check, most = job
+    stem, rows = job
     torch.set_num_threads(1)
     if stem.with_suffix(".json").exists():
         return stem.name, part_seconds(stem), left_out_before(stem)
@@ -127,25 +126,8 @@ def make_people(work: Path, check: str | None = None, processes: int = 1, most: 
         resolve_model(check)  # refused here, before it is written down
     keep_options(work / "teacher" / "parts.json", {"check": check, "apart": most})
     rows = json.loads((work / "teacher" / "recordings.json").read_text())
-    folder = work / "data" / "train"
-    folder.mkdir(parents=True, exist_ok=True)
-    order = np.random.default_rng(0).permutation(len(rows))  # parts of all speakers
-    jobs = [
-        (
-            folder / f"people-{number:03d}",
-            [rows[i] for i in order[start : start + CLIPS_A_PART]],
-            work / "teacher",
-            check,
-            most,
-        )
-        for number, start in enumerate(range(0, len(rows), CLIPS_A_PART))
-    ]
-    left_out, seconds = Counter(), 0.0
-    with get_context("spawn").Pool(processes) as pool:
-        for name, length, more in pool.imap(_part, jobs):
-            left_out += more
-            seconds += length
-            print(f"{name}: {seconds / 3600:.2f} h so far, left out {dict(left_out)}", flush=True)
+    part = partial(_part, teacher=work / "teacher", check=check, most=most)
+    make_parts(work / "data" / "train", rows, part, processes, Counter())
 
 
 if __name__ == "__main__":

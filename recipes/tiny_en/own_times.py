@@ -12,14 +12,13 @@ transcript, or the aligner is lost. A part that is there is kept; a call with ot
 
 import argparse
 from collections import Counter
-from functools import cache
-from multiprocessing import get_context
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 from corpus import LONG
 from features import raw_log_mel
-from people_parts import CLIPS_A_PART, aligner, capitals_or_not, left_out_before, part_seconds, write_part
+from people_parts import aligner, capitals_or_not, left_out_before, make_parts, part_seconds, write_part
 from scipy.signal import resample_poly
 from teacher import keep_options
 from transcripts import Recording, read_transcripts
@@ -97,11 +96,11 @@ def _aligner(name: str):
     return aligner(name)
 
 
-def _part(job) -> tuple[str, float, Counter]:
+def _part(job, name: str, most: float) -> tuple[str, float, Counter]:
     """Make a part that is not there; returns its name, its seconds, and how many were left out for what reason."""
     import torch
 
-    stem, recordings, name, most = job
+    stem, recordings = job
     torch.set_num_threads(1)
     if stem.with_suffix(".json").exists():
         return stem.name, part_seconds(stem), left_out_before(stem)
@@ -116,19 +115,8 @@ def make_own(
     options = {"folders": sorted(str(Path(folder).resolve()) for folder in folders), "without": sorted(without)}
     keep_options(work / "own-times.json", {**options, "aligner": name, "apart": most})
     recordings, left_out = read_transcripts(folders, without=without)
-    folder = work / "data" / "train"
-    folder.mkdir(parents=True, exist_ok=True)
-    order = np.random.default_rng(0).permutation(len(recordings))  # parts of all speakers
-    jobs = [
-        (folder / f"people-{number:03d}", [recordings[i] for i in order[start : start + CLIPS_A_PART]], name, most)
-        for number, start in enumerate(range(0, len(recordings), CLIPS_A_PART))
-    ]
-    seconds = 0.0
-    with get_context("spawn").Pool(processes) as pool:
-        for stem, length, more in pool.imap(_part, jobs):
-            left_out += more
-            seconds += length
-            print(f"{stem}: {seconds / 3600:.2f} h so far, left out {dict(left_out)}", flush=True)
+    part = partial(_part, name=name, most=most)
+    make_parts(work / "data" / "train", recordings, part, processes, left_out)
 
 
 if __name__ == "__main__":

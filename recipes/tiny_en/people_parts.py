@@ -3,6 +3,8 @@
 import json
 import zlib
 from collections import Counter
+from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +58,29 @@ def left_out_before(stem: Path) -> Counter:
     """How many recordings were left out of a part that is there, for what reason; parts of older runs do not say."""
     counts = stem.with_suffix(".counts")
     return Counter(json.loads(counts.read_text()) if counts.exists() else {})
+
+
+def make_parts(
+    folder: Path,
+    recordings: list,
+    make: Callable[[tuple[Path, list]], tuple[str, float, Counter]],
+    processes: int,
+    left_out: Counter,
+) -> None:
+    """Let `make` make every part in `folder`, of recordings of all speakers, in so many processes.
+
+    It is given the part's stem and its recordings, and returns its name, its seconds, and how many were left out for
+    what reason, which is added to `left_out` and printed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    order = np.random.default_rng(0).permutation(len(recordings))
+    jobs = [
+        (folder / f"people-{number:03d}", [recordings[i] for i in order[start : start + CLIPS_A_PART]])
+        for number, start in enumerate(range(0, len(recordings), CLIPS_A_PART))
+    ]
+    seconds = 0.0
+    with get_context("spawn").Pool(processes) as pool:
+        for name, length, more in pool.imap(make, jobs):
+            left_out += more
+            seconds += length
+            print(f"{name}: {seconds / 3600:.2f} h so far, left out {dict(left_out)}", flush=True)
