@@ -53,11 +53,17 @@ def passage(said: int, firsts: frozenset[int], rng: np.random.Generator) -> froz
     return frozenset(range(*sorted((cut(), cut()))))
 
 
+def frame_before(clip: "Clip", word: int) -> int:
+    """The frame half way between a word and the one before it."""
+    end = clip.ends[word - 1]
+    return round(50 * (end + max(end, clip.starts[word])))
+
+
 def begun_late(clip: "Clip", word: int) -> "Clip":
     """A clip that begins before one of its words, without those before it."""
     if word >= len(clip.words) - clip.unsaid:
         return clip
-    first = round(50 * (clip.ends[word - 1] + max(clip.ends[word - 1], clip.starts[word])))
+    first = frame_before(clip, word)
     shift = first / 100
     phones = [[name, max(0.0, start - shift)] for name, start in clip.phones]
     before = sum(start == 0 for _, start in phones)  # the last of these reaches into what is left
@@ -77,7 +83,7 @@ def ended_early(clip: "Clip", said: int) -> "Clip":
     said = max(1, said)
     if said >= len(clip.words):
         return clip
-    past = round(50 * (clip.ends[said - 1] + max(clip.ends[said - 1], clip.starts[said])))
+    past = frame_before(clip, said)
     count = min(len(clip.words), said + MOST_SURPLUS)
     phones = [[name, start] for name, start in clip.phones if start < past / 100]
     return replace(
