@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -191,6 +192,20 @@ def test_long_recordings_are_what_they_say(joined, tmp_path):
     assert figures["words"] == len(wrong.words) / 2 and figures["aas_ms"] == pytest.approx(40)
     late = np.nan_to_num(wrong.reference) + np.array([0, 1001.0])
     assert long.figures([late], [wrong.reference])["over_1s"] == 1.0  # of words, not of starts and ends
+
+
+def test_clips_that_say_more_than_their_labels_are_not_joined(joined, capsys):
+    """Their words would be said in a recording whose text is taken for right."""
+    clips, random = importlib.import_module("alignment_clips"), np.random.default_rng(1)
+    made = spoken_clips(4)
+    for clip, (start, past) in zip(made, ((0.1, 0.2), (0.1, 0.4), (1.2, 1.3), (1.2, 1.55)), strict=True):
+        said = slice(round(start * 16000), round(past * 16000))
+        clip.samples[said] = 0.1 * random.normal(size=said.stop - said.start)
+    assert [clip.words for clip in clips.fully_labelled(made)] == [["word0x0"], ["word2x0"]]
+    printed = capsys.readouterr().err.splitlines()
+    assert len(printed) == 2 and "word1x0" in printed[0] and "says more" in printed[1]
+    quiet = replace(made[3], samples=np.where(np.arange(32000) < 16800, 1, 0.1).astype(np.float32) * made[3].samples)
+    assert len(clips.fully_labelled([quiet])) == 1  # over 15 dB below the words: noise
 
 
 @pytest.mark.parametrize("kind", ["silence", "noise", "music"])
