@@ -91,6 +91,27 @@ class Augmenter:
         noise = noise + (-grain.log()).log10() * self.flutter
         return torch.logaddexp(raw * _LN10, noise * _LN10) / _LN10
 
+    def without_words(self, like: torch.Tensor, frames: int, generator: torch.Generator) -> torch.Tensor:
+        """`(frames, 128)` without speech, about as loud as the clip `like` `(any, 128)` or up to 15 dB less: noise, or
+        notes of a keyboard over some."""
+        loud = (like * _LN10).exp().mean().clamp(min=1e-9).log10()
+        draw = torch.rand(2, generator=generator)
+        quiet = torch.full((1, frames, BANDS), -10.0)
+        if draw[0] < 0.5:
+            return self._noise(quiet, loud, 1.5 * draw[1].view(1, 1, 1), generator)[0]
+        notes, at = torch.zeros(frames, BANDS), 0
+        while at < frames:  # some notes at once, which die away until the next ones
+            lasting = min(frames - at, int(torch.randint(15, 80, (1,), generator=generator)))
+            pitch = 80 * 2 ** (3.5 * torch.rand(4, 1, generator=generator))
+            bands = _hertz_band((pitch * torch.arange(1, 9)).clamp(max=7900)).flatten()
+            power = torch.arange(1, 9).float().pow(-2.0).repeat(4)
+            lines = (power[:, None] * torch.exp(-((bands[:, None] - torch.arange(BANDS)) ** 2))).sum(0)
+            decay = 10 ** (-(0.01 + 0.04 * torch.rand(1, generator=generator)) * torch.arange(lasting))
+            notes[at : at + lasting] = decay[:, None] * lines
+            at += lasting
+        notes = (notes / notes.mean()).clamp(min=1e-10).log10() + loud - 1.5 * draw[1]
+        return self._noise(notes[None].clamp(min=-10), loud, torch.full((1, 1, 1), 2.0), generator)[0]
+
     def telephone(self, raw: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
         """`share` of the clips as over a telephone: what lies below 200 to 400 Hz and above 3 to 3.8 kHz falls by 20
         to 70 dB, within a third of an octave."""

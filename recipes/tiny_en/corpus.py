@@ -12,7 +12,7 @@ from augment import Augmenter
 from features import BANDS, whisper_scale
 from objectives import FAMILIES, PHONES_A_POSITION
 from transformers import PreTrainedTokenizerBase
-from windows import MOST_SURPLUS, WINDOW, WINDOW_EDGE, as_window, without_silence
+from windows import MOST_SURPLUS, WINDOW, WINDOW_EDGE, WORDLESS, WORDLESS_FRAMES, as_window, without_silence
 
 from transformers_qwen3_asr.models.configuration_qwen3_asr import audio_token_lengths
 
@@ -101,8 +101,8 @@ def join_clips(clips: list[Clip], rng: np.random.Generator, augmenter: Augmenter
 
     Three pauses in ten last up to 10 s, a quarter of the recordings has a clip that the transcript leaves out, and in
     three out of ten clips have noise of their own, which ends with them. The share `windows` is as a long recording is
-    heard: shorter, without the inside of pauses, with a beginning or an end somewhere between two words, and with
-    words that the transcript leaves out, before others or between them.
+    heard: shorter, without the inside of pauses, with a beginning or an end somewhere between two words, with words
+    that the transcript leaves out, before others or between them, and now and then with noise or music before a clip.
     """
     # voices of one engine stand together, so that most recordings name their phonemes in one way
     left = sorted(clips, key=lambda clip: clip.engine)
@@ -119,6 +119,11 @@ def join_clips(clips: list[Clip], rng: np.random.Generator, augmenter: Augmenter
             clip = left.pop(0)
             if window:
                 clip = without_silence(clip, *rng.integers(1, WINDOW_EDGE + 1, 2).tolist())
+                if rng.random() < WORDLESS:
+                    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+                    like = torch.from_numpy(np.asarray(clip.features, dtype=np.float32))
+                    parts.append(augmenter.without_words(like, int(rng.integers(*WORDLESS_FRAMES)), generator).numpy())
+                    begin += len(parts[-1])
             elif taken:
                 pause = int(rng.choice([0, 1, 1, 1]) * rng.uniform(10, 200))
                 if rng.random() < 0.3:

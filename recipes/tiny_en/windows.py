@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 WINDOW_EDGE, WINDOW = 20, (350, 1300)
 #: Share of the windows that end before their transcript does, of those that begin between two words of their first
 #: clip, and of those whose transcript leaves out their first words, or some in the middle.
-ENDS_EARLY, BEGINS_LATE, LEAD, MIDDLE = 0.7, 0.35, 0.45, 0.15
+ENDS_EARLY, BEGINS_LATE, LEAD, MIDDLE = 0.7, 0.35, 0.3, 0.1
+#: Share of the clips in windows before which there is noise or music, and frames of it at least and at most.
+WORDLESS, WORDLESS_FRAMES = 0.06, (50, 600)
 #: Words of the transcript at most behind what is said.
 MOST_SURPLUS = 20
 

@@ -320,11 +320,13 @@ def test_a_part_of_a_joined_recording_may_be_left_out_of_the_transcript(corpus_f
     assert pauses.max() > 3  # seconds
 
 
-def test_a_joined_recording_may_be_as_a_long_one_is_heard(corpus_folder):
+def test_a_joined_recording_may_be_as_a_long_one_is_heard(corpus_folder, monkeypatch):
+    import corpus
     from augment import Augmenter
     from corpus import join_clips, load_clips
     from windows import MOST_SURPLUS, WINDOW, WINDOW_EDGE
 
+    monkeypatch.setattr(corpus, "WORDLESS", 0.0)  # which the next test has
     clips = load_clips(corpus_folder) * 20
     rng = np.random.default_rng(0)
     joined = [recording for _ in range(5) for recording in join_clips(clips, rng, Augmenter(), windows=1.0)]
@@ -347,6 +349,28 @@ def test_a_joined_recording_may_be_as_a_long_one_is_heard(corpus_folder):
             (clip,) = {id(clip): clip for clip in clips[:4] if clip.words == recording.words[first:past]}.values()
             shift = recording.starts[first] - clip.starts[0]
             np.testing.assert_allclose(recording.ends[first:past], clip.ends + shift, atol=0.01)  # a frame
+
+
+def test_windows_have_noise_and_music_without_words(corpus_folder, monkeypatch):
+    import corpus
+    import torch
+    import windows
+    from augment import Augmenter
+
+    shortest = windows.WORDLESS_FRAMES[0] / 100
+    monkeypatch.setattr(corpus, "WORDLESS", 1.0)
+    monkeypatch.setattr(windows, "BEGINS_LATE", 0.0)
+    clips = corpus.load_clips(corpus_folder) * 10
+    for recording in corpus.join_clips(clips, np.random.default_rng(0), Augmenter(), windows=1.0):
+        assert recording.starts[0] >= shortest
+        firsts = [first for first in sorted(recording.firsts) if first < len(recording.words) - recording.unsaid]
+        assert all(recording.starts[at] - recording.ends[at - 1] >= shortest for at in firsts)
+    like = torch.from_numpy(np.asarray(clips[0].features, dtype=np.float32))
+    power = (2.302585 * like).exp().mean().log10()
+    for seed in range(12):  # as loud as speech, or less, and not silent anywhere
+        made = Augmenter().without_words(like, 300, torch.Generator().manual_seed(seed))
+        assert made.shape == (300, like.shape[1]) and made.isfinite().all() and made.min() > -9
+        assert -2.2 < (2.302585 * made).exp().mean().log10() - power < 0.8
 
 
 def test_sound_stays_with_its_words_where_a_clip_is_cut(corpus_folder):
