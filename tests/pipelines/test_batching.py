@@ -343,14 +343,14 @@ def test_inputs_of_other_items_are_not_taken(pipe, rows, monkeypatch):
 def test_batch_seconds_of_long_recordings(pipe, rows, alone, threads, monkeypatch):
     monkeypatch.setattr(forced_alignment, "threads_ahead", lambda device: threads)
     held = spied_passes(pipe, monkeypatch)
-    assert_same(pipe(rows, batch_seconds=20, max_align_seconds=8), alone)
-    assert all(count == 1 or count * (seconds - 1) <= 20 for count, seconds in held)
+    assert_same(pipe(rows, batch_seconds=40, max_align_seconds=8), alone)
+    assert all(count == 1 or count * (seconds - 1) <= 40 for count, seconds in held)
     together = len(held)
     held.clear()
     pipe(rows, batch_seconds=1, max_align_seconds=8)
     assert together < len(held) and all(count == 1 for count, seconds in held if seconds > 1)
     bad = [rows[0], {"audio": "nowhere.wav", "text": "a"}, rows[3]]
-    results = pipe(bad, batch_seconds=20, max_align_seconds=8, on_error="return")
+    results = pipe(bad, batch_seconds=40, max_align_seconds=8, on_error="return")
     assert [result["error"] is None for result in results] == [True, False, True]
     assert_same([results[0], results[2]], [alone[0], alone[3]])
     assert workers() == []
