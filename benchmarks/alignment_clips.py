@@ -57,25 +57,26 @@ def labelled_clips(rows: Iterable, groups: Mapping[str, str] = MappingProxyType(
     ]
 
 
-def fully_labelled(clips: Sequence[LabelledClip]) -> list[LabelledClip]:
+def joinable(clips: Sequence[LabelledClip]) -> list[LabelledClip]:
     """
-    The clips whose labels have all that is said in them; the names of the others are printed. Joined to a long
-    recording, a clip that says more than its words would make a text wrong that is taken for right.
+    The clips that may be joined to a long recording. The names of those that say more than their labels are printed:
+    they would make a text wrong that is taken for right. Of clips with the same words the first is taken: where a text
+    lacks one of them, nobody could tell which.
 
     More is said where at least `MORE` seconds of sound, in frames of 20 ms, are over 50 ms away from the first and the
     last word and at most `BELOW_WORDS` decibels below the words. All words have to be in the recordings.
     """
-    kept = []
+    kept = {}
     for clip in clips:
         first, past = round(16 * clip.reference.min()), round(16 * clip.reference.max())
         words = np.square(clip.samples[first:past]).mean()
         outside = clip.samples[: max(0, first - 800)], clip.samples[past + 800 :]
         power = [np.square(part[: len(part) // 320 * 320]).reshape(-1, 320).mean(1) for part in outside]
         if 0.02 * (np.concatenate(power) > words * 10 ** (-BELOW_WORDS / 10)).sum() < MORE:
-            kept.append(clip)
+            kept.setdefault(" ".join(clip.words).casefold(), clip)
         else:
             print(f"{clip.name or clip.words} is not joined: it says more than its labels", file=sys.stderr)
-    return kept
+    return list(kept.values())
 
 
 def groups_of(files: Iterable[str | Path]) -> dict[str, str]:

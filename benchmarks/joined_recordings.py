@@ -124,10 +124,14 @@ def make_long(
     """
     Joins `clips`, in an order drawn by `seed` and again and again if they are few, until `seconds` are reached, with
     `pauses` (least and most seconds) between them. After the share `untranscribed` of them comes 3 to 20 s of what the
-    text does not have: noise, music, or another clip. The samples `inserted` come in the middle, besides the
-    `seconds`. Samples are written as they are made.
+    text does not have: noise, music, or another clip, one of an eighth of all that are not joined then. The samples
+    `inserted` come in the middle, besides the `seconds`. Samples are written as they are made.
     """
     random = np.random.default_rng(seed)
+    others: list[LabelledClip] = []
+    if untranscribed:  # what is said twice, once without text, may be found at either place
+        drawn = [clips[place] for place in np.random.default_rng((seed, 2)).permutation(len(clips))]
+        others, clips = drawn[: len(clips) // 8 + 1], drawn[len(clips) // 8 + 1 :] or drawn
     taken, words, references, past = [], [], [], seconds * RATE
     with wave.open(str(path), "wb") as opened:
         file = _Writer(opened, random)
@@ -140,7 +144,7 @@ def make_long(
             file.write(clip.samples)
             if random.random() < untranscribed:
                 file.write(np.zeros(int(random.uniform(*pauses) * RATE)))
-                file.write(_without_text(clips, random))
+                file.write(_without_text(others, random))
             file.write(np.zeros(int(random.uniform(*pauses) * RATE)))
             if inserted is not None and file.at >= past / 2:
                 file.write(inserted)

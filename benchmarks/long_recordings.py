@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from alignment_clips import LabelledClip, fully_labelled, labelled_clips
+from alignment_clips import LabelledClip, joinable, labelled_clips
 from alignment_figures import table
 from alignment_stages import Hearing
 from joined_recordings import CASES, PAUSES, RATE, Case, LongRecording, make_case, make_long
@@ -252,7 +252,7 @@ def main() -> None:
 
     from transformers_qwen3_asr.formats import read_labels
 
-    clips, pipe = fully_labelled(labelled_clips(read_labels(arguments.data))), _load(arguments.model)
+    clips, pipe = joinable(labelled_clips(read_labels(arguments.data))), _load(arguments.model)
     keywords = {} if arguments.budget is None else {"budget": arguments.budget}
     keywords |= {"refine": False} if arguments.no_refine else {}
     pauses = tuple(arguments.pauses)

@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from alignment_clips import LabelledClip, fully_labelled, labelled_clips
+from alignment_clips import LabelledClip, labelled_clips
 from alignment_figures import table
 from joined_recordings import RATE, make_long, music, noise
 
@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of a piece")
     parser.add_argument("--decibels", type=float, default=10.0, help="of noise and music below speech")
     args = parser.parse_args()
-    clips = fully_labelled(labelled_clips(read_labels(args.data)))
+    clips = labelled_clips(read_labels(args.data))
     rows = list(measured(clips, finders(), args.minutes, args.seeds, args.seconds, args.decibels))
     print(table(HEADINGS, rows))
 

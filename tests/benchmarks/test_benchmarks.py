@@ -185,6 +185,7 @@ def test_long_recordings_are_what_they_say(joined, tmp_path):
     assert again.words == recording.words and again.path.read_bytes() == recording.path.read_bytes()
     more = joined.make_long(made, tmp_path / "more.wav", 60, seed=1, untranscribed=0.9)
     assert len(more.words) < len(recording.words)
+    assert len(set(more.words)) == 2  # the third clip may come without text
     changed = clips.with_changed_words(made, 1.0, ("add",))
     wrong = joined.make_long(changed, tmp_path / "wrong.wav", 60, seed=1)
     assert np.isnan(wrong.reference[1::2]).all() and np.isfinite(wrong.reference[::2]).all()
@@ -194,18 +195,19 @@ def test_long_recordings_are_what_they_say(joined, tmp_path):
     assert long.figures([late], [wrong.reference])["over_1s"] == 1.0  # of words, not of starts and ends
 
 
-def test_clips_that_say_more_than_their_labels_are_not_joined(joined, capsys):
-    """Their words would be said in a recording whose text is taken for right."""
+def test_clips_that_say_more_than_their_labels_or_what_others_say_are_not_joined(joined, capsys):
+    """The words of the former would be said in a recording whose text is taken for right."""
     clips, random = importlib.import_module("alignment_clips"), np.random.default_rng(1)
     made = spoken_clips(4)
     for clip, (start, past) in zip(made, ((0.1, 0.2), (0.1, 0.4), (1.2, 1.3), (1.2, 1.55)), strict=True):
         said = slice(round(start * 16000), round(past * 16000))
         clip.samples[said] = 0.1 * random.normal(size=said.stop - said.start)
-    assert [clip.words for clip in clips.fully_labelled(made)] == [["word0x0"], ["word2x0"]]
+    assert [clip.words for clip in clips.joinable(made)] == [["word0x0"], ["word2x0"]]
     printed = capsys.readouterr().err.splitlines()
     assert len(printed) == 2 and "word1x0" in printed[0] and "says more" in printed[1]
     quiet = replace(made[3], samples=np.where(np.arange(32000) < 16800, 1, 0.1).astype(np.float32) * made[3].samples)
-    assert len(clips.fully_labelled([quiet])) == 1  # over 15 dB below the words: noise
+    assert len(clips.joinable([quiet])) == 1  # over 15 dB below the words: noise
+    assert clips.joinable([made[0], replace(made[2], words=["Word0x0"]), made[2]]) == [made[0], made[2]]
 
 
 @pytest.mark.parametrize("kind", ["silence", "noise", "music"])
