@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from alignment_clips import LabelledClip, joinable
+from alignment_clips import LabelledClip
 from alignment_figures import calibration_row, times_row
 from alignment_stages import DEFAULT, Found, Hearing, aligned, of_result
 from joined_recordings import LongRecording, make_long
@@ -27,7 +27,7 @@ def long_rows(
     Intervals are by clip: one that comes several times counts as one."""
     name = f"{minutes:g} min joined"
     with tempfile.TemporaryDirectory() as folder:
-        recording = make_long(joinable(clips), Path(folder) / "long.wav", minutes * 60, seed)
+        recording = make_long(clips, Path(folder) / "long.wav", minutes * 60, seed)
         rows, before = [], None
         for stage, keywords in WAYS.items():
             begun = time.perf_counter()

@@ -21,6 +21,7 @@ from alignment_clips import (
     LabelledClip,
     groups_of,
     in_telephone_band,
+    joinable,
     labelled_clips,
     with_changed_words,
     with_noise,
@@ -148,9 +149,11 @@ def print_judgement(
             judge.condition(f"classes of {merged_time:g} ms", clips, peers=False)
     judge.print_times()
     print_reports(judge, clips, clean, {"nothing": clean, f"nothing, {noise}": noisy}, seed)
-    for length in arguments.long if people else ():
+    lengths = arguments.long if people else ()
+    joined = joinable(clips) if lengths else []
+    for length in lengths:
         judge.told(f"{length:g} minutes")
-        judge.times, judge.calibration = long_rows(pipe, clips, length, seed, judge.batch_size)
+        judge.times, judge.calibration = long_rows(pipe, joined, length, seed, judge.batch_size)
         print(f"Joined to a recording of {length:g} minutes:\n")
         judge.print_times()
     return clean

@@ -14,6 +14,11 @@ def _band_hertz() -> torch.Tensor:
     return torch.where(mels < 15, mels * 200 / 3, 1000 * torch.exp((mels - 15) * torch.log(torch.tensor(6.4)) / 27))
 
 
+def _mean_power(raw: torch.Tensor) -> torch.Tensor:
+    """The mean power of a clip, both in log10."""
+    return (raw * _LN10).exp().mean().clamp(min=1e-9).log10()
+
+
 def _hertz_band(hertz: torch.Tensor) -> torch.Tensor:
     """Fractional band index of frequencies, the inverse of `_band_hertz`."""
     top = 15 + 27 * torch.log(torch.tensor(8.0)) / torch.log(torch.tensor(6.4))
@@ -78,7 +83,7 @@ class Augmenter:
 
     def with_noise(self, block: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """One clip `(frames, 128)` with noise 3 to 25 dB below it."""
-        loud = (block * _LN10).exp().mean().clamp(min=1e-9).log10()
+        loud = _mean_power(block)
         below = 0.3 + 2.2 * torch.rand(1, 1, 1, generator=generator)
         return self._noise(block[None], loud, below, generator)[0]
 
@@ -94,7 +99,7 @@ class Augmenter:
     def without_words(self, like: torch.Tensor, frames: int, generator: torch.Generator) -> torch.Tensor:
         """`(frames, 128)` without speech, about as loud as the clip `like` `(any, 128)` or up to 15 dB less: noise, or
         notes of a keyboard over some."""
-        loud = (like * _LN10).exp().mean().clamp(min=1e-9).log10()
+        loud = _mean_power(like)
         draw = torch.rand(2, generator=generator)
         quiet = torch.full((1, frames, BANDS), -10.0)
         if draw[0] < 0.5:

@@ -120,7 +120,7 @@ def join_clips(clips: list[Clip], rng: np.random.Generator, augmenter: Augmenter
             if window:
                 clip = without_silence(clip, *rng.integers(1, WINDOW_EDGE + 1, 2).tolist())
                 if rng.random() < WORDLESS:
-                    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+                    generator = _generator(rng)
                     like = torch.from_numpy(np.asarray(clip.features, dtype=np.float32))
                     parts.append(augmenter.without_words(like, int(rng.integers(*WORDLESS_FRAMES)), generator).numpy())
                     begin += len(parts[-1])
@@ -134,7 +134,7 @@ def join_clips(clips: list[Clip], rng: np.random.Generator, augmenter: Augmenter
             firsts.append(len(words))
             block = np.asarray(clip.features, dtype=np.float32)
             if noisy and rng.random() < 0.8:
-                generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+                generator = _generator(rng)
                 block = augmenter.with_noise(torch.from_numpy(block), generator).numpy()
             parts.append(block)
             words += clip.words
@@ -154,6 +154,10 @@ def join_clips(clips: list[Clip], rng: np.random.Generator, augmenter: Augmenter
             clip.left_out = frozenset(range(firsts[out], [*firsts, len(words)][out + 1]))
         joined.append(clip)
     return joined
+
+
+def _generator(rng: np.random.Generator) -> torch.Generator:
+    return torch.Generator().manual_seed(int(rng.integers(2**62)))
 
 
 def quiet_frames(block: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -277,7 +281,7 @@ class TrainingCollator:
     def __call__(self, items) -> dict[str, torch.Tensor]:
         ((step, chosen),) = items
         rng = np.random.default_rng((self.seed, step, 1))
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        generator = _generator(rng)
         clips = [self.clips[index] for index in chosen]
         names = [f"clip {index} ({clip.voice})" for index, clip in zip(chosen, clips, strict=True)]
         if self.joined(step):

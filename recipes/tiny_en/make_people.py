@@ -16,10 +16,9 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from corpus import LONG
 from features import raw_log_mel
-from people_parts import aligner, capitals_or_not, left_out_before, make_parts, part_seconds, write_part
+from people_parts import aligner, capitals_or_not, make_parts, write_part
 from praatio import textgrid
 from teacher import keep_options
 
@@ -107,14 +106,9 @@ def _check(name: str) -> Check:
     return Check(name)
 
 
-def _part(job, teacher: Path, check: str | None, most: float) -> tuple[str, float, Counter]:
-    """Make a part that is not there; returns its name, its seconds, and how many were left out for what reason."""
-    stem, rows = job
-    torch.set_num_threads(1)
-    if stem.with_suffix(".json").exists():
-        return stem.name, part_seconds(stem), left_out_before(stem)
-    left_out = make_part(stem, rows, teacher, _check(check) if check else None, most)
-    return stem.name, part_seconds(stem), left_out
+def _part(stem: Path, rows: list[dict], teacher: Path, check: str | None, most: float) -> Counter:
+    """`make_part` in a process of its own, with the aligner that checks called by its name."""
+    return make_part(stem, rows, teacher, _check(check) if check else None, most)
 
 
 def make_people(work: Path, check: str | None = None, processes: int = 1, most: float = MOST_APART) -> None:

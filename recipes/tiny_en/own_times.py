@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from corpus import LONG
 from features import raw_log_mel
-from people_parts import aligner, capitals_or_not, left_out_before, make_parts, part_seconds, write_part
+from people_parts import aligner, capitals_or_not, make_parts, write_part
 from scipy.signal import resample_poly
 from teacher import keep_options
 from transcripts import Recording, read_transcripts
@@ -96,16 +96,9 @@ def _aligner(name: str):
     return aligner(name)
 
 
-def _part(job, name: str, most: float) -> tuple[str, float, Counter]:
-    """Make a part that is not there; returns its name, its seconds, and how many were left out for what reason."""
-    import torch
-
-    stem, recordings = job
-    torch.set_num_threads(1)
-    if stem.with_suffix(".json").exists():
-        return stem.name, part_seconds(stem), left_out_before(stem)
-    left_out = make_part(stem, recordings, _aligner(name), most)
-    return stem.name, part_seconds(stem), left_out
+def _part(stem: Path, recordings: list[Recording], name: str, most: float) -> Counter:
+    """`make_part` in a process of its own, with the aligner called by its name."""
+    return make_part(stem, recordings, _aligner(name), most)
 
 
 def make_own(

@@ -4,6 +4,7 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -60,17 +61,22 @@ def left_out_before(stem: Path) -> Counter:
     return Counter(json.loads(counts.read_text()) if counts.exists() else {})
 
 
-def make_parts(
-    folder: Path,
-    recordings: list,
-    make: Callable[[tuple[Path, list]], tuple[str, float, Counter]],
-    processes: int,
-    left_out: Counter,
-) -> None:
-    """Let `make` make every part in `folder`, of recordings of all speakers, in so many processes.
+def _make_missing(job: tuple[Path, list], make: Callable[[Path, list], Counter]) -> tuple[str, float, Counter]:
+    """Make a part that is not there; returns its name, its seconds, and how many were left out for what reason."""
+    stem, recordings = job
+    torch.set_num_threads(1)
+    there = stem.with_suffix(".json").exists()
+    left_out = left_out_before(stem) if there else make(stem, recordings)
+    return stem.name, part_seconds(stem), left_out
 
-    It is given the part's stem and its recordings, and returns its name, its seconds, and how many were left out for
-    what reason, which is added to `left_out` and printed.
+
+def make_parts(
+    folder: Path, recordings: list, make: Callable[[Path, list], Counter], processes: int, left_out: Counter
+) -> None:
+    """Let `make` make every part that is not in `folder`, of recordings of all speakers, in so many processes.
+
+    It is given the part's stem and its recordings, and returns how many were left out for what reason, which is added
+    to `left_out` and printed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     order = np.random.default_rng(0).permutation(len(recordings))
@@ -80,7 +86,7 @@ def make_parts(
     ]
     seconds = 0.0
     with get_context("spawn").Pool(processes) as pool:
-        for name, length, more in pool.imap(make, jobs):
+        for name, length, more in pool.imap(partial(_make_missing, make=make), jobs):
             left_out += more
             seconds += length
             print(f"{name}: {seconds / 3600:.2f} h so far, left out {dict(left_out)}", flush=True)
