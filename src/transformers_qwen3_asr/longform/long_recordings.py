@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from ..alignment.chunks import aligned_words
 from ..alignment.joint_decoding import in_order
@@ -96,13 +97,15 @@ class LongRecording:
         self.sound = Sound(item["stream"], segment_time)
         seconds = min(item["seconds"], max(SHORT_WINDOW, WINDOW_PART * item["seconds"]))
         self.allowance = Allowance(budget)
-        self._bar = _bar(len(item["words"])) if item.get("progress") else None
-        self._walk = Walk(self.sound, item["words"], seconds, self.allowance, decoding, again, self._show)
+        words = item["words"]
+        # where a person looks on; below the bar of recordings that the command draws
+        hidden = None if item.get("progress") else True
+        self._bar = tqdm(total=len(words), unit="word", file=sys.stderr, disable=hidden, leave=False)
+        self._walk = Walk(self.sound, words, seconds, self.allowance, decoding, again, self._show)
 
     def _show(self, seconds: float, words: int) -> None:
-        if self._bar is not None:
-            self._bar.set_postfix_str(f"{int(seconds) // 60}:{int(seconds) % 60:02d} of audio", refresh=False)
-            self._bar.update(words - self._bar.n)
+        self._bar.set_postfix_str(f"{int(seconds) // 60}:{int(seconds) % 60:02d} of audio", refresh=False)
+        self._bar.update(words - self._bar.n)
 
     def asking(self) -> Generator[list[Window], list[np.ndarray], dict[str, Any]]:
         """Asks for windows; returns what the item then has: its "aligned" words, "levels" and seconds "heard"."""
@@ -130,12 +133,4 @@ class LongRecording:
     def close(self) -> None:
         """Lets go of files and of the bar."""
         self.sound.stream.close()
-        if self._bar is not None:
-            self._bar.close()
-
-
-def _bar(words: int):
-    from tqdm import tqdm
-
-    # where a person looks on; below the bar of recordings that the command draws
-    return tqdm(total=words, unit="word", file=sys.stderr, disable=None, leave=False)
+        self._bar.close()

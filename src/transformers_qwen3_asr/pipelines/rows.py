@@ -88,7 +88,8 @@ def undecoded(rows: Iterable) -> Iterable:
     """A dataset of `datasets` with its Audio column left as bytes: its own decoding needs torchcodec, which needs CUDA
     libraries in some builds; ours decodes the same bytes."""
     if not isinstance(rows, Iterable) and not hasattr(rows, "__getitem__"):
-        raise ValueError(f"audio is {_described(rows)}: neither a recording nor rows of them")
+        kind = "None" if rows is None else f"of type {type(rows).__name__}"
+        raise ValueError(f"audio is {kind}: neither a recording nor rows of them")
     if hasattr(rows, "columns") and hasattr(rows, "iloc"):  # whose items are its columns
         raise ValueError("audio is a DataFrame; its rows are given by .to_dict('records')")
     features = getattr(rows, "features", None)
@@ -110,10 +111,6 @@ def _named_decoding(rows: Iterable) -> Iterable:
             "the dataset decodes its recordings itself, which needs torchcodec; where it is cast before map(), by "
             f"cast_column('audio', Audio(decode=False)), they are decoded here ({error})"
         ) from error
-
-
-def _described(value: Any) -> str:
-    return "None" if value is None else f"of type {type(value).__name__}"
 
 
 def check_number(name: str, given: Any, meaning: str) -> None:
