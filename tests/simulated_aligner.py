@@ -142,7 +142,8 @@ def walked(recording, aligner=None, *, budget=3.0, seconds=12.0, segment_time=20
     told = []
     aligner = aligner or SimulatedAligner(recording, segment_time)
     sound, allowance = recording.sound(segment_time), Allowance(budget)
-    walk = Walk(sound, recording.words, seconds, allowance, decoding, again, lambda *place: told.append(place))
+    breaks = [False] * len(recording.words)
+    walk = Walk(sound, recording.words, seconds, allowance, decoding, again, breaks, lambda *place: told.append(place))
     drive(walk.run(), aligner.answer)
     assert walk.times.shape == (len(recording.words), 2) and walk.scores.shape == (len(recording.words),)
     assert np.isfinite(walk.times).all() and (np.diff(walk.times.ravel()) >= 0).all()

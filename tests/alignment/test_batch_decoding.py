@@ -66,7 +66,12 @@ def make_batch(random, kind, clips=None):
         "durations": [None if random.random() < 0.3 else random.uniform(0, longest) for _ in words],
         "lengths": [None if random.random() < 0.3 else random.integers(1, 9, n).tolist() for n in words],
         "voices": None if random.random() < 0.3 else [random_voice(random, longest) for _ in words],
+        "breaks": None if random.random() < 0.3 else [random_breaks(random, n) for n in words],
     }
+
+
+def random_breaks(random, words):
+    return None if random.random() < 0.3 else (random.random(words) < 0.3).tolist()
 
 
 def random_voice(random, seconds):
@@ -117,6 +122,7 @@ def test_at_full_size(together, monkeypatch):
         "durations": [60.0] * 6,
         "lengths": [random.integers(1, 12, 150).tolist() for _ in range(6)],
         "voices": [random_voice(random, 60.0) for _ in range(6)],
+        "breaks": [random_breaks(random, 150) for _ in range(6)],
     }
     found = together(**batch)
     assert_same(found, decode_batch(**batch))

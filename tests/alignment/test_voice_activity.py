@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from transformers_qwen3_asr.alignment.decoding import decode_batch, decode_slots
-from transformers_qwen3_asr.alignment.durations import pause_cost
+from transformers_qwen3_asr.alignment.durations import pause_costs
 from transformers_qwen3_asr.alignment.joint_decoding import joint_bins, with_favour
 from transformers_qwen3_asr.alignment.voice_activity import VoiceActivity, heard_in, voice_activity
 
@@ -110,12 +110,13 @@ def test_the_path_is_the_best_of_all():
         lasting = random.integers(1, 4, words)
         if lasting.sum() >= bins:
             continue
-        pauses = tuple(random.uniform(0, 3, 2)) if random.random() < 0.8 else (0.0, 0.0)
+        pauses = random.uniform(0, 3, (2, words)) * (random.random(words) < 0.8) if random.random() < 0.8 else None
         path = joint_bins(with_favour(torch.from_numpy(scores), favour), lasting=lasting, pauses=pauses)
 
         def worth(starts, ends, scores=scores, favour=favour, pauses=pauses):
             placed = scores[::2][range(len(starts)), starts] + scores[1::2][range(len(ends)), ends]
-            cost = np.minimum(pauses[0] * np.subtract(starts[1:], ends[:-1]), pauses[1])
+            each, most = np.zeros((2, len(starts) - 1)) if pauses is None else pauses[:, :-1]
+            cost = np.minimum(each * np.subtract(starts[1:], ends[:-1]), most)
             return placed.sum() + (favour[list(ends)] - favour[list(starts)]).sum() - cost.sum()
 
         best = max(
@@ -142,7 +143,27 @@ def test_of_two_places_a_word_takes_the_one_beside_another():
     found, _ = decode_slots(logits, 3, 20, voice=voice)
     assert found == pytest.approx(np.array([[0.2, 0.6], [2.1, 2.4], [2.4, 2.8]]), abs=0.011)
     # a short pause costs less than a long one, and a long one no more than 4 nats
-    assert pause_cost(20.0) == pytest.approx((0.4, 4)) and pause_cost(200.0) == pytest.approx((4, 4))
+    assert pause_costs(2, 20.0, None) == pytest.approx(np.array([[0.4, 0.4], [4, 4]]))
+    assert pause_costs(1, 200.0, [False]) == pytest.approx(np.array([[4], [4]]))
+
+
+def test_a_pause_behind_punctuation_costs_nothing():
+    """The model has the second word before a pause by a nat, where the third follows: "one. Two three"."""
+    logits = scored(10, 30, None, None, 130, 148)
+    logits[2, 30], logits[3, 50] = 1.5, 1.5
+    logits[2, 115], logits[3, 130] = 1.0, 1.0
+    voice = activity((1.1, "lull"), (1.1, "silence"), (0.8, "lull"))
+    beside = decode_slots(logits, 3, 20, voice=voice)[0]
+    assert beside[1] == pytest.approx([0.6, 1.0], abs=0.011)
+    assert np.array_equal(decode_slots(logits, 3, 20, voice=voice, breaks=[False] * 3)[0], beside)
+    found = decode_slots(logits, 3, 20, voice=voice, breaks=[True, False, False])[0]
+    assert found[1] == pytest.approx([2.3, 2.6], abs=0.011) and np.array_equal(found[[0, 2]], beside[[0, 2]])
+    # without it a pause on either side costs as much
+    assert np.array_equal(decode_slots(logits, 3, 20, voice=voice, breaks=[True, True, False])[0], beside)
+    with pytest.raises(ValueError, match="clip 7: 3 words, but 2 breaks"):
+        decode_slots(logits, 3, 20, "clip 7", voice=voice, breaks=[True, False])
+    with pytest.raises(ValueError, match="1 lists of breaks for 2 clips"):
+        decode_batch(torch.zeros(4, 7), None, [1, 1], 9, breaks=[None])
 
 
 def test_what_is_heard_does_not_change_argmax():

@@ -24,6 +24,8 @@ import transformers_qwen3_asr
 from transformers_qwen3_asr import Qwen3ASRConfig, Qwen3ASRForConditionalGeneration
 from transformers_qwen3_asr.alignment.voice_activity import heard_in
 from transformers_qwen3_asr.audio import load_audio
+from transformers_qwen3_asr.text.spans import breaks_behind
+from transformers_qwen3_asr.text.words import split_words
 
 HERE = Path(__file__).resolve().parent
 PAGE = (ROOT / "docs" / "vllm.md").read_text(encoding="utf-8")
@@ -159,7 +161,12 @@ def test_short_clips_and_scores_through_softmax(folder, align):
         scores = torch.tensor(scores)
         assert scores.shape == (2 * len(words), 1600) and scores.sum(-1) == pytest.approx(1, abs=1e-4)
         [found] = align.processor.decode_forced_alignment(
-            scores, None, [words], durations=[len(clip) / 16000], voices=[heard_in(clip, 16000)]
+            scores,
+            None,
+            [words],
+            durations=[len(clip) / 16000],
+            voices=[heard_in(clip, 16000)],
+            breaks=[breaks_behind(text, split_words(text))],
         )
         found = [(item["text"], item["start_time"], item["end_time"]) for item in found]
         assert_same(found, align(clip, text=text, language="English")["chunks"], 0.0021)

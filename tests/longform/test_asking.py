@@ -125,7 +125,7 @@ def clip(scores, budget=3.0):
     random = np.random.default_rng(0)
     audio = random.normal(0, 0.1, 4 * RATE).astype(np.float32)
     voice = VoiceActivity(np.ones(round(4 / FRAME), bool), np.zeros(round(4 / FRAME), bool))
-    known = {"audio": audio, "voice": voice, "words": WORDS, "language": "English"}
+    known = {"audio": audio, "voice": voice, "words": WORDS, "breaks": None, "language": "English"}
     item = {**known, "aligned": aligned, "heard": 4.0}
     return Clip(item, logits, RATE, 20.0, budget)
 

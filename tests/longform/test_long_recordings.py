@@ -251,7 +251,7 @@ def test_open_long_decides_by_length(tmp_path):
 def put_together(times, seconds, segment_time, decoding="joint", end=None):
     """What a recording of so many seconds makes of a walk's times."""
     item = {"stream": AudioStream(np.zeros(int(seconds * RATE), np.float32)), "words": ["word"] * len(times)}
-    recording = LongRecording({**item, "seconds": 5.0}, segment_time, decoding, 3.0, True)
+    recording = LongRecording({**item, "breaks": [], "seconds": 5.0}, segment_time, decoding, 3.0, True)
     recording._walk.times, recording._walk.scores = times, np.ones(len(times))
     recording._walk.end = seconds if end is None else end
     return np.array([(word["start_time"], word["end_time"]) for word in recording._aligned()])
@@ -259,7 +259,8 @@ def put_together(times, seconds, segment_time, decoding="joint", end=None):
 
 @pytest.mark.parametrize(("limit", "seconds"), [(5, 5), (30, 12), (180, 60), (300, 100)])
 def test_a_window_is_a_third_of_what_the_model_takes_or_twelve_seconds(limit, seconds):
-    item = {"stream": AudioStream(np.zeros(RATE, np.float32)), "words": ["word"], "seconds": float(limit)}
+    item = {"stream": AudioStream(np.zeros(RATE, np.float32)), "words": ["word"], "breaks": [False]}
+    item["seconds"] = float(limit)
     assert LongRecording(item, 80.0, "joint", 3.0, True)._walk.seconds == pytest.approx(seconds)
 
 

@@ -108,6 +108,19 @@ def test_windows_lie_around_doubtful_words_and_at_both_ends_of_where_they_may_be
     assert spans(stretch.doubtful(times, scores, False)) == [(0, 3 + around + 1 + around)]
 
 
+def test_words_may_pause_behind_punctuation():
+    """The second word is before the silence or behind it; the model says the former, by a little."""
+    found = []
+    for breaks in (None, [True, False, False]):
+        stretch = stretch_of(3, 3.0, breaks=breaks)
+        stretch.voice.speech[:], stretch.voice.silence[55:110] = False, True
+        answer = peaks(np.array([[0.2, 0.6], [0.6, 1.0], [2.6, 2.96]]), 150, 0.5)
+        answer[2, 115], answer[3, 130] = 0.2, 0.2
+        stretch.hear(Window(stretch.frames, 0, 3), answer)
+        found.append(stretch.decoded()[0][1])
+    assert np.array(found) == pytest.approx(np.array([[0.6, 1.0], [2.3, 2.6]]), abs=0.011)
+
+
 def test_windows_of_a_stretch_are_the_recordings_frames_and_words():
     frames = np.r_[1000:1200, 1500:1700]
     stretch = stretch_of(12, 8.0, first=70, frames=frames)

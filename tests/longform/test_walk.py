@@ -6,7 +6,8 @@ import pytest
 from simulated_aligner import RATE, Recording, SimulatedAligner, drive, off, speech, walked
 
 from transformers_qwen3_asr.audio.streams import AudioStream
-from transformers_qwen3_asr.longform.rescoring import Allowance
+from transformers_qwen3_asr.longform import walk as walk_module
+from transformers_qwen3_asr.longform.rescoring import Allowance, Stretch
 from transformers_qwen3_asr.longform.sound import Sound
 from transformers_qwen3_asr.longform.walk import Walk
 
@@ -38,6 +39,22 @@ def test_pauses_often_rarely_and_never(every, wrong):
     # without a pause a window ends within a word, and the last ones may be pressed into it
     assert (off(walk, recording) > 0.1).sum() <= wrong and off(walk, recording).max() < 1
     assert aligner.heard < 1.9 * recording.duration
+
+
+def test_each_stretch_knows_where_its_words_may_pause(monkeypatch):
+    recording = speech(200, seed=1)
+    breaks = (np.random.default_rng(0).random(200) < 0.2).tolist()
+    made = []
+
+    def noted(*given):
+        made.append(Stretch(*given))
+        return made[-1]
+
+    monkeypatch.setattr(walk_module, "Stretch", noted)
+    walk = Walk(recording.sound(), recording.words, 12.0, Allowance(3.0), "joint", True, breaks)
+    drive(walk.run(), SimulatedAligner(recording).answer)
+    assert len(made) > 3 and sum(len(stretch.words) for stretch in made) == 200
+    assert all(stretch.breaks == breaks[stretch.first :][: len(stretch.words)] for stretch in made)
 
 
 def test_long_pauses_are_not_heard():
@@ -161,7 +178,7 @@ def test_audio_that_turns_out_empty():
 
     sound = Sound(Empty(np.ones(10, np.float32), RATE), 20.0)
     told = []
-    walk = Walk(sound, ["a", "b"], 12.0, Allowance(3.0), "joint", True, lambda *place: told.append(place))
+    walk = Walk(sound, ["a", "b"], 12.0, Allowance(3.0), "joint", True, [False] * 2, lambda *place: told.append(place))
     assert drive(walk.run(), lambda window: pytest.fail("there is nothing to hear")) is None
     assert walk.times.tolist() == [[0, 0], [0, 0]] and walk.scores.tolist() == [0, 0]
     assert told[-1] == (0.0, 2)
@@ -178,7 +195,7 @@ def test_windows_are_asked_together_and_their_order_does_not_matter():
     recording = speech(300, seed=11).later(150, 40, speech(200, seed=12).sounds)
     rounds = []
     sound = recording.sound()
-    walk = Walk(sound, recording.words, 12.0, Allowance(3.0), "joint", True)
+    walk = Walk(sound, recording.words, 12.0, Allowance(3.0), "joint", True, [False] * len(recording.words))
     drive(walk.run(), SimulatedAligner(recording).answer, rounds)
     other, _ = walked(recording)  # a new aligner, whose answers do not depend on what was asked before
     assert np.array_equal(walk.times, other.times) and np.array_equal(walk.scores, other.scores)

@@ -22,6 +22,8 @@ from conversion.convert import to_hf
 from transformers_qwen3_asr import ForcedAlignmentPipeline, Qwen3ASRForTokenClassification, Qwen3ASRProcessor
 from transformers_qwen3_asr.alignment.voice_activity import heard_in
 from transformers_qwen3_asr.audio import load_audio
+from transformers_qwen3_asr.text.spans import breaks_behind
+from transformers_qwen3_asr.text.words import split_words
 
 ALIGNER = ROOT / "tests" / "goldens" / "aligner"
 RECORDING = ROOT / "examples" / "sense_and_sensibility.flac"
@@ -102,6 +104,7 @@ def test_equals_processor_and_model_called_by_hand(pipe, samples):
         return_scores=True,
         durations=[len(samples) / 16000],
         voices=[heard_in(samples, 16000)],
+        breaks=[breaks_behind(TEXT, split_words(TEXT))],
     )
     result = pipe(samples, text=TEXT, language="English", refine=False)
     assert times(result) == [(word["start_time"], word["end_time"]) for word in expected]

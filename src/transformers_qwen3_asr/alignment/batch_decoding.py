@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from .confidence import tolerance_radius, word_scores
-from .durations import pause_cost, shortest_lengths
+from .durations import pause_costs, shortest_lengths
 from .joint_decoding import (
     classes_within,
     first_classes,
@@ -44,6 +44,7 @@ class Clip:
         limit: milliseconds, a whole number, that no time exceeds, or infinity.
         lengths: of each word, as `durations.letters` gives them, or `None`.
         voice: where something is heard, or `None`.
+        breaks: behind which words a pause is expected, or `None`.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Clip:
     limit: float = np.inf
     lengths: Sequence[float] | None = None
     voice: VoiceActivity | None = None
+    breaks: Sequence[bool] | None = None
 
 
 def decode_together(
@@ -67,7 +69,7 @@ def decode_together(
 
     Returns: of each clip the milliseconds of its slots, float64 `(2 * words,)`, and scores, float64 `(words,)`.
 
-    Raises `ValueError` that names the clip and the slot for NaN or +inf scores, and for lengths that do not fit.
+    Raises `ValueError` that names the clip and the slot for NaN or +inf scores, and for what does not fit.
     """
     return _Batch(logits, clips, segment_time).decoded() if clips else []
 
@@ -99,10 +101,10 @@ class _Batch:
 
     def decoded(self) -> list[tuple[np.ndarray, np.ndarray]]:
         self._check_finite()
-        self._solve(self.logits, np.zeros((2, len(self.clips))))
-        heard = np.array([clip.voice is not None for clip in self.clips])
-        if heard.any():
-            self._solve(self._favoured(), np.outer(pause_cost(self.segment_time), heard))
+        self._solve(self.logits)
+        if any(clip.voice for clip in self.clips):
+            costs = [pause_costs(c.words, self.segment_time, c.breaks, c.name) * bool(c.voice) for c in self.clips]
+            self._solve(self._favoured(), np.concatenate(costs, axis=1).repeat(2, axis=1))
         probabilities = torch.from_numpy(self.near).exp().double().numpy()
         scores = word_scores(probabilities, self.last_words)
         answers = []
@@ -143,9 +145,9 @@ class _Batch:
     def _sent(self, numbers: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(numbers).to(self.logits.device, non_blocking=True)
 
-    def _solve(self, scores: torch.Tensor, pauses: np.ndarray) -> None:
-        """The paths of all clips through `scores` `(rows, classes)`, and what is around them. `pauses` `(2, clips)` is
-        what a pause costs in each, a class and at most."""
+    def _solve(self, scores: torch.Tensor, pauses: np.ndarray | None = None) -> None:
+        """The paths of all clips through `scores` `(rows, classes)`, and what is around them. `pauses` `(2, slots)` is
+        what a pause behind each slot's word costs, a class and at most."""
         steps, room = self._limits()
         counts = 2 * np.array([clip.words for clip in self.clips])
         order = np.argsort(-counts, kind="stable")
@@ -154,7 +156,8 @@ class _Batch:
         for together in np.split(order, np.flatnonzero(np.diff(searches)) + 1) if len(order) else ():
             at, nexts = in_step(self.firsts[together], self.firsts[together] + counts[together])
             shifted = shifted_rows(scores, self.row[at], steps[at], room[at]).tensor_split(nexts)
-            found = never_falling(shifted, self._sent(pauses[:, together, None]) if pauses.any() else None)
+            costs = None if pauses is None else self._sent(pauses[:, at]).tensor_split(nexts, dim=1)
+            found = never_falling(shifted, costs)
             self.path[at] = found.cpu().numpy() + steps[at]
         self._solve_alone(self.crowded, scores, pauses)
         self._look_around(np.ones(len(self.clips), dtype=bool))
@@ -165,13 +168,14 @@ class _Batch:
             self._solve_alone(impossible, scores, pauses)
             self._look_around(impossible)
 
-    def _solve_alone(self, which: np.ndarray, scores: torch.Tensor, pauses: np.ndarray) -> None:
+    def _solve_alone(self, which: np.ndarray, scores: torch.Tensor, pauses: np.ndarray | None) -> None:
         """One clip after the other: these are rare."""
         for number in np.flatnonzero(which):
             slots = np.flatnonzero(self.clip == number)
             own = scores[self.row[slots[0]] : self.row[slots[-1]] + 1]
             lasting = self.lasting[slots[::2] // 2]
-            self.path[slots] = joint_bins(own, int(self.bins[number]), lasting, tuple(pauses[:, number]))
+            costs = None if pauses is None else pauses[:, slots[::2]]
+            self.path[slots] = joint_bins(own, int(self.bins[number]), lasting, costs)
 
     def _look_around(self, which: np.ndarray) -> None:
         slots = np.flatnonzero(which[self.clip])

@@ -8,7 +8,7 @@ import torch
 
 from .batch_decoding import Clip, decode_together
 from .confidence import tolerance_radius, window, word_scores
-from .durations import pause_cost, shortest_lengths
+from .durations import pause_costs, shortest_lengths
 from .joint_decoding import classes_within, joint_bins, joint_times, nearest_classes, normalised, with_favour
 from .probabilities import as_logits
 from .voice_activity import VoiceActivity
@@ -127,6 +127,7 @@ def decode_slots(
     lengths: Sequence[float] | None = None,
     probabilities: bool | None = None,
     voice: VoiceActivity | None = None,
+    breaks: Sequence[bool] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """
     Times and scores of a clip's words from its slots' scores.
@@ -147,13 +148,14 @@ def decode_slots(
         probabilities: whether `logits` are probabilities, what softmax made of logits; `None` finds it out (see
             `probabilities.as_logits`).
         voice: where something is heard, as `voice_activity.heard_in` gives it. With it "joint" prefers paths on which
-            words cover what is heard, and no silence, and which have few pauses (`durations.pause_cost`).
+            words cover what is heard, and no silence, and which have few pauses (`durations.pause_costs`).
+        breaks: behind which words pauses cost nothing then, `(words,)`, as `text.spans.breaks_behind` gives it.
 
     Returns: starts and ends in seconds, float64 `(words, 2)`, whole milliseconds and never falling; and scores,
         float64 `(words,)` from 0 to 1 (`confidence.word_scores`).
 
     Raises `ValueError` for NaN or +inf scores, a number of slots that is not twice the number of words, an unknown
-    `decoding`, a `duration` below 0, and `lengths` that do not fit.
+    `decoding`, a `duration` below 0, and `lengths` or `breaks` that do not fit.
     """
     _check(logits.shape, words, name, decoding, duration)
     if len(logits) == 0:
@@ -174,7 +176,8 @@ def decode_slots(
             reach = logits.shape[-1] if classes is None else min(classes, logits.shape[-1])
             voice = voice.beside(bins.reshape(-1, 2) * timestamp_segment_time / 1000)
             favoured = with_favour(logits, voice.favour(reach, timestamp_segment_time))
-            bins = joint_bins(favoured, classes, lasting, pause_cost(timestamp_segment_time))
+            pauses = pause_costs(len(lasting), timestamp_segment_time, breaks, name)
+            bins = joint_bins(favoured, classes, lasting, pauses)
         near = window(log_probabilities, bins, radius)
         milliseconds = joint_times(near, bins, timestamp_segment_time, limit)
     else:
@@ -216,13 +219,13 @@ def decode_batch(
     lengths: Sequence[Sequence[float] | None] | None = None,
     probabilities: bool | None = None,
     voices: Sequence[VoiceActivity | None] | None = None,
+    breaks: Sequence[Sequence[bool] | None] | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """`decode_slots` of each clip of a batch, from the model's `logits` in either form that `slot_logits` takes.
-    `input_ids` may be `None` where these are `(slots, classes)`, two slots for each word. `durations` holds seconds
-    of each recording, or `None` where they are not known, `lengths` those of each recording's words, or `None`,
-    `voices` where in each something is heard, or `None`; `probabilities` is as in `decode_slots`. Where the logits are
-    not on a CPU, "joint" decodes many clips together (`batch_decoding.decode_together`): the same paths; a time may
-    differ by a millisecond from rounding."""
+    `input_ids` may be `None` where these are `(slots, classes)`, two slots for each word. `durations`, `lengths`,
+    `voices` and `breaks` hold what `decode_slots` takes of each clip, or `None`; `probabilities` is as there. Where
+    the logits are not on a CPU, "joint" decodes many clips together (`batch_decoding.decode_together`): the same
+    paths; a time may differ by a millisecond from rounding."""
     if input_ids is None:
         counts = [2 * words for words in word_counts]
         if logits.ndim != 2 or len(logits) != sum(counts):
@@ -233,23 +236,20 @@ def decode_batch(
     else:
         logits, counts = _packed_slots(logits, input_ids, timestamp_token_id)
     logits = as_logits(logits.detach(), probabilities, lambda row: _place(row, counts))
-    durations = [None] * len(counts) if durations is None else durations
-    lengths = [None] * len(counts) if lengths is None else lengths
-    voices = [None] * len(counts) if voices is None else voices
-    given = {"word lists": word_counts, "durations": durations, "lists of lengths": lengths, "voices": voices}
-    for what, values in given.items():
+    given = {"durations": durations, "lists of lengths": lengths, "voices": voices, "lists of breaks": breaks}
+    given = {what: [None] * len(counts) if values is None else values for what, values in given.items()}
+    for what, values in {"word lists": word_counts, **given}.items():
         if len(counts) != len(values):
             raise ValueError(f"there are {len(values)} {what} for {len(counts)} clips")
+    clips = list(zip(word_counts, *given.values()))
     if decoding == "joint" and _in_few_calls(logits, counts):
-        return _decode_together(logits, counts, word_counts, timestamp_segment_time, durations, lengths, voices)
+        return _decode_together(logits, counts, clips, timestamp_segment_time)
     return [
         decode_slots(
-            *(clip[: _asked(len(clip), words)], words, timestamp_segment_time, f"clip {i}", decoding),
-            *(duration, spoken, False, voice),
+            *(rows[: _asked(len(rows), words)], words, timestamp_segment_time, f"clip {i}", decoding),
+            *(duration, spoken, False, voice, expected),
         )
-        for i, (clip, words, duration, spoken, voice) in enumerate(
-            zip(logits.split(counts), word_counts, durations, lengths, voices)
-        )
+        for i, (rows, (words, duration, spoken, voice, expected)) in enumerate(zip(logits.split(counts), clips))
     ]
 
 
@@ -271,18 +271,13 @@ def _in_few_calls(logits: torch.Tensor, counts: Sequence[int]) -> bool:
 
 
 def _decode_together(
-    logits: torch.Tensor,
-    counts: Sequence[int],
-    word_counts: Sequence[int],
-    segment_time: float,
-    durations: Sequence[float | None],
-    lengths: Sequence[Sequence[float] | None],
-    voices: Sequence[VoiceActivity | None],
+    logits: torch.Tensor, counts: Sequence[int], given: Sequence[tuple], segment_time: float
 ) -> list[tuple[np.ndarray, np.ndarray]]:
+    """`given` is of each clip how many words it has, its duration, lengths, voice and breaks."""
     clips, row = [], 0
-    for i, (count, words, duration) in enumerate(zip(counts, word_counts, durations)):
+    for i, (count, (words, duration, *more)) in enumerate(zip(counts, given)):
         _check(torch.Size((_asked(count, words), logits.shape[-1])), words, f"clip {i}", "joint", duration)
-        clips.append(Clip(f"clip {i}", row, words, _last_millisecond(duration), lengths[i], voices[i]))
+        clips.append(Clip(f"clip {i}", row, words, _last_millisecond(duration), *more))
         row += count
     found = iter(decode_together(logits.detach(), [clip for clip in clips if clip.words], segment_time))
     none = np.zeros(0), np.zeros(0)

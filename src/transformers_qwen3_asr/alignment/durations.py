@@ -57,12 +57,17 @@ def shortest_lengths(
     return np.maximum(1, (spoken * (_LETTER / segment_time) + 1e-9).astype(np.int64))
 
 
-def pause_cost(segment_time: float) -> tuple[float, float]:
+def pause_costs(words: int, segment_time: float, breaks: Sequence[bool] | None, name: str = "the clip") -> np.ndarray:
     """
-    Nats that a pause between two words costs in the search for the best path: a class of `segment_time` milliseconds,
-    and at most.
+    Nats that a pause behind each word costs in the search for the best path, float64 `(2, words)`: a class of
+    `segment_time` milliseconds, and at most. Nothing where `breaks` `(words,)` is true (`text.spans.breaks_behind`).
 
     People go on speaking: most words begin where the one before them ends, and of two places for a word the likelier
     one is beside its neighbours. However long a pause is, there is but one.
+
+    Raises `ValueError`, naming the clip, where there are not as many breaks as words.
     """
-    return _PAUSE * segment_time / (1000 * _LONG_PAUSE), _PAUSE
+    expected = np.zeros(words, dtype=bool) if breaks is None else np.asarray(breaks, dtype=bool)
+    if expected.shape != (words,):
+        raise ValueError(f"{name}: {words} words, but {len(expected)} breaks: one is expected for each")
+    return np.outer((_PAUSE * segment_time / (1000 * _LONG_PAUSE), _PAUSE), ~expected)

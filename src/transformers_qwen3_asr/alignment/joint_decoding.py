@@ -7,15 +7,13 @@ import torch
 
 #: How many scores a processor takes at once: what it keeps near at hand until it has done all with them.
 NORMALISED = 2**19
-#: Of a pause between two words: nothing for each class, and nothing at most.
-NO_COST = 0.0, 0.0
 
 
 def joint_bins(
     logits: torch.Tensor,
     bins: int | None = None,
     lasting: np.ndarray | None = None,
-    pauses: tuple[float, float] = NO_COST,
+    pauses: np.ndarray | None = None,
 ) -> np.ndarray:
     """
     The classes `b` of a clip's slots with the largest sum of scores under the words' order.
@@ -34,8 +32,8 @@ def joint_bins(
         logits: `(2 * words, classes)`, finite or -inf; a constant added to a row changes nothing.
         bins: how many of the classes, from the first, may be used; default: all.
         lasting: int `(words,)`, how many classes each word lasts at least, 1 or more.
-        pauses: what a pause between two words costs, a class and at most (`durations.pause_cost`). It is not asked
-            of words that have no room.
+        pauses: `(2, words)`, what a pause behind each word costs, a class and at most (`durations.pause_costs`). It is
+            not asked of words that have no room.
 
     Returns: int64 `(2 * words,)`.
     """
@@ -148,7 +146,7 @@ def in_order(places: np.ndarray, segment_time: float, limit: float, lengths: np.
     return np.floor((moved + steps) * segment_time + 0.5)
 
 
-def _ordered_path(scores: np.ndarray, steps: np.ndarray, pauses: tuple[float, float]) -> np.ndarray:
+def _ordered_path(scores: np.ndarray, steps: np.ndarray, pauses: np.ndarray | None) -> np.ndarray:
     """`joint_bins` where there is room for all words; the path may hold -inf."""
     slots, bins = scores.shape
     shifted = np.lib.stride_tricks.sliding_window_view(scores, bins - steps[-1], axis=1)
@@ -182,13 +180,13 @@ def shifted_rows(logits: torch.Tensor, rows: np.ndarray, steps: np.ndarray, room
     return found
 
 
-def never_falling(steps: Sequence[torch.Tensor], pauses: torch.Tensor | None = None) -> torch.Tensor:
+def never_falling(steps: Sequence[torch.Tensor], pauses: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
     """
     The paths with the largest sum of scores that never go back, clip by clip.
 
     `steps` are `(clips, columns)` scores, a row for each clip that has so many, the longest clips in front: of all
-    clips' first starts, then of their first ends, and so on. `pauses` `(2, clips, 1)` is what a pause between an end
-    and the next start costs, a column and at most. Returns the columns in the same order, int64 `(rows,)`.
+    clips' first starts, then of their first ends, and so on. `pauses` are `(2, clips)` for each of them: what a pause
+    behind an end costs, a column and at most. Returns the columns in the same order, int64 `(rows,)`.
 
     The best column before a start is the better one of two: of those nearby, whose cost rises with every column, and
     of all, for the highest cost. So each is a running maximum.
@@ -204,7 +202,7 @@ def never_falling(steps: Sequence[torch.Tensor], pauses: torch.Tensor | None = N
         ends = best
         best, origin = ends.cummax(dim=-1)
         if pauses is not None and number % 2 == 0:
-            each, most = pauses[:, : len(step)]
+            each, most = pauses[number - 1][:, : len(step), None]
             nearby, near_origin = ends.add(each * columns).cummax(dim=-1)
             nearby -= each * columns
             best -= most
@@ -222,14 +220,13 @@ def never_falling(steps: Sequence[torch.Tensor], pauses: torch.Tensor | None = N
     return torch.cat(path[::-1])[:, 0]
 
 
-def never_falling_at_once(rows: np.ndarray, pauses: tuple[float, float] = NO_COST) -> np.ndarray:
+def never_falling_at_once(rows: np.ndarray, pauses: np.ndarray | None = None) -> np.ndarray:
     """
     The same of one clip on a processor, for `(rows, columns)` scores. Where a maximum moved is kept as a byte instead
     of its place, from which the way back is a search for the last one.
     """
     columns = rows.shape[1]
-    each, most = pauses[0] * np.arange(columns), pauses[1]
-    flags = [bytearray(rows.size) for _ in range(3 if most else 1)]
+    flags = [bytearray(rows.size) for _ in range(1 if pauses is None else 3)]
     moved, *nearby = (np.frombuffer(one, dtype=bool).reshape(rows.shape) for one in flags)
     top = np.zeros(columns)
     size = max(1, NORMALISED // columns)
@@ -239,18 +236,20 @@ def never_falling_at_once(rows: np.ndarray, pauses: tuple[float, float] = NO_COS
         for number, (row, out) in enumerate(zip(best, tops), start=begin):
             np.add(row, top, row)
             top = np.maximum.accumulate(row, 0, None, out)
-            if most and number % 2:  # an end: what it is worth to the next start
-                near = row + each
+            if nearby and number % 2:  # an end: what it is worth to the next start
+                each, most = pauses[:, number // 2]
+                rise = each * np.arange(columns)
+                near = row + rise
                 near_top = np.maximum.accumulate(near)
                 np.equal(near, near_top, nearby[0][number])
-                near_top -= each
+                near_top -= rise
                 far = top - most
                 np.greater_equal(near_top, far, nearby[1][number])
                 top = np.maximum(near_top, far)
         np.equal(best, tops, out=moved[begin : begin + size])
     found = [int(best[-1].argmax())]
     for s in reversed(range(len(rows) - 1)):
-        is_near = most and s % 2 and nearby[1][s, found[-1]]
+        is_near = nearby and s % 2 and nearby[1][s, found[-1]]
         first = s * columns
         found.append(flags[1 if is_near else 0].rfind(1, first, first + found[-1] + 1) - first)
     return np.array(found[::-1])

@@ -35,7 +35,7 @@ class Clip:
     A recording that was heard in one piece, and is asked about again where its words are in doubt.
 
     Args:
-        item: with "audio", its "voice", "words", "language", "aligned" words and the seconds "heard".
+        item: with "audio", its "voice", "words", "breaks", "language", "aligned" words and the seconds "heard".
         logits: `(slots, classes)`, on any device.
         rate: hertz of the audio.
         segment_time: milliseconds a class.
@@ -47,7 +47,7 @@ class Clip:
         seconds, words = len(item["audio"]) / rate, item["words"]
         count = min(classes_within(1000 * seconds, segment_time, len(words)), logits.shape[-1])
         frames = np.arange(count)
-        stretch = Stretch(frames, 0, words, item["voice"], segment_time)
+        stretch = Stretch(frames, 0, words, item["voice"], segment_time, breaks=item["breaks"])
         scores = np.array([word["score"] for word in item["aligned"]])
         probabilities = logits.float().softmax(-1)[:, :count].cpu().numpy()
         stretch.hearings.append(Hearing(Window(frames, 0, len(words)), probabilities, sureness(scores)))

@@ -84,8 +84,8 @@ class LongRecording:
     A recording that is read while it is aligned.
 
     Args:
-        item: what the pipeline's `preprocess` made, with "stream", "words", "language", "seconds" (that the model
-            takes) and "progress" (whether to draw a bar).
+        item: what the pipeline's `preprocess` made, with "stream", "words", "breaks", "language", "seconds" (that
+            the model takes) and "progress" (whether to draw a bar).
         segment_time: milliseconds a class of the model.
         decoding: see `alignment.decoding.decode_slots`.
         budget: how often the model may be given the recording's audio, where it has to be asked again.
@@ -97,11 +97,11 @@ class LongRecording:
         self.sound = Sound(item["stream"], segment_time)
         seconds = min(item["seconds"], max(SHORT_WINDOW, WINDOW_PART * item["seconds"]))
         self.allowance = Allowance(budget)
-        words = item["words"]
+        words, breaks = item["words"], item["breaks"]
         # where a person looks on; below the bar of recordings that the command draws
         hidden = None if item.get("progress") else True
         self._bar = tqdm(total=len(words), unit="word", file=sys.stderr, disable=hidden, leave=False)
-        self._walk = Walk(self.sound, words, seconds, self.allowance, decoding, again, self._show)
+        self._walk = Walk(self.sound, words, seconds, self.allowance, decoding, again, breaks, self._show)
 
     def _show(self, seconds: float, words: int) -> None:
         self._bar.set_postfix_str(f"{int(seconds) // 60}:{int(seconds) % 60:02d} of audio", refresh=False)

@@ -73,7 +73,7 @@ class Stretch:
     A part of a recording of which it is known that these words are said in it: between two anchors, or a whole clip.
 
     `frames` `(frames,)` are those of the recording that are heard, which rise; `words` those of the text from `first`
-    on; `voice` what is heard in `frames`, one behind the other. A window may have `longest` seconds of audio.
+    on, and `breaks` behind them; `voice` what is heard in `frames`. A window may have `longest` seconds of audio.
     """
 
     frames: np.ndarray
@@ -84,6 +84,7 @@ class Stretch:
     hearings: list[Hearing] = field(default_factory=list)
     decoding: str = DEFAULT_DECODING
     longest: float = np.inf
+    breaks: Sequence[bool] | None = None
 
     def __post_init__(self):
         self.lengths = [letters(word) for word in self.words]
@@ -121,7 +122,7 @@ class Stretch:
         seconds = len(self.frames) * self.segment_time / 1000
         return decode_slots(
             logits, len(self.words), self.segment_time, "the recording", self.decoding, seconds, self.lengths, False,
-            self.voice,
+            self.voice, self.breaks,
         )  # fmt: skip
 
     def doubtful(self, times: np.ndarray, scores: np.ndarray, cut: bool) -> list[Window]:

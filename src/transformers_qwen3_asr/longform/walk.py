@@ -41,6 +41,7 @@ class Walk:
         allowance: how much the model may be asked.
         decoding: see `alignment.decoding.decode_slots`.
         again: whether words in doubt are asked for again.
+        breaks: behind which words a pause is expected, `(words,)`.
         progress: called with the seconds and the words that are done.
 
     After `run`, `times` `(words, 2)` are seconds that never fall and `scores` `(words,)`. Words for which no audio is
@@ -55,10 +56,11 @@ class Walk:
         allowance: Allowance,
         decoding: str,
         again: bool,
+        breaks: Sequence[bool],
         progress: Callable[[float, int], None] = lambda seconds, words: None,
     ):
         self.sound, self.words, self.seconds, self.allowance = sound, words, seconds, allowance
-        self.decoding, self.again, self.progress = decoding, again, progress
+        self.decoding, self.again, self.breaks, self.progress = decoding, again, breaks, progress
         self.listener = Listener(sound, words, seconds, allowance)
         self.search = Search(self.listener)
         self.times, self.scores = np.zeros((len(words), 2)), np.zeros(len(words))
@@ -168,7 +170,7 @@ class Walk:
             frames = frames[np.isin(frames, np.concatenate([self.near, *known]))]
             if len(frames):
                 voice = self.sound.clip_voice(frames)
-                more = self.sound.segment_time, self.hearings, self.decoding, self.seconds
+                more = self.sound.segment_time, self.hearings, self.decoding, self.seconds, self.breaks[first:past]
                 stretch = Stretch(frames, first, self.words[first:past], voice, *more)
                 self.allowance.known = max(self.allowance.known, self.sound.seconds(self.frame))
                 times, self.scores[first:past] = yield from settle(stretch, self.allowance, self.again)

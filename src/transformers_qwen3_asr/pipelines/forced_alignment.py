@@ -25,6 +25,7 @@ from ..longform.long_recordings import LongRecording, open_long, window_limit
 from ..models.graphed import is_small, two_may_call
 from ..models.modeling_qwen3_asr import Qwen3ASRForTokenClassification
 from ..text.languages import aligner_language
+from ..text.spans import breaks_behind
 from ..text.words import split_words, word_texts
 from .batching import ahead, gathered, pass_seconds, passes, threads_ahead
 from .outcomes import ON_ERROR, ROW_ERRORS, Numbered, aligned_result, error_result, failure, numbered
@@ -66,13 +67,12 @@ class ForcedAlignmentPipeline(LoadedPipeline):
     "argmax" for qwen-asr's times; see `alignment.decoding.decode_slots`), `refine` (whether words in doubt are asked
     for again in short windows, see `longform.rescoring`; if not given they are with "joint", and never with "argmax"),
     `budget` (how many times the recording's own audio the model may be given: once in any case, and more where words
-    are in doubt or lost; 8 if not given),
-    `return_timestamps` ("word" if not given; "char", "sentence" or "line" make other chunks) and `original_text`
-    (False if not given; True gives chunks their punctuation and white space, so that their texts joined are the text;
-    see `alignment.chunks.make_chunks` for both), `batch_size` (recordings at once, 1 if not given; results do not
-    depend on it, nor on what follows), `batch_seconds` (seconds of audio in one forward pass, padding included; if not
-    given, what the device has memory for; without `batch_size` as many recordings at once as that holds) and
-    `num_workers` (processes that decode audio, 0 if not given).
+    are in doubt or lost; 8 if not given), `return_timestamps` ("word" if not given; "char", "sentence" or "line" make
+    other chunks) and `original_text` (False if not given; True gives chunks their punctuation and white space, so that
+    their texts joined are the text; see `alignment.chunks.make_chunks` for both), `batch_size` (recordings at once, 1
+    if not given; results do not depend on it, nor on what follows), `batch_seconds` (seconds of audio in one forward
+    pass, padding included; if not given, what the device has memory for; without `batch_size` as many recordings at
+    once as that holds) and `num_workers` (processes that decode audio, 0 if not given).
 
     A batch is one forward pass, or several, of similar lengths each, where it holds more audio than the device is
     given at once (see `pipelines.batching`). On a GPU three threads work at once: one reads and prepares a batch, one
@@ -313,6 +313,7 @@ class ForcedAlignmentPipeline(LoadedPipeline):
             durations=[len(item["audio"]) / rate for item in items],
             probabilities=False,
             voices=[item["voice"] for item in items],
+            breaks=[item["breaks"] for item in items],
         )
         for item, words in zip(items, aligned, strict=True):
             item.update(aligned=words, heard=len(item["audio"]) / rate)
@@ -346,6 +347,7 @@ class ForcedAlignmentPipeline(LoadedPipeline):
         rate = self.processor.feature_extractor.sampling_rate
         audio, stream = open_long(row["audio"], rate, seconds, word_texts(words), copy)
         item = {"text": row["text"], "language": language, "words": word_texts(words), "spans": words}
+        item["breaks"] = breaks_behind(row["text"], words)
         if stream is None:
             levels = Levels(rate)  # here, where it may be a thread's work
             levels.note(0, audio)

@@ -265,6 +265,7 @@ class ForcedAlignmentProcessing:
         durations: Sequence[float] | None = None,
         probabilities: bool | None = None,
         voices: Sequence[VoiceActivity | None] | None = None,
+        breaks: Sequence[Sequence[bool] | None] | None = None,
     ) -> list[list[dict[str, Any]]]:
         """
         Words with their times, one list for each recording.
@@ -283,13 +284,15 @@ class ForcedAlignmentProcessing:
             probabilities: whether `logits` have been through softmax, as vLLM returns them by default. `None` finds it
                 out: numbers that are none below 0 and sum to 1 at every slot are probabilities.
             voices: where in each recording something is heard, as `alignment.voice_activity.heard_in(samples, rate)`
-                gives it. With them "joint" is more exact: words cover what is heard, and no silence.
+                gives it. With them "joint" is more exact: words cover what is heard, and no silence, and few pauses
+                are between them.
+            breaks: behind which of a recording's words pauses are no surprise, as `text.spans.breaks_behind` gives it.
 
         Returns: per recording a list of `{"text", "start_time", "end_time"}` in seconds. Times never fall; those of
             "argmax" are not cut at the recording's end.
 
-        Raises `ValueError` where logits, slots, words, durations and voices do not fit, logits are not finite, or some
-        slots hold probabilities and others do not.
+        Raises `ValueError` where logits, slots, words, durations, voices and breaks do not fit, logits are not finite,
+        or some slots hold probabilities and others do not.
         """
         for i, words in enumerate(word_lists):
             _check_words(words, i)
@@ -304,6 +307,7 @@ class ForcedAlignmentProcessing:
             *(logits, input_ids, counts, timestamp_token_id, segment_time, decoding, durations, lengths),
             probabilities=probabilities,
             voices=voices,
+            breaks=breaks,
         )
         aligned = []
         for words, (times, scores) in zip(word_lists, clips):
