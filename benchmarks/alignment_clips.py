@@ -16,6 +16,8 @@ from transformers_qwen3_asr.training.mixing import Noise
 
 #: Of people's 96 clips two say more than their labels, for 0.5 and 0.6 s; others have 0.06 s of such sound at most.
 MORE, BELOW_WORDS = 0.25, 15.0
+HESITATION = (0.25, 1.2)  # seconds, at least and at most
+QUIET = 1e-4  # of full scale: the noise of a quiet room
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,26 @@ def with_changed_words(
                 reference.append(wrong)
         changed.append(replace(clip, words=words, reference=np.array(reference).reshape(-1, 2)))
     return changed
+
+
+def with_hesitations(clips: Sequence[LabelledClip], seed: int = 0) -> list[LabelledClip]:
+    """A pause of `HESITATION` seconds put between two words of each clip, in the middle between the end of the one and
+    the start of the next, as their labels say. Clips of fewer than four words have none."""
+    random = np.random.default_rng(seed)
+    paused = []
+    for clip in clips:
+        if len(clip.words) >= 4:
+            word, seconds = random.integers(1, len(clip.words) - 1), random.uniform(*HESITATION)
+            reference = clip.reference.copy()
+            middle = (reference[word - 1, 1] + reference[word, 0]) / 2
+            at, pause = round(16 * middle), random.normal(0, QUIET, round(16000 * seconds))
+            reference[word:] += 1000 * seconds
+            reference[word - 1, 1] = min(reference[word - 1, 1], middle)
+            reference[word, 0] = max(reference[word, 0], middle + 1000 * seconds)
+            samples = np.concatenate([clip.samples[:at], pause, clip.samples[at:]]).astype(np.float32)
+            clip = replace(clip, samples=samples, reference=reference)
+        paused.append(clip)
+    return paused
 
 
 def with_others_words(clips: Sequence[LabelledClip]) -> list[LabelledClip]:

@@ -2,11 +2,12 @@
 
     python benchmarks/alignment_quality.py --data labels.jsonl
 
-prints tables for README.md, of people's recordings first: as they are, in the telephone band, with noise, with changed
-words, with passages that the transcript leaves out, with classes of 80 ms and, by --long 10 60, joined to so many
-minutes; whether scores are what they say; what is reported where the transcript leaves a passage out; and what
-decoding costs. --synthetic LABELS prints the same of synthesizers' recordings after them. PocketSphinx is measured
-beside it where it is installed, viter where --viter and --viter-dict name a model. See benchmarks/README.md.
+prints tables for README.md, of people's recordings first: as they are, in the telephone band, with noise, with
+hesitations, with changed words, with passages that the transcript leaves out, with classes of 80 ms and, by --long 10
+60, joined to so many minutes; whether scores are what they say; what is reported where the transcript leaves a passage
+out; and what decoding costs. --synthetic LABELS prints the same of synthesizers' recordings after them. PocketSphinx
+is measured beside it where it is installed, viter where --viter and --viter-dict name a model. benchmarks/README.md
+has the tables.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from alignment_clips import (
     joinable,
     labelled_clips,
     with_changed_words,
+    with_hesitations,
     with_noise,
     with_others_words,
 )
@@ -139,6 +141,8 @@ def print_judgement(
         split.pop("others", None)
         judge.condition("telephone band", in_telephone_band(clips), split)
     noisy = judge.condition(noise, with_noise(clips, arguments.snr, seed))
+    if people:
+        judge.condition("hesitations", with_hesitations(clips, seed), foreign=False)
     wrong = with_changed_words(clips, arguments.changed, seed=seed + 1)
     judge.condition(changed, wrong, foreign=False)
     shorter, _ = with_passages_left_out(clips, seed)

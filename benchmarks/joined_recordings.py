@@ -7,11 +7,10 @@ from itertools import compress
 from pathlib import Path
 
 import numpy as np
-from alignment_clips import LabelledClip, with_changed_words, with_noise
+from alignment_clips import QUIET, LabelledClip, with_changed_words, with_noise
 
 RATE = 16000
 PAUSES = (0.2, 10.0)  # seconds between clips, at least and at most
-ROOM = 1e-4  # of full scale: the noise of a quiet room, which is heard in the pauses
 MINUTE = 60 * RATE  # samples of what is inserted
 SILENCE = 900.0  # seconds of the recording that is silent
 _BEAT, _CHORD = (0.25, 0.7), (0, 2, 4, 5, 7, 9, 11, 12, 14, 16)  # seconds; semitones above the lowest note
@@ -125,8 +124,10 @@ def make_long(
     Joins `clips`, in an order drawn by `seed` and again and again if they are few, until `seconds` are reached, with
     `pauses` (least and most seconds) between them. After the share `untranscribed` of them comes 3 to 20 s of what the
     text does not have: noise, music, or another clip, one of an eighth of all that are not joined then. The samples
-    `inserted` come in the middle, besides the `seconds`. Samples are written as they are made.
+    `inserted` come in the middle, besides the `seconds`. Samples are written as they are made. Most clips are a
+    sentence, and the text has a full stop behind each, as transcripts do.
     """
+    clips = [replace(clip, words=[*clip.words[:-1], clip.words[-1] + "."]) for clip in clips]
     random = np.random.default_rng(seed)
     others: list[LabelledClip] = []
     if untranscribed:  # what is said twice, once without text, may be found at either place
@@ -177,7 +178,7 @@ class _Writer:
         file.setparams((1, 2, RATE, 0, "NONE", "not compressed"))
 
     def write(self, samples: np.ndarray) -> None:
-        room = self._random.normal(0, ROOM, len(samples))
+        room = self._random.normal(0, QUIET, len(samples))  # heard in the pauses
         self._file.writeframes(((samples + room).clip(-1, 1) * 32767).astype("<i2").tobytes())
         self.at += len(samples)
 

@@ -142,9 +142,9 @@ def test_of_two_places_a_word_takes_the_one_beside_another():
     voice = activity((1.5, "lull"), (0.6, "silence"), (0.9, "lull"))
     found, _ = decode_slots(logits, 3, 20, voice=voice)
     assert found == pytest.approx(np.array([[0.2, 0.6], [2.1, 2.4], [2.4, 2.8]]), abs=0.011)
-    # a short pause costs less than a long one, and a long one no more than 4 nats
-    assert pause_costs(2, 20.0, None) == pytest.approx(np.array([[0.4, 0.4], [4, 4]]))
-    assert pause_costs(1, 200.0, [False]) == pytest.approx(np.array([[4], [4]]))
+    # a short pause costs less than a long one, and a long one no more than 2 nats
+    assert pause_costs(2, 20.0, None) == pytest.approx(np.array([[0.4, 0.4], [2, 2]]))
+    assert pause_costs(1, 200.0, [False]) == pytest.approx(np.array([[4], [2]]))
 
 
 def test_a_pause_behind_punctuation_costs_nothing():

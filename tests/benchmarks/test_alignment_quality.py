@@ -74,6 +74,27 @@ def test_changed_words(clips_module, kinds, sign):
     assert 0.1 < differences / sum(len(clip.words) for clip in clips) < 0.3
 
 
+def test_hesitations_lie_between_words(clips_module):
+    clips = [replace(clip, reference=clip.reference * 1.2) for clip in made_clips(clips_module, 8)]
+    clips += made_clips(clips_module, 1, words=3)
+    *paused, short = clips_module.with_hesitations(clips, seed=1)
+    assert short is clips[-1]
+    for clip, other in zip(clips, paused):
+        moved = other.reference - clip.reference
+        word = int(np.argmax(moved[:, 0] > 0))
+        longer = moved[word, 0]
+        assert 0 < word < 11 and 250 <= longer <= 1200 and other.words == clip.words
+        assert (moved[:word] == 0).all() and moved[word:] == pytest.approx(np.full((12 - word, 2), longer))
+        at = 16 * (clip.reference[word - 1, 1] + clip.reference[word, 0]) / 2
+        pause = len(other.samples) - len(clip.samples)
+        assert pause == pytest.approx(16 * longer, abs=1)
+        assert np.abs(other.samples[round(at) : round(at) + pause]).max() < 1e-3
+        assert np.array_equal(np.delete(other.samples, slice(round(at), round(at) + pause)), clip.samples)
+    # words that overlap are parted in the middle
+    (other,) = clips_module.with_hesitations([replace(clips[0], reference=clips[0].reference + np.array([0, 90.0]))])
+    assert (other.reference[1:, 0] - other.reference[:-1, 1]).max() >= 250 - 1e-6
+
+
 def test_the_same_sentence_is_no_foreign_text(clips_module):
     clips = made_clips(clips_module, 3)
     clips = [clips[0], replace(clips[1], words=clips[0].words), clips[2]]
@@ -328,8 +349,8 @@ def test_it_prints_every_table(quality, tmp_path, monkeypatch, capsys):
     people = [line.split(" | ") for line in people.splitlines() if line.startswith("| ")]
     times = [line for line in people if len(line) == len(people[0]) and line[1] not in ("stage", "---:")]
     conditions = ["as they are, all", "as they are, many", "as they are, others", "telephone band, all"]
-    conditions += ["telephone band, many", "noise, 10 dB", "5% changed words", "passages left out"]
-    conditions += ["classes of 80 ms"]
+    conditions += ["telephone band, many", "noise, 10 dB", "hesitations", "5% changed words"]
+    conditions += ["passages left out", "classes of 80 ms"]
     wanted = [(f"| {name}", stage) for name in conditions for stage in quality.STAGES]
     wanted += [("| 0.25 min joined", stage) for stage in ("argmax + repair", "few pauses", quality.DEFAULT)]
     wanted += [("| clips of 0.25 min", quality.DEFAULT)]

@@ -177,6 +177,7 @@ def test_long_recordings_are_what_they_say(joined, tmp_path):
     samples = load_audio(recording.path)
     assert len(samples) / 16000 == pytest.approx(recording.seconds) and recording.seconds >= 60
     assert len(recording.words) == len(recording.reference) == len(recording.clips)
+    assert all(word.endswith("x0.") for word in recording.words)  # a clip is a sentence
     loud = np.zeros(len(samples), bool)
     for start, end in recording.reference:
         loud[round(start * 16) : round(end * 16)] = True
