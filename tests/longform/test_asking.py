@@ -125,13 +125,20 @@ def clip(scores, budget=3.0):
     random = np.random.default_rng(0)
     audio = random.normal(0, 0.1, 4 * RATE).astype(np.float32)
     voice = VoiceActivity(np.ones(round(4 / FRAME), bool), np.zeros(round(4 / FRAME), bool))
-    known = {"audio": audio, "voice": voice, "words": WORDS, "breaks": None, "language": "English"}
+    known = {
+        "audio": audio,
+        "voice": voice,
+        "words": WORDS,
+        "breaks": [False, True, False, False],
+        "language": "English",
+    }
     item = {**known, "aligned": aligned, "heard": 4.0}
     return Clip(item, logits, RATE, 20.0, budget)
 
 
 def test_a_clip_is_asked_for_its_doubtful_words():
     assert not in_doubt({"aligned": [{"score": DOUBTFUL + 0.1}]}) and in_doubt({"aligned": [{"score": 0.0}]})
+    assert clip([0.9] * 4)._stretch.breaks == [False, True, False, False]
     sizes = []
 
     def score(items):

@@ -22,6 +22,7 @@ from conversion.convert import to_hf
 from transformers_qwen3_asr import ForcedAlignmentPipeline, Qwen3ASRForTokenClassification, Qwen3ASRProcessor
 from transformers_qwen3_asr.alignment.voice_activity import heard_in
 from transformers_qwen3_asr.audio import load_audio
+from transformers_qwen3_asr.longform import long_recordings
 from transformers_qwen3_asr.text.spans import breaks_behind
 from transformers_qwen3_asr.text.words import split_words
 
@@ -110,6 +111,27 @@ def test_equals_processor_and_model_called_by_hand(pipe, samples):
     assert times(result) == [(word["start_time"], word["end_time"]) for word in expected]
     assert scores(result) == pytest.approx([word["score"] for word in expected], abs=1e-5)
     assert result["score"] == pytest.approx(np.mean(scores(result)))
+
+
+def test_pauses_are_expected_behind_punctuation(pipe, samples, monkeypatch):
+    """In one piece and in windows, from a text and from its words."""
+    expected = [True, False, True, False]
+    decode, walk, given = pipe.processor.decode_forced_alignment, long_recordings.Walk, []
+
+    def decoded(*args, **kwargs):
+        given.append(kwargs["breaks"])
+        return decode(*args, **kwargs)
+
+    def walked(*args):
+        given.append([args[6]])
+        return walk(*args)
+
+    monkeypatch.setattr(pipe.processor, "decode_forced_alignment", decoded)
+    monkeypatch.setattr(long_recordings, "Walk", walked)
+    for text in ("Unless, to (be", ["Unless,", "to", "be.", "had"]):
+        for seconds in (None, 1):
+            pipe(samples[:32000], text=text, max_align_seconds=seconds)
+    assert given == [[[True, True, False]]] * 2 + [[expected]] * 2
 
 
 def test_only_slots_are_scored(pipe, samples, monkeypatch):
