@@ -160,8 +160,9 @@ def test_a_pause_behind_punctuation_costs_nothing():
     assert found[1] == pytest.approx([2.3, 2.6], abs=0.011) and np.array_equal(found[[0, 2]], beside[[0, 2]])
     # without it a pause on either side costs as much
     assert np.array_equal(decode_slots(logits, 3, 20, voice=voice, breaks=[True, True, False])[0], beside)
-    with pytest.raises(ValueError, match="clip 7: 3 words, but 2 breaks"):
-        decode_slots(logits, 3, 20, "clip 7", voice=voice, breaks=[True, False])
+    for heard in (voice, None):
+        with pytest.raises(ValueError, match="clip 7: 3 words, but 2 breaks"):
+            decode_slots(logits, 3, 20, "clip 7", voice=heard, breaks=[True, False])
     with pytest.raises(ValueError, match="1 lists of breaks for 2 clips"):
         decode_batch(torch.zeros(4, 7), None, [1, 1], 9, breaks=[None])
 

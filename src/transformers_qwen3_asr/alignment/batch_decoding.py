@@ -101,9 +101,9 @@ class _Batch:
 
     def decoded(self) -> list[tuple[np.ndarray, np.ndarray]]:
         self._check_finite()
+        costs = [pause_costs(c.words, self.segment_time, c.breaks, c.name) * bool(c.voice) for c in self.clips]
         self._solve(self.logits)
         if any(clip.voice for clip in self.clips):
-            costs = [pause_costs(c.words, self.segment_time, c.breaks, c.name) * bool(c.voice) for c in self.clips]
             self._solve(self._favoured(), np.concatenate(costs, axis=1).repeat(2, axis=1))
         probabilities = torch.from_numpy(self.near).exp().double().numpy()
         scores = word_scores(probabilities, self.last_words)

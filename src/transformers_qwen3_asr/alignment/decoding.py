@@ -171,12 +171,12 @@ def decode_slots(
     if decoding == "joint":
         # the model's own scores: probabilities are rounded, and what is equally good would depend on the device
         lasting = shortest_lengths(lengths, len(logits) // 2, timestamp_segment_time, name)
+        pauses = pause_costs(len(lasting), timestamp_segment_time, breaks, name)
         bins = joint_bins(logits, classes, lasting)
         if voice is not None:
             reach = logits.shape[-1] if classes is None else min(classes, logits.shape[-1])
             voice = voice.beside(bins.reshape(-1, 2) * timestamp_segment_time / 1000)
             favoured = with_favour(logits, voice.favour(reach, timestamp_segment_time))
-            pauses = pause_costs(len(lasting), timestamp_segment_time, breaks, name)
             bins = joint_bins(favoured, classes, lasting, pauses)
         near = window(log_probabilities, bins, radius)
         milliseconds = joint_times(near, bins, timestamp_segment_time, limit)

@@ -228,7 +228,7 @@ def never_falling_at_once(rows: np.ndarray, pauses: np.ndarray | None = None) ->
     columns = rows.shape[1]
     flags = [bytearray(rows.size) for _ in range(1 if pauses is None else 3)]
     moved, *nearby = (np.frombuffer(one, dtype=bool).reshape(rows.shape) for one in flags)
-    top = np.zeros(columns)
+    top, away, rise = np.zeros(columns), np.arange(columns, dtype=np.float64), np.empty(columns)
     size = max(1, NORMALISED // columns)
     for begin in range(0, len(rows), size):
         best = rows[begin : begin + size].astype(np.float64)
@@ -238,7 +238,7 @@ def never_falling_at_once(rows: np.ndarray, pauses: np.ndarray | None = None) ->
             top = np.maximum.accumulate(row, 0, None, out)
             if nearby and number % 2:  # an end: what it is worth to the next start
                 each, most = pauses[:, number // 2]
-                rise = each * np.arange(columns)
+                np.multiply(away, each, rise)
                 near = row + rise
                 near_top = np.maximum.accumulate(near)
                 np.equal(near, near_top, nearby[0][number])
