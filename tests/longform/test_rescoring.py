@@ -121,6 +121,71 @@ def test_words_may_pause_behind_punctuation():
     assert np.array(found) == pytest.approx(np.array([[0.6, 1.0], [2.3, 2.6]]), abs=0.011)
 
 
+def before_a_pause(pause=7, seconds=1.0, words=20):
+    """Times of words with a pause before one of them, and a break behind the fifth."""
+    times = evenly(words)
+    times[pause:] += seconds - 0.1
+    return times, np.arange(words) == 4
+
+
+def test_first_words_of_a_sentence_are_asked_for_from_the_pause_behind_them():
+    times, breaks = before_a_pause()
+    stretch = stretch_of(20, 15.0, first=50, breaks=breaks)
+    (window,) = stretch.sentence_starts(times)
+    assert spans([window]) == [(55, 57 + 2 * rescoring.AROUND)]  # what is asked for, and some that are known
+    begin, end = times[7, 0] - rescoring.PAUSE / 2, times[14, 1] + rescoring.PAUSE / 2
+    assert window.frames[[0, -1]] * 0.02 == pytest.approx([begin, end], abs=0.021)
+    # no question is asked twice, and where the words end there are fewer
+    stretch.hearings.append(Hearing(window, np.zeros((20, len(window.frames))), np.ones(10)))
+    assert stretch.sentence_starts(times) == []
+    assert spans(stretch_of(9, 8.0, breaks=breaks[:9]).sentence_starts(times[:9])) == [(5, 9)]
+
+
+def test_sentences_are_not_asked_for_where_pauses_are_as_expected():
+    times, breaks = before_a_pause()
+    # nothing is known of breaks, or there is none, or one behind the last word only
+    for known in (None, np.zeros(20, bool), np.arange(20) == 19):
+        assert stretch_of(20, 15.0, breaks=known).sentence_starts(times) == []
+    times, breaks = before_a_pause(pause=5 + rescoring.AROUND)
+    assert len(stretch_of(20, 15.0, breaks=breaks).sentence_starts(times)) == 1
+    # the pause is at the break, before it, too far behind it or too short
+    for pause, seconds in ((5, 1.0), (4, 1.0), (6 + rescoring.AROUND, 1.0), (7, 1.5 * rescoring.PAUSE)):
+        times, breaks = before_a_pause(pause, seconds)
+        assert stretch_of(20, 15.0, breaks=breaks).sentence_starts(times) == []
+    times, breaks = before_a_pause()
+    times[5:] += rescoring.PAUSE  # there is one at the break, too
+    assert stretch_of(20, 15.0, breaks=breaks).sentence_starts(times) == []
+
+
+def test_pauses_behind_first_words_are_as_long_as_in_the_recording():
+    """The model hears only their edges."""
+    times, breaks = before_a_pause(seconds=1.2 * rescoring.PAUSE)
+    middle = round(50 * (times[7, 0] - rescoring.PAUSE / 2))
+    for left_out in (0, 100):
+        frames = np.r_[:middle, middle + left_out : 750]
+        asked = stretch_of(20, 15.0, frames=frames, breaks=breaks).sentence_starts(times)
+        assert len(asked) == (left_out > 0)
+
+
+def test_first_words_that_were_asked_for_count_as_much_as_all_hearings_before():
+    wrong, breaks = before_a_pause(seconds=3.0)
+    right = wrong.copy()
+    right[5:8] = right[7, 0] + np.array([[0.0, 0.2], [0.2, 0.4], [0.4, 0.5]])  # behind the pause
+
+    def told(window):
+        times = right[window.first : window.past] - window.frames[0] * 0.02
+        return peaks(times.clip(0, (len(window.frames) - 1) * 0.02), len(window.frames))
+
+    for count in (1, 3):
+        stretch, asked = stretch_of(20, 15.0, breaks=breaks), []
+        window = Window(stretch.frames, 0, 20)
+        stretch.hearings += [Hearing(window, peaks(wrong, 750), np.full(20, 0.6))] * count
+        assert np.abs(stretch.decoded()[0] - wrong).max() < 0.03
+        times, _ = drive(settle(stretch, Allowance(9.0, 0.0, 15.0)), noted(told, asked))
+        assert spans(asked) == [(5, 15)]
+        assert np.abs(times - right).max() < 0.03
+
+
 def test_windows_of_a_stretch_are_the_recordings_frames_and_words():
     frames = np.r_[1000:1200, 1500:1700]
     stretch = stretch_of(12, 8.0, first=70, frames=frames)
@@ -222,6 +287,16 @@ def test_what_is_in_doubt_is_asked_as_far_as_the_allowance_goes():
     stretch, _ = doubted()
     times, _ = drive(settle(stretch, Allowance(9.0, 0.0, 12.0), again=False), lambda window: pytest.fail("asked"))
     assert np.array_equal(times, before[0])
+
+
+@pytest.mark.parametrize(("limit", "count"), [(1.4, 0), (1.5, 1), (1.9, 1), (2.0, 2)])
+def test_of_several_windows_as_many_are_asked_as_the_allowance_goes_for(limit, count):
+    stretch, told = doubted()
+    windows = [Window(np.arange(at, 300 + at), 0, 9) for at in (0, 9)]
+    stretch.doubtful = lambda times, scores, cut: [] if cut else windows
+    allowance, asked = Allowance(limit, 12.0, 12.0), []  # of which a window takes a half
+    drive(settle(stretch, allowance), noted(told, asked))
+    assert len(asked) == count and allowance.heard == 12.0 + 6.0 * count
 
 
 def test_an_allowance():

@@ -28,7 +28,7 @@ def test_frames_and_seconds(segment_time):
 def test_of_a_pause_only_its_edges_are_heard(segment_time):
     sound = sound_of(segment_time=segment_time)
     end = sound.reach(10**6)
-    (pause,) = sound.pauses(0, end) * segment_time / 1000
+    (pause,) = sound.pauses_in(sound.voice(0, end)[1]) * segment_time / 1000
     assert pause == pytest.approx([3.0, 8.0], abs=0.081)
     frames, speech, silence = sound.heard(0, end)
     assert len(frames) == len(speech) == len(silence) and (np.diff(frames) > 0).all()

@@ -9,7 +9,7 @@ import torch
 from .batch_decoding import Clip, decode_together
 from .confidence import tolerance_radius, window, word_scores
 from .durations import pause_costs, shortest_lengths
-from .joint_decoding import classes_within, joint_bins, joint_times, nearest_classes, normalised, with_favour
+from .joint_decoding import classes_within, joint_bins, joint_times, normalised, with_favour
 from .probabilities import as_logits
 from .voice_activity import VoiceActivity
 
@@ -184,7 +184,7 @@ def decode_slots(
         # float32 like qwen-asr's product, so that a fractional segment time is cut off at the same milliseconds
         raw = logits.argmax(-1).cpu().float() * timestamp_segment_time
         milliseconds = np.array(repair_monotone(raw.tolist()), dtype=np.float64)
-        bins = nearest_classes(milliseconds, timestamp_segment_time, logits.shape[-1])
+        bins = (milliseconds / timestamp_segment_time + 0.5).astype(np.int64).clip(max=logits.shape[-1] - 1)  # nearest
         near = window(log_probabilities, bins, radius)
     return _seconds(milliseconds), word_scores(near)
 

@@ -95,11 +95,6 @@ def normalised(logits: torch.Tensor, kept: int | None = None) -> torch.Tensor:
     return found
 
 
-def nearest_classes(milliseconds: np.ndarray, segment_time: float, classes: int) -> np.ndarray:
-    """The class that each time, not below 0, is nearest to, int64 `(times,)`."""
-    return (milliseconds / segment_time + 0.5).astype(np.int64).clip(max=classes - 1)
-
-
 def classes_within(limit: float, segment_time: float, words: int) -> int | None:
     """How many classes there are up to `limit` milliseconds (the next beyond it too, if it is nearer, and if there is
     room for `words` words without it); `None` where there is no limit."""

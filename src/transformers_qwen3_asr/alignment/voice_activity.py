@@ -66,9 +66,8 @@ class VoiceActivity:
         `segment_time` is milliseconds a class."""
         worth = _WORTH * FRAME * (self.speech.astype(np.float64) - self.silence)
         sums = np.append(0.0, worth.cumsum())
-        return np.interp(np.arange(classes) * segment_time / 1000, np.arange(len(sums)) * FRAME, sums).astype(
-            np.float32
-        )
+        seconds = np.arange(classes) * segment_time / 1000
+        return np.interp(seconds, np.arange(len(sums)) * FRAME, sums).astype(np.float32)
 
 
 def voice_activity(decibels: np.ndarray) -> VoiceActivity:

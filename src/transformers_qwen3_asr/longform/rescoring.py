@@ -90,14 +90,14 @@ class Stretch:
         self.lengths = [letters(word) for word in self.words]
         self._lasting = shortest_lengths(self.lengths, len(self.words), self.segment_time)
 
-    def hear(self, window: Window, probabilities: np.ndarray) -> None:
-        """Takes in what the model said to a window within the stretch."""
+    def hear(self, window: Window, probabilities: np.ndarray, weight: int = 1) -> None:
+        """Takes in what the model said to a window within the stretch, which counts as much as `weight` others."""
         inside = np.searchsorted(self.frames, window.frames)
         words = slice(window.first - self.first, window.past - self.first)
         voice = self.voice.of(inside, self.segment_time)
         path = window_path(probabilities, voice, self._lasting[words], self.segment_time)
         scores = np.pad(path.scores, (0, len(probabilities) // 2 - path.count))
-        self.hearings.append(Hearing(window, probabilities, sureness(scores)))
+        self.hearings.append(Hearing(window, probabilities, weight * sureness(scores)))
 
     def mixture(self) -> np.ndarray:
         """The mean of all hearings' probabilities, each weighed by how sure it is, `(2 * words, frames)`."""
@@ -124,6 +124,20 @@ class Stretch:
             logits, len(self.words), self.segment_time, "the recording", self.decoding, seconds, self.lengths, False,
             self.voice, self.breaks,
         )  # fmt: skip
+
+    def sentence_starts(self, times: np.ndarray) -> list[Window]:
+        """
+        Windows for the first words of a sentence, from a pause that comes soon behind them where none is before them.
+        They are often taken for the last words before that pause: the model is sure of it as long as it hears those.
+        """
+        seconds, asked = self.seconds(times), []
+        gaps = np.append(0.0, seconds[1:, 0] - seconds[:-1, 1])
+        for word in 1 + np.flatnonzero([] if self.breaks is None else self.breaks[:-1]):
+            pause = word + int(gaps[word : word + AROUND + 1].argmax())
+            if gaps[word] < PAUSE <= gaps[pause] - PAUSE:
+                past = min(len(times), pause + 2 * AROUND)
+                asked.append((times[pause, 0] - PAUSE / 2, times[past - 1, 1] + PAUSE / 2, int(word), past))
+        return self._windows(asked)
 
     def doubtful(self, times: np.ndarray, scores: np.ndarray, cut: bool) -> list[Window]:
         """
@@ -156,6 +170,10 @@ class Stretch:
                     late, early = FRAME * np.searchsorted(heard, (end - length, begin + length))
                     asked.append((late, middles[behind], first, behind))
                     asked.append((middles[before], early, before, past))
+        return self._windows(asked)
+
+    def _windows(self, asked: list[tuple[float, float, int, int]]) -> list[Window]:
+        """Windows of `(begin, end, first, past)`, seconds and words of the stretch, that were not heard yet."""
         frame = self.segment_time / 1000
         windows = [
             Window(self.frames[int(begin / frame) : int(np.ceil(end / frame))], self.first + first, self.first + past)
@@ -189,17 +207,14 @@ def settle(
     """Times and scores as `Stretch.decoded` gives them, after what is in doubt was asked for `again` as far as the
     `allowance` goes."""
     times, scores = stretch.decoded()
-    for cut in (False, True) if again else ():
-        windows = []
-        for window in stretch.doubtful(times, scores, cut):
-            seconds = len(window.frames) * stretch.segment_time / 1000
-            if seconds > allowance.left():
-                break
-            allowance.heard += seconds
-            windows.append(window)
-        if windows:
+    for stage in range(3) if again else ():
+        asked = stretch.doubtful(times, scores, stage == 2) if stage else stretch.sentence_starts(times)
+        weight = 1 if stage else len(stretch.hearings)  # of which each may have the same mistake
+        seconds = np.cumsum([len(window.frames) for window in asked]) * stretch.segment_time / 1000
+        if windows := asked[: np.searchsorted(seconds, allowance.left(), "right")]:
+            allowance.heard += float(seconds[len(windows) - 1])
             for window, answer in zip(windows, (yield windows), strict=True):
-                stretch.hear(window, answer)
+                stretch.hear(window, answer, weight)
             times, scores = stretch.decoded()
     return times, scores
 

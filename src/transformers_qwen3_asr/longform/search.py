@@ -92,7 +92,7 @@ class Search:
                 return None
             self._asked.update(places)
             looks = yield from self.listener.looks(places, GLANCE)
-            fitting = [k for k in looks if k.evidence >= self.listener.enough(PROMISING_EVIDENCE, k.window.first)]
+            fitting = [k for k in looks if k.path.evidence >= self.listener.enough(PROMISING_EVIDENCE, k.window.first)]
             # where little is said before the next passage, a longer window has too much of that
             again = [(_begin(sound, look, settled), look.first) for look in fitting]
             again = again[: max(0, int(allowance.left(reserved) / SHORT_WINDOW))]
@@ -101,7 +101,7 @@ class Search:
             before = [k for k in seen if not bound or k.first < bound[1]]
             sure = [k for k in before if _with_next(k, seen) >= self._needed(lost, k)]
             if sure:
-                return max(sure, key=lambda look: look.evidence)
+                return max(sure, key=lambda look: look.path.evidence)
         return None
 
     def _needed(self, lost: Look, look: Look) -> float:
@@ -183,11 +183,11 @@ class Search:
 
 def _with_next(look: Look, seen: list[Look]) -> float:
     """Evidence of a look, and of the one that has the next words behind it."""
-    if look.evidence < EVIDENCE / 2:
+    if look.path.evidence < EVIDENCE / 2:
         return 0.0
     end = look.times()[look.path.past - 1, 1]
-    nexts = (k for k in seen if k.evidence >= EVIDENCE / 2 and 0 <= k.first - look.past <= 1)
-    return look.evidence + max((k.evidence for k in nexts if k.times()[k.path.first, 0] >= end), default=0.0)
+    nexts = (k for k in seen if k.path.evidence >= EVIDENCE / 2 and 0 <= k.first - look.past <= 1)
+    return look.path.evidence + max((k.path.evidence for k in nexts if k.times()[k.path.first, 0] >= end), default=0.0)
 
 
 def _starts_before(sound: Sound, begin: int, frame: int, need: float) -> list[int]:

@@ -70,12 +70,8 @@ class Sound:
         quiet = silence[until] - silence[edges[:-1]] == until - edges[:-1]
         return speech[until] > speech[edges[:-1]], quiet & (until > edges[:-1])
 
-    def pauses(self, first: int, past: int) -> np.ndarray:
-        """First frame and past the last of each pause there, `(pauses, 2)` from `first` on."""
-        return self.pauses_in(self.voice(first, past)[1])
-
     def pauses_in(self, silence: np.ndarray) -> np.ndarray:
-        """The same of frames of which it is known where there is `silence`."""
+        """First and past the last of each pause, `(pauses, 2)`, of frames of which `silence` is known."""
         found = runs(silence)
         return found[(found[:, 1] - found[:, 0]) * self.segment_time >= 1000 * PAUSE]
 

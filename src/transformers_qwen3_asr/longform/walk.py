@@ -72,10 +72,12 @@ class Walk:
 
     def run(self) -> Generator[list[Window], list[np.ndarray], None]:
         while self.word < len(self.words):
-            look = yield from self._look()
-            if look is None:
+            looks = yield from self.listener.looks([(self.frame, self.word)], self.seconds)
+            if not looks:
                 break
-            if look.evidence < self.listener.enough(EVIDENCE if self.word else EVIDENCE_AT_FIRST, self.word):
+            self._hear(looks)
+            (look,) = looks
+            if look.path.evidence < self.listener.enough(EVIDENCE if self.word else EVIDENCE_AT_FIRST, self.word):
                 found = yield from self.search.run(look, self.settled)
                 if not found:  # both go on together; behind some windows they may fit again
                     self._on(look)
@@ -99,11 +101,6 @@ class Walk:
         yield from self._rest()
         self.times = np.maximum.accumulate(self.times.ravel()).reshape(-1, 2)
         self.progress(self.end, len(self.words))
-
-    def _look(self) -> Generator[list[Window], list[np.ndarray], Look | None]:
-        looks = yield from self.listener.looks([(self.frame, self.word)], self.seconds)
-        self._hear(looks)
-        return looks[0] if looks else None
 
     def _hear(self, looks: list[Look]) -> None:
         for look in looks:
@@ -183,10 +180,9 @@ class Walk:
 
     def _rest(self) -> Generator[list[Window], list[np.ndarray], None]:
         """What is left where words or audio end."""
-        count = len(self.words)
-        if self.settled[1] < count:
+        first, count = self.settled[1], len(self.words)
+        if first < count:
             self.word, self.frame = count, max(self.frame, self.sound.frames(self.end))
             self.frame = min(self.frame, self.sound.reach(self.frame))
-            first = self.settled[1]
             self.times[first:] = self.end
             yield from self._settle()

@@ -32,10 +32,6 @@ class Look:
         """and past its last."""
         return self.window.first + self.path.past
 
-    @property
-    def evidence(self) -> float:
-        return self.path.evidence
-
     def times(self) -> np.ndarray:
         """The recording's frames in which the words of the path begin and end, `(count, 2)`."""
         return self.window.frames[self.path.places]
@@ -82,7 +78,7 @@ class Listener:
             ahead += max(size - len(heard), ahead // 2)
         end = int(heard[size]) if len(heard) > size else end
         if not sound.is_end(end):
-            middles = frame + sound.pauses(frame, end).mean(1).astype(int)
+            middles = frame + sound.pauses_in(sound.voice(frame, end)[1]).mean(1).astype(int)
             late = middles[np.searchsorted(heard, middles) > LATE_PAUSE * size]
             end = int(late[-1]) if len(late) else end
         heard = heard[heard < end]
