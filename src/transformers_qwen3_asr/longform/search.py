@@ -155,10 +155,10 @@ class Search:
         words = np.arange(word + AROUND, last, AROUND)
         words = words[said[words] - said[word] < HORIZON]
         text = said[words] - said[word]
-        # the next word is the one behind those that fit, and the next sound, if they did not fit by chance
-        count = {word: pauses, lost.past: len(frames)}
+        # the next word is behind those that fit, or, if they did by chance, behind those that an anchor leaves
+        count = {word: pauses, min(word + AROUND, last): pauses, lost.past: len(frames)} if word else {0: len(frames)}
         away = [(speech[:some], frames[:some], np.full(some, to)) for to, some in count.items()]
-        begin = int(lost.times()[lost.path.past - 1, 1]) if lost.path.past else frame
+        begin = int(lost.times()[lost.path.past - 1, 1]) if lost.path.past and word else frame
         away.append((text, np.full(len(words), begin), words))
         speech, text = (part.ravel() for part in np.meshgrid(speech[:pauses], text, indexing="ij"))
         if bound:
@@ -167,12 +167,11 @@ class Search:
             both = np.abs(speech * pace - text) / min(pace, 1.0) + 0.3 * speech
         else:  # as much of the one as of the other is likely, and so is little of the one
             both = np.maximum(speech, text) + np.minimum(np.abs(speech - text), np.minimum(speech, text) / 2)
-        # one of the two is likelier than both, of which there are many more: they take turns
+        # one of the two is likelier than both, of which there are many more
         one = self._nearest(*(np.concatenate(part) for part in zip(*away)))
         two = self._nearest(both, np.repeat(frames[:pauses], len(words)), np.tile(words, pauses))
-        while some := [*islice(one, 4)] or [*islice(two, 4)]:
+        while some := [*islice(one, 3), *islice(two, 1)]:
             yield some
-            yield [*islice(two, 4)]
 
     def _nearest(self, distances: np.ndarray, frames: np.ndarray, words: np.ndarray) -> Iterator[Place]:
         for k in np.argsort(distances, kind="stable"):
