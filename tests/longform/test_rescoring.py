@@ -181,7 +181,7 @@ def test_first_words_that_were_asked_for_count_as_much_as_all_hearings_before():
         window = Window(stretch.frames, 0, 20)
         stretch.hearings += [Hearing(window, peaks(wrong, 750), np.full(20, 0.6))] * count
         assert np.abs(stretch.decoded()[0] - wrong).max() < 0.03
-        times, _ = drive(settle(stretch, Allowance(9.0, 0.0, 15.0)), noted(told, asked))
+        times, _ = drive(settle(stretch, Allowance(9.0, 0.0, 15.0, 15.0)), noted(told, asked))
         assert spans(asked) == [(5, 15)]
         assert np.abs(times - right).max() < 0.03
 
@@ -276,7 +276,7 @@ def test_what_is_in_doubt_is_asked_as_far_as_the_allowance_goes():
     assert before[1].min() < rescoring.DOUBTFUL
     for limit in (1.0, 1.2, 1.5, 2.0, 5.0):
         stretch, told = doubted()
-        allowance, asked = Allowance(limit, 12.0, 12.0), []
+        allowance, asked = Allowance(limit, 12.0, 12.0, 12.0, True), []
         times, scores = drive(settle(stretch, allowance), noted(told, asked))
         assert allowance.heard == pytest.approx(12.0 + sum(len(window.frames) for window in asked) * 0.02)
         assert allowance.heard <= limit * 12.0 + 1e-6
@@ -294,16 +294,18 @@ def test_of_several_windows_as_many_are_asked_as_the_allowance_goes_for(limit, c
     stretch, told = doubted()
     windows = [Window(np.arange(at, 300 + at), 0, 9) for at in (0, 9)]
     stretch.doubtful = lambda times, scores, cut: [] if cut else windows
-    allowance, asked = Allowance(limit, 12.0, 12.0), []  # of which a window takes a half
+    allowance, asked = Allowance(limit, 12.0, 12.0, 12.0, True), []  # of which a window takes a half
     drive(settle(stretch, allowance), noted(told, asked))
     assert len(asked) == count and allowance.heard == 12.0 + 6.0 * count
 
 
 def test_an_allowance():
-    allowance = Allowance(2.0)
+    allowance = Allowance(4.0)
     assert allowance.left() == 0
-    allowance.known, allowance.heard = 100.0, 30.0
-    assert allowance.left() == 170 and allowance.left(reserved=50.0) == 120
+    allowance.known, allowance.heard, allowance.done = 100.0, 30.0, 20.0
+    assert allowance.left() == 200 - 30 - 80  # half of it, and what is ahead is heard in any case
+    allowance.fits = True
+    assert allowance.left() == 400 - 30 - 80
 
 
 # of real speech, with the bundled aligner

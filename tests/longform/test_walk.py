@@ -146,12 +146,12 @@ def test_two_words_and_fifteen_minutes_of_something_else(sounds):
     assert aligner.heard <= 900.0
 
 
-@pytest.mark.parametrize("budget", [1.0, 2.5])
-def test_a_text_of_something_else_ends_within_the_budget(budget):
+@pytest.mark.parametrize("budget", [1.0, 2.5, 6.0])
+def test_a_text_of_something_else_ends_within_half_of_the_budget(budget):
     recording = anything(300.0)
     walk, aligner = walked(with_words(recording, speech(700, seed=8).words), budget=budget)
     assert np.quantile(walk.scores, 0.9) < 0.4
-    assert aligner.heard <= budget * 300.0 + 12.0
+    assert aligner.heard <= max(1.0, budget / 2) * 300.0 + 12.0
 
 
 def test_few_words_none_and_too_many():

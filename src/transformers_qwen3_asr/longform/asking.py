@@ -51,7 +51,7 @@ class Clip:
         scores = np.array([word["score"] for word in item["aligned"]])
         probabilities = logits.float().softmax(-1)[:, :count].cpu().numpy()
         stretch.hearings.append(Hearing(Window(frames, 0, len(words)), probabilities, sureness(scores)))
-        self._stretch, self._allowance = stretch, Allowance(budget, item["heard"], seconds)
+        self._stretch, self._allowance = stretch, Allowance(budget, item["heard"], seconds, seconds, True)
 
     def asking(self) -> Generator[list[Window], list[np.ndarray], dict[str, Any]]:
         times, scores = yield from settle(self._stretch, self._allowance)

@@ -52,19 +52,22 @@ class Hearing:
 Asking = Generator[list[Window], list[np.ndarray], None]
 
 
+@dataclass
 class Allowance:
     """
-    How much audio the model may be given.
-
-    `heard` is what it was given, in seconds; `limit` what it may be, as often as it is known that there is audio.
+    How much audio the model may be given: `limit` times the seconds that are `known` to be there, and half of that
+    until the text `fits` somewhere. It was given `heard`, and is to hear for the first time what is behind `done`.
     """
 
-    def __init__(self, limit: float, heard: float = 0.0, known: float = 0.0):
-        self.limit, self.heard, self.known = limit, heard, known
+    limit: float
+    heard: float = 0.0
+    known: float = 0.0
+    done: float = 0.0
+    fits: bool = False
 
-    def left(self, reserved: float = 0.0) -> float:
-        """Seconds that are left for questions that are not needed, if `reserved` are still needed."""
-        return self.limit * self.known - self.heard - reserved
+    def left(self) -> float:
+        """Seconds that are left for asking again."""
+        return (self.limit if self.fits else self.limit / 2) * self.known - self.heard - (self.known - self.done)
 
 
 @dataclass

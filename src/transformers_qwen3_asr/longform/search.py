@@ -61,8 +61,7 @@ class Search:
             lost: the look that does not fit.
             settled: up to where all is known.
         """
-        at = lost.window.first
-        self._behind = [known for known in self._behind if known.place[1] > at]
+        self._behind = [known for known in self._behind if known.place[1] > lost.window.first]
         bound = self._behind[-1].place if self._behind else None
         look = yield from self._find(lost, settled, bound)
         if look is None:
@@ -72,9 +71,8 @@ class Search:
             place, looks = yield from self._back(look, settled)
             found.append(Found(look, place, [look, *looks]))
             gap = place[1] - settled[1], self.listener.sound.seconds(place[0] - settled[0])
-            look = None
-            if gap[0] > AROUND and gap[1] > 2 * GLANCE:
-                look = yield from self._find(lost, settled, place)
+            is_wide = gap[0] > AROUND and gap[1] > 2 * GLANCE
+            look = (yield from self._find(lost, settled, place)) if is_wide else None
         self._behind += found[:-1]
         return found
 
@@ -83,19 +81,17 @@ class Search:
     ) -> Generator[list[Window], list[np.ndarray], Look | None]:
         """The first look that is believed, before `bound` if that is known; `None` as far as the allowance goes."""
         sound, allowance, seen = self.listener.sound, self.listener.allowance, []
-        frame = int(lost.window.frames[0])
-        until = bound[0] if bound else sound.reach(frame + sound.frames(HORIZON))
+        until = bound[0] if bound else sound.reach(int(lost.window.frames[0]) + sound.frames(HORIZON))
         allowance.known = max(allowance.known, sound.seconds(until))
-        reserved = allowance.known - sound.seconds(frame)
         for places in self._places(lost, until, bound):
-            if len(places) * GLANCE > allowance.left(reserved):
+            if len(places) * GLANCE > allowance.left():
                 return None
             self._asked.update(places)
             looks = yield from self.listener.looks(places, GLANCE)
             fitting = [k for k in looks if k.path.evidence >= self.listener.enough(PROMISING_EVIDENCE, k.window.first)]
             # where little is said before the next passage, a longer window has too much of that
             again = [(_begin(sound, look, settled), look.first) for look in fitting]
-            again = again[: max(0, int(allowance.left(reserved) / SHORT_WINDOW))]
+            again = again[: max(0, int(allowance.left() / SHORT_WINDOW))]
             longer = yield from self.listener.looks(again, SHORT_WINDOW)
             seen += looks + longer
             before = [k for k in seen if not bound or k.first < bound[1]]

@@ -72,6 +72,7 @@ class Walk:
 
     def run(self) -> Generator[list[Window], list[np.ndarray], None]:
         while self.word < len(self.words):
+            self.allowance.done = self.sound.seconds(self.frame)
             looks = yield from self.listener.looks([(self.frame, self.word)], self.seconds)
             if not looks:
                 break
@@ -93,6 +94,7 @@ class Walk:
                 said = self.listener.said[self.word] - self.listener.said[self.settled[1]]
                 if said > self.sound.seconds(self.frame - self.settled[0]):  # too many words: they would need its room
                     yield from self._settle()
+            self.allowance.fits = True
             done = self._anchor(look)
             yield from self._settle()
             if done:
@@ -154,9 +156,12 @@ class Walk:
         return best
 
     def _on(self, look: Look) -> None:
-        """Behind a window in which nothing fits: as many words on as are said in the time in which something is."""
-        speech, _ = self.sound.voice(int(look.window.frames[0]), look.end)
-        self.word, self.frame = self.listener.on(look.window.first, self.sound.seconds(speech.sum())), look.end
+        """Behind a window in which nothing fits: as many words on as are said in the time in which something is. None
+        before anything has fitted: the text may begin later."""
+        self.frame = look.end
+        if self.allowance.fits or self.frame > self.sound.frames(HORIZON):
+            speech, _ = self.sound.voice(int(look.window.frames[0]), look.end)
+            self.word = self.listener.on(look.window.first, self.sound.seconds(speech.sum()))
 
     def _settle(self) -> Generator[list[Window], list[np.ndarray], None]:
         """Gives the words up to here their times."""

@@ -31,9 +31,9 @@ from .batching import ahead, gathered, pass_seconds, passes, threads_ahead
 from .outcomes import ON_ERROR, ROW_ERRORS, Numbered, aligned_result, error_result, failure, numbered
 from .rows import as_row, as_rows, check_number, check_row, is_recording, undecoded, whole_number
 
-#: Times a recording's own audio that the model may be given, if not said otherwise. With 3, people's clips whose text
-#: lacks a passage were 1.2 to 1.4 times as far off, and long recordings with several such passages lost their place.
-BUDGET = 8.0
+#: Times a recording's own audio that the model may be given, if not said otherwise; half as often where nothing fits.
+#: With 4, people's clips joined lost their place where several passages have no text.
+BUDGET = 6.0
 
 
 class ForcedAlignmentPipeline(LoadedPipeline):
@@ -67,7 +67,7 @@ class ForcedAlignmentPipeline(LoadedPipeline):
     "argmax" for qwen-asr's times; see `alignment.decoding.decode_slots`), `refine` (whether words in doubt are asked
     for again in short windows, see `longform.rescoring`; if not given they are with "joint", and never with "argmax"),
     `budget` (how many times the recording's own audio the model may be given: once in any case, and more where words
-    are in doubt or lost; 8 if not given), `return_timestamps` ("word" if not given; "char", "sentence" or "line" make
+    are in doubt or lost; 6 if not given), `return_timestamps` ("word" if not given; "char", "sentence" or "line" make
     other chunks) and `original_text` (False if not given; True gives chunks their punctuation and white space, so that
     their texts joined are the text; see `alignment.chunks.make_chunks` for both), `batch_size` (recordings at once, 1
     if not given; results do not depend on it, nor on what follows), `batch_seconds` (seconds of audio in one forward
