@@ -146,6 +146,7 @@ def test_a_clip_is_asked_for_its_doubtful_words():
         return [torch.zeros(2 * len(item["words"]), 250) for item in items]
 
     recording = clip([0.9, 0.01, 0.01, 0.9])
+    assert recording._allowance.left() == pytest.approx(8.0)  # it was heard once, of three times
     ask([recording], score, 2)
     assert sizes and max(sizes) < 4.0
     assert recording.item["heard"] == pytest.approx(4.0 + sum(sizes), abs=0.02 * len(sizes))

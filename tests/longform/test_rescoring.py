@@ -302,10 +302,13 @@ def test_of_several_windows_as_many_are_asked_as_the_allowance_goes_for(limit, c
 def test_an_allowance():
     allowance = Allowance(4.0)
     assert allowance.left() == 0
-    allowance.known, allowance.heard, allowance.done = 100.0, 30.0, 20.0
-    assert allowance.left() == 200 - 30 - 80  # half of it, and what is ahead is heard in any case
+    allowance.known, allowance.heard, allowance.done = 1000.0, 30.0, 20.0
+    assert allowance.left() == 2000 - 30 - 980  # half of it, and what is ahead is heard in any case
     allowance.fits = True
-    assert allowance.left() == 400 - 30 - 80
+    assert allowance.left() == 4000 - 30 - 980
+    # a search takes as long in short recordings
+    for known, expected in ((100.0, 400), (150.0, 600), (200.0, 600), (300.0, 600), (301.0, 602)):
+        assert Allowance(4.0, known=known, done=known).left() == expected
 
 
 # of real speech, with the bundled aligner

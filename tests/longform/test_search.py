@@ -56,6 +56,15 @@ def test_what_comes_first_is_stepped_over(seed):
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
+def test_short_recordings_may_take_the_whole_budget(seed):
+    """A search takes as long as in long ones."""
+    recording = speech(150, seed=seed).unsaid(0, 60)
+    walk, aligner = checked(recording, 6.0)
+    assert len(lost(walk, recording)) <= 2
+    assert aligner.heard > 3.2 * recording.duration
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_text_may_begin_after_minutes(seed):
     """Where half of the budget is used up, and nothing was found yet, the first word is still waited for."""
     sounds = others(240)

@@ -115,7 +115,7 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
         "--budget",
         type=number,
         metavar="N",
-        help="hear at most about N times a recording's audio, where words are in doubt or lost (default: 8)",
+        help="hear at most about N times a recording's audio, where words are in doubt or lost (default: 6)",
     )
     parser.add_argument(
         "--max-align-seconds",

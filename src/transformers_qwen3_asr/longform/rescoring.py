@@ -17,7 +17,7 @@ from ..alignment.decoding import DEFAULT_DECODING, decode_slots
 from ..alignment.durations import SPOKEN, letters, shortest_lengths
 from ..alignment.untranscribed import FRAME
 from ..alignment.voice_activity import VoiceActivity
-from .constants import AROUND, DOUBTFUL, PAUSE, SHORTER, SURE, TEMPO
+from .constants import AROUND, DOUBTFUL, HORIZON, PAUSE, SHORTER, SURE, TEMPO
 from .sound import runs
 from .window_path import window_path
 
@@ -56,7 +56,7 @@ Asking = Generator[list[Window], list[np.ndarray], None]
 class Allowance:
     """
     How much audio the model may be given: `limit` times the seconds that are `known` to be there, and half of that
-    until the text `fits` somewhere. It was given `heard`, and is to hear for the first time what is behind `done`.
+    until the text `fits` somewhere, unless they are few. `heard` was given; what is behind `done` will be in any case.
     """
 
     limit: float
@@ -67,7 +67,8 @@ class Allowance:
 
     def left(self) -> float:
         """Seconds that are left for asking again."""
-        return (self.limit if self.fits else self.limit / 2) * self.known - self.heard - (self.known - self.done)
+        seconds = self.known if self.fits else max(self.known / 2, min(self.known, HORIZON / 2))
+        return self.limit * seconds - self.heard - (self.known - self.done)
 
 
 @dataclass

@@ -187,7 +187,6 @@ class Walk:
         """What is left where words or audio end."""
         first, count = self.settled[1], len(self.words)
         if first < count:
-            self.word, self.frame = count, max(self.frame, self.sound.frames(self.end))
-            self.frame = min(self.frame, self.sound.reach(self.frame))
+            self.word, self.frame = count, self.sound.reach(max(self.frame, self.sound.frames(self.end)))
             self.times[first:] = self.end
             yield from self._settle()
