@@ -51,7 +51,7 @@ AROUND = 4
 
 # The search for a lost place (`search`)
 
-#: Seconds ahead that are searched.
+#: Seconds ahead that are searched, and in which the first word of a text is waited for.
 HORIZON = 300.0
 #: Seconds of audio in a window, the same part of a short one: 4 s. Where it fits, one of `SHORT_WINDOW` hears more. A
 #: gap of two is worth a search of its own. A place counts as so many seconds further away where there is no pause
