@@ -5,6 +5,12 @@ import numpy as np
 import pytest
 from simulated_aligner import Recording, SimulatedAligner, off, speech, walked
 
+from transformers_qwen3_asr.longform.constants import AROUND
+from transformers_qwen3_asr.longform.rescoring import Allowance, Window
+from transformers_qwen3_asr.longform.search import Search
+from transformers_qwen3_asr.longform.window_path import WindowPath
+from transformers_qwen3_asr.longform.windows import Listener, Look
+
 
 def lost(walk, recording, by=0.1):
     """The words that are said and are off by more."""
@@ -72,6 +78,26 @@ def test_the_text_may_begin_after_minutes(seed):
     walk, aligner = walked(recording, budget=6.0)
     assert len(lost(walk, recording)) <= 1
     assert 2.2 * recording.duration < aligner.heard < 3.5 * recording.duration
+
+
+@pytest.mark.parametrize("word", [0, 100])
+def test_what_a_search_steps_over_first(word):
+    """Of four windows three step over audio or text alone. Behind audio the next word is one of three: the one that a
+    window begins with, that behind the words that an anchor leaves, or that behind those that fit. At the beginning
+    words fit by chance only."""
+    recording = speech(400, seed=3)
+    listener = Listener(recording.sound(), recording.words, 12.0, Allowance(6.0))
+    frame = int(50 * recording.times[word, 0])
+    listener.sound.reach(frame + 3000)
+    places = np.arange(12).reshape(6, 2) * 20
+    path = WindowPath(6, places, np.zeros(6), np.zeros(6), 0, 2, 0.0)
+    lost = Look(Window(np.arange(frame, frame + 600), word, word + 30), np.zeros((60, 600)), path, frame + 600)
+    _, *asked = Search(listener)._places(lost, frame + 3000, None)
+    one, two = [place for some in asked[:15] for place in some[:3]], [some[3] for some in asked[:15]]
+    begin = frame + 60 if word else frame  # behind the words that fit
+    assert {to for at, to in one if at != begin} == ({word, word + 2, word + AROUND} if word else {0})
+    assert {at for at, to in one if to > word + AROUND} == {begin}
+    assert all(at > frame and to >= word + AROUND for at, to in two)
 
 
 def test_both_at_the_same_place():
