@@ -24,7 +24,7 @@ import transformers_qwen3_asr
 from transformers_qwen3_asr import Qwen3ASRConfig, Qwen3ASRForConditionalGeneration
 from transformers_qwen3_asr.alignment.voice_activity import heard_in
 from transformers_qwen3_asr.audio import load_audio
-from transformers_qwen3_asr.text.spans import breaks_behind
+from transformers_qwen3_asr.text.sentences import breaks_behind
 from transformers_qwen3_asr.text.words import split_words
 
 HERE = Path(__file__).resolve().parent

@@ -8,7 +8,7 @@ from readings import RATE
 from transformers_qwen3_asr.alignment.untranscribed import FRAME
 from transformers_qwen3_asr.alignment.voice_activity import VoiceActivity
 from transformers_qwen3_asr.longform.asking import Clip, ask, in_doubt
-from transformers_qwen3_asr.longform.rescoring import DOUBTFUL, Window
+from transformers_qwen3_asr.longform.rescoring import DOUBTFUL, Stretch, Window
 
 WORDS = ["one", "two", "three", "four"]
 
@@ -153,6 +153,16 @@ def test_a_clip_is_asked_for_its_doubtful_words():
     assert recording.item["heard"] <= 12.0
     assert [word["text"] for word in recording.item["aligned"]] == WORDS
     assert all(set(word) == {"text", "start_time", "end_time", "score"} for word in recording.item["aligned"])
+
+
+def test_a_clip_may_be_asked_for_the_first_words_of_a_sentence_alone(monkeypatch):
+    monkeypatch.setattr(Stretch, "doubtful", lambda *given: [])
+    monkeypatch.setattr(Stretch, "sentence_starts", lambda stretch, times: [Window(np.arange(90, 200), 2, 4)])
+    recording = clip([0.9, 0.01, 0.01, 0.9])
+    ask([recording], lambda items: [torch.zeros(2 * len(item["words"]), 250) for item in items], 2)
+    # asked twice here, since the replacement does not know what was asked before
+    assert recording.item["heard"] == pytest.approx(4.0 + 2 * 2.2)
+    assert recording.item["aligned"][1]["score"] > 0.01
 
 
 def test_a_clip_without_an_allowance_stays_as_it_is():

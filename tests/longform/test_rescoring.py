@@ -15,6 +15,7 @@ from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.evaluation.comparing import evaluate_aligner
 from transformers_qwen3_asr.longform import rescoring
 from transformers_qwen3_asr.longform.rescoring import Allowance, Hearing, Stretch, Window, settle, sureness
+from transformers_qwen3_asr.text.sentences import SENTENCE_END
 
 
 def evenly(count, each=0.5):
@@ -122,10 +123,10 @@ def test_words_may_pause_behind_punctuation():
 
 
 def before_a_pause(pause=7, seconds=1.0, words=20):
-    """Times of words with a pause before one of them, and a break behind the fifth."""
+    """Times of words with a pause before one of them, and breaks: a sentence ends behind the fifth."""
     times = evenly(words)
     times[pause:] += seconds - 0.1
-    return times, np.arange(words) == 4
+    return times, SENTENCE_END * (np.arange(words) == 4)
 
 
 def test_first_words_of_a_sentence_are_asked_for_from_the_pause_behind_them():
@@ -133,18 +134,24 @@ def test_first_words_of_a_sentence_are_asked_for_from_the_pause_behind_them():
     stretch = stretch_of(20, 15.0, first=50, breaks=breaks)
     (window,) = stretch.sentence_starts(times)
     assert spans([window]) == [(55, 57 + 2 * rescoring.AROUND)]  # what is asked for, and some that are known
-    begin, end = times[7, 0] - rescoring.PAUSE / 2, times[14, 1] + rescoring.PAUSE / 2
+    begin, end = times[6, 1] + rescoring.PAUSE / 2, times[14, 1] + rescoring.PAUSE / 2
     assert window.frames[[0, -1]] * 0.02 == pytest.approx([begin, end], abs=0.021)
+    # of a longer pause, or what is taken for one, as much as the two words need that may be behind it
+    later, _ = before_a_pause(seconds=3.0)
+    (window,) = stretch.sentence_starts(later)
+    need = rescoring.TEMPO * 10 * SPOKEN / 1000 + rescoring.PAUSE / 2
+    assert window.frames[0] * 0.02 == pytest.approx(later[7, 0] - need, abs=0.021)
+    (window,) = stretch.sentence_starts(times)
     # no question is asked twice, and where the words end there are fewer
-    stretch.hearings.append(Hearing(window, np.zeros((20, len(window.frames))), np.ones(10)))
+    stretch.hear(window, np.full((20, len(window.frames)), 1 / len(window.frames)), True)
     assert stretch.sentence_starts(times) == []
     assert spans(stretch_of(9, 8.0, breaks=breaks[:9]).sentence_starts(times[:9])) == [(5, 9)]
 
 
 def test_sentences_are_not_asked_for_where_pauses_are_as_expected():
     times, breaks = before_a_pause()
-    # nothing is known of breaks, or there is none, or one behind the last word only
-    for known in (None, np.zeros(20, bool), np.arange(20) == 19):
+    # nothing is known of breaks, or there is none, only a comma, or one behind the last word only
+    for known in (None, np.zeros(20, int), breaks == SENTENCE_END, SENTENCE_END * (np.arange(20) == 19)):
         assert stretch_of(20, 15.0, breaks=known).sentence_starts(times) == []
     times, breaks = before_a_pause(pause=5 + rescoring.AROUND)
     assert len(stretch_of(20, 15.0, breaks=breaks).sentence_starts(times)) == 1
@@ -167,7 +174,7 @@ def test_pauses_behind_first_words_are_as_long_as_in_the_recording():
         assert len(asked) == (left_out > 0)
 
 
-def test_first_words_that_were_asked_for_count_as_much_as_all_hearings_before():
+def test_first_words_that_were_asked_for_count_as_much_as_all_other_hearings():
     wrong, breaks = before_a_pause(seconds=3.0)
     right = wrong.copy()
     right[5:8] = right[7, 0] + np.array([[0.0, 0.2], [0.2, 0.4], [0.4, 0.5]])  # behind the pause
@@ -184,6 +191,32 @@ def test_first_words_that_were_asked_for_count_as_much_as_all_hearings_before():
         times, _ = drive(settle(stretch, Allowance(9.0, 0.0, 15.0, 15.0)), noted(told, asked))
         assert spans(asked) == [(5, 15)]
         assert np.abs(times - right).max() < 0.03
+        # also those that come behind them
+        for _ in range(3):
+            stretch.hear(window, peaks(wrong, 750))
+        assert np.abs(stretch.decoded()[0] - right).max() < 0.03
+
+
+def test_first_words_are_asked_for_once_more_where_words_in_doubt_were_put_before_the_pause():
+    """At first they are right, but in doubt. Asked for again with those before them, they are mistaken."""
+    wrong, breaks = before_a_pause(seconds=3.0)
+    right = wrong.copy()
+    right[5:8] = right[7, 0] + np.array([[0.0, 0.2], [0.2, 0.4], [0.4, 0.5]])
+
+    def told(window):
+        times = right if window.first == 5 and window.frames[0] * 0.02 > right[4, 1] + 1 else wrong
+        inside = (times[window.first : window.past] - window.frames[0] * 0.02).clip(
+            0, len(window.frames) * 0.02 - 0.02
+        )
+        return peaks(inside, len(window.frames))
+
+    stretch, asked = stretch_of(20, 15.0, breaks=breaks), []
+    answer = peaks(right, 750)
+    answer[10:14] = peaks(right[5:7], 750, 0.15)
+    stretch.hearings.append(Hearing(Window(stretch.frames, 0, 20), answer, np.full(20, 0.5)))
+    times, _ = drive(settle(stretch, Allowance(9.0, 0.0, 15.0, 15.0)), noted(told, asked))
+    assert spans(asked)[0] != (5, 15) and spans(asked)[-1] == (5, 15)
+    assert np.abs(times - right).max() < 0.03
 
 
 def test_windows_of_a_stretch_are_the_recordings_frames_and_words():

@@ -10,6 +10,7 @@ from transformers_qwen3_asr.longform import walk as walk_module
 from transformers_qwen3_asr.longform.rescoring import Allowance, Stretch
 from transformers_qwen3_asr.longform.sound import Sound
 from transformers_qwen3_asr.longform.walk import Walk
+from transformers_qwen3_asr.text.sentences import SENTENCE_END
 
 
 def anything(seconds):
@@ -39,6 +40,50 @@ def test_pauses_often_rarely_and_never(every, wrong):
     # without a pause a window ends within a word, and the last ones may be pressed into it
     assert (off(walk, recording) > 0.1).sum() <= wrong and off(walk, recording).max() < 1
     assert aligner.heard < 1.9 * recording.duration
+
+
+class EarlyStarts(SimulatedAligner):
+    """Where it hears the word before a sentence, it takes the sentence's first one for the next before the pause."""
+
+    def __init__(self, recording, firsts):
+        super().__init__(recording)
+        self.firsts = firsts
+
+    def _found(self, window):
+        found = super()._found(window)
+        for word in (self.firsts - window.first).tolist():
+            if word in found and word - 1 in found:
+                end = found[word - 1][1]
+                found[word] = end + 1, end + 6
+        return found
+
+
+@pytest.mark.parametrize("mark", [0, 1, SENTENCE_END])
+def test_first_words_of_sentences_are_behind_their_pauses(mark):
+    recording = speech(300, seed=2, pauses=(1.5, 4.0))
+    firsts = 1 + np.flatnonzero(recording.times[1:, 0] - recording.times[:-1, 1] > 1)
+    assert len(firsts) > 20
+    breaks = np.zeros(300, int)
+    breaks[firsts - 1] = mark
+    aligner = EarlyStarts(recording, firsts)
+    walk = Walk(recording.sound(), recording.words, 12.0, Allowance(6.0), "joint", True, breaks.tolist())
+    drive(walk.run(), aligner.answer)
+    wrong = np.isin(firsts, np.flatnonzero(off(walk, recording) > 1))
+    # the text does not say where a sentence ends, or it does
+    assert wrong.mean() > 0.9 if mark < SENTENCE_END else wrong.mean() < 0.1
+    assert np.delete(off(walk, recording), firsts).max() < 0.3
+
+
+def test_sentences_that_begin_behind_a_pause_change_no_windows():
+    recording = speech(200, seed=2, pauses=(0.7, 1.5), every=3)
+    gaps = np.append(recording.times[1:, 0] - recording.times[:-1, 1], 0.0)
+    asked = []
+    for breaks in (np.zeros(200, int), SENTENCE_END * (gaps > 0.7)):
+        aligner = SimulatedAligner(recording)
+        walk = Walk(recording.sound(), recording.words, 12.0, Allowance(6.0), "joint", False, breaks.tolist())
+        drive(walk.run(), aligner.answer)
+        asked.append([(window.first, window.past, window.frames[0]) for window in aligner.windows])
+    assert asked[0] == asked[1] and len(asked[0]) > 5
 
 
 def test_each_stretch_knows_where_its_words_may_pause(monkeypatch):

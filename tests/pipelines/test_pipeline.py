@@ -23,7 +23,7 @@ from transformers_qwen3_asr import ForcedAlignmentPipeline, Qwen3ASRForTokenClas
 from transformers_qwen3_asr.alignment.voice_activity import heard_in
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.longform import long_recordings
-from transformers_qwen3_asr.text.spans import breaks_behind
+from transformers_qwen3_asr.text.sentences import breaks_behind
 from transformers_qwen3_asr.text.words import split_words
 
 ALIGNER = ROOT / "tests" / "goldens" / "aligner"

@@ -8,7 +8,7 @@ import pytest
 from conftest import GOLDENS
 
 from transformers_qwen3_asr.alignment.chunks import UNITS, make_chunks
-from transformers_qwen3_asr.text.spans import breaks_behind, opens, pieces, whole_text
+from transformers_qwen3_asr.text.spans import opens, pieces, whole_text
 from transformers_qwen3_asr.text.words import split_words, word_texts
 
 CASES = json.loads((GOLDENS / "words.json").read_text(encoding="utf-8"))["cases"]
@@ -123,22 +123,6 @@ def test_known_words_come_back(unit):
 )
 def test_which_piece_the_marks_go_with(text, expected):
     assert [chunk["text"] for chunk in chunks_of(text, original_text=True)] == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("He said: “Go on!” and\nwent, well-known, on.", [0, 1, 0, 1, 0, 1, 1, 1]),
-        ("No marks at all\n\nhere 5 $ or so", [0] * 8),
-        ("An - other … e.g. this", [1, 1, 1, 0]),
-        ("他说：你好。", [0, 1, 0, 1]),
-        ("नमस्ते। आप", [1, 0]),
-        (["It", "is so.", "(Yes)", "Mr."], [0, 1, 1, 1]),
-        ("", []),
-    ],
-)
-def test_people_may_pause_where_punctuation_is(text, expected):
-    assert breaks_behind(text, split_words(text)) == [bool(one) for one in expected]
 
 
 def test_the_aligners_words_are_the_default():

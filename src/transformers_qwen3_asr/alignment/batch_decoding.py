@@ -53,7 +53,7 @@ class Clip:
     limit: float = np.inf
     lengths: Sequence[float] | None = None
     voice: VoiceActivity | None = None
-    breaks: Sequence[bool] | None = None
+    breaks: Sequence[int] | None = None
 
 
 def decode_together(

@@ -127,7 +127,7 @@ def decode_slots(
     lengths: Sequence[float] | None = None,
     probabilities: bool | None = None,
     voice: VoiceActivity | None = None,
-    breaks: Sequence[bool] | None = None,
+    breaks: Sequence[int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """
     Times and scores of a clip's words from its slots' scores.
@@ -149,7 +149,7 @@ def decode_slots(
             `probabilities.as_logits`).
         voice: where something is heard, as `voice_activity.heard_in` gives it. With it "joint" prefers paths on which
             words cover what is heard, and no silence, and which have few pauses (`durations.pause_costs`).
-        breaks: behind which words pauses cost nothing then, `(words,)`, as `text.spans.breaks_behind` gives it.
+        breaks: behind which words pauses cost nothing then, `(words,)`, as `text.sentences.breaks_behind` gives it.
 
     Returns: starts and ends in seconds, float64 `(words, 2)`, whole milliseconds and never falling; and scores,
         float64 `(words,)` from 0 to 1 (`confidence.word_scores`).
@@ -219,7 +219,7 @@ def decode_batch(
     lengths: Sequence[Sequence[float] | None] | None = None,
     probabilities: bool | None = None,
     voices: Sequence[VoiceActivity | None] | None = None,
-    breaks: Sequence[Sequence[bool] | None] | None = None,
+    breaks: Sequence[Sequence[int] | None] | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """`decode_slots` of each clip of a batch, from the model's `logits` in either form that `slot_logits` takes.
     `input_ids` may be `None` where these are `(slots, classes)`, two slots for each word. `durations`, `lengths`,

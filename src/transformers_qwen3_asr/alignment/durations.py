@@ -57,10 +57,10 @@ def shortest_lengths(
     return np.maximum(1, (spoken * (_LETTER / segment_time) + 1e-9).astype(np.int64))
 
 
-def pause_costs(words: int, segment_time: float, breaks: Sequence[bool] | None, name: str = "the clip") -> np.ndarray:
+def pause_costs(words: int, segment_time: float, breaks: Sequence[int] | None, name: str = "the clip") -> np.ndarray:
     """
     Nats that a pause behind each word costs in the search for the best path, float64 `(2, words)`: a class of
-    `segment_time` milliseconds, and at most. Nothing where `breaks` `(words,)` is true (`text.spans.breaks_behind`).
+    `segment_time` milliseconds, and at most. Nothing where people may pause (`text.sentences.breaks_behind`).
 
     People go on speaking: most words begin where the one before them ends, and of two places for a word the likelier
     one is beside its neighbours. However long a pause is, there is but one.

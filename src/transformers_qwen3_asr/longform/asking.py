@@ -55,7 +55,7 @@ class Clip:
 
     def asking(self) -> Generator[list[Window], list[np.ndarray], dict[str, Any]]:
         times, scores = yield from settle(self._stretch, self._allowance)
-        if len(self._stretch.hearings) == 1:
+        if len(self._stretch.hearings + self._stretch.starts) == 1:
             return {}
         return {"aligned": aligned_words(self.item["words"], times, scores), "heard": self._allowance.heard}
 

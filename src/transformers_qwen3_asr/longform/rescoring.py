@@ -17,6 +17,7 @@ from ..alignment.decoding import DEFAULT_DECODING, decode_slots
 from ..alignment.durations import SPOKEN, letters, shortest_lengths
 from ..alignment.untranscribed import FRAME
 from ..alignment.voice_activity import VoiceActivity
+from ..text.sentences import SENTENCE_END
 from .constants import AROUND, DOUBTFUL, HORIZON, PAUSE, SHORTER, SURE, TEMPO
 from .sound import runs
 from .window_path import window_path
@@ -88,25 +89,28 @@ class Stretch:
     hearings: list[Hearing] = field(default_factory=list)
     decoding: str = DEFAULT_DECODING
     longest: float = np.inf
-    breaks: Sequence[bool] | None = None
+    breaks: Sequence[int] | None = None
+    starts: list[Hearing] = field(default_factory=list)  # of `sentence_starts`
 
     def __post_init__(self):
         self.lengths = [letters(word) for word in self.words]
+        self._said = np.append(0.0, np.cumsum(self.lengths)) * SPOKEN / 1000  # up to each word
         self._lasting = shortest_lengths(self.lengths, len(self.words), self.segment_time)
 
-    def hear(self, window: Window, probabilities: np.ndarray, weight: int = 1) -> None:
-        """Takes in what the model said to a window within the stretch, which counts as much as `weight` others."""
+    def hear(self, window: Window, probabilities: np.ndarray, start: bool = False) -> None:
+        """Takes in what the model said to a window within the stretch, which may be one of `sentence_starts`."""
         inside = np.searchsorted(self.frames, window.frames)
         words = slice(window.first - self.first, window.past - self.first)
         voice = self.voice.of(inside, self.segment_time)
         path = window_path(probabilities, voice, self._lasting[words], self.segment_time)
         scores = np.pad(path.scores, (0, len(probabilities) // 2 - path.count))
-        self.hearings.append(Hearing(window, probabilities, weight * sureness(scores)))
+        (self.starts if start else self.hearings).append(Hearing(window, probabilities, sureness(scores)))
 
     def mixture(self) -> np.ndarray:
-        """The mean of all hearings' probabilities, each weighed by how sure it is, `(2 * words, frames)`."""
+        """The mean of all hearings' probabilities, each weighed by how sure it is, `(2 * words, frames)`. Those of
+        `sentence_starts` count as much as all others together, of which each may have the same mistake."""
         mixed = np.full((2 * len(self.words), len(self.frames)), ZERO)
-        for hearing in self.hearings:
+        for hearing in self.hearings + len(self.hearings) * self.starts:
             window = hearing.window
             first, past = max(self.first, window.first), min(self.first + len(self.words), window.past)
             if first >= past:
@@ -136,11 +140,13 @@ class Stretch:
         """
         seconds, asked = self.seconds(times), []
         gaps = np.append(0.0, seconds[1:, 0] - seconds[:-1, 1])
-        for word in 1 + np.flatnonzero([] if self.breaks is None else self.breaks[:-1]):
+        for word in 1 + np.flatnonzero([] if self.breaks is None else np.equal(self.breaks[:-1], SENTENCE_END)):
             pause = word + int(gaps[word : word + AROUND + 1].argmax())
             if gaps[word] < PAUSE <= gaps[pause] - PAUSE:
                 past = min(len(times), pause + 2 * AROUND)
-                asked.append((times[pause, 0] - PAUSE / 2, times[past - 1, 1] + PAUSE / 2, int(word), past))
+                room = TEMPO * (self._said[pause] - self._said[word]) + PAUSE  # for words that may be behind it
+                begin = max(times[pause - 1, 1], times[pause, 0] - room) + PAUSE / 2
+                asked.append((begin, times[past - 1, 1] + PAUSE / 2, int(word), past))
         return self._windows(asked)
 
     def doubtful(self, times: np.ndarray, scores: np.ndarray, cut: bool) -> list[Window]:
@@ -150,8 +156,7 @@ class Stretch:
         the words behind it, and at its beginning, with those before it; of each, as much as the run needs in fluent,
         in slow and in fast speech.
         """
-        words, seconds = len(scores), len(self.frames) * self.segment_time / 1000
-        said = np.append(0.0, np.cumsum(self.lengths)) * SPOKEN / 1000
+        words, seconds, said = len(scores), len(self.frames) * self.segment_time / 1000, self._said
         heard = np.append(0.0, np.cumsum(self.voice.silence == 0)) * FRAME  # up to each frame
         begins, ends = np.append(0.0, times[:, 1]), np.append(times[:, 0], seconds)  # of what is between words
         middles = np.concatenate([[0.0], (times[:-1, 1] + times[1:, 0]) / 2, [seconds]])
@@ -184,7 +189,8 @@ class Stretch:
             for begin, end, first, past in dict.fromkeys(asked)
             if PAUSE <= end - begin <= self.longest
         ]
-        return [window for window in windows if not any(map(window.same, (one.window for one in self.hearings)))]
+        known = [hearing.window for hearing in self.hearings + self.starts]
+        return [window for window in windows if not any(map(window.same, known))]
 
     def seconds(self, times: np.ndarray) -> np.ndarray:
         """Times `(words, 2)` in seconds of `frames` one behind the other as seconds of the recording. A word that
@@ -211,14 +217,13 @@ def settle(
     """Times and scores as `Stretch.decoded` gives them, after what is in doubt was asked for `again` as far as the
     `allowance` goes."""
     times, scores = stretch.decoded()
-    for stage in range(3) if again else ():
+    for stage in (0, 1, 2, 0) if again else ():  # words in doubt may be put before a pause once more
         asked = stretch.doubtful(times, scores, stage == 2) if stage else stretch.sentence_starts(times)
-        weight = 1 if stage else len(stretch.hearings)  # of which each may have the same mistake
         seconds = np.cumsum([len(window.frames) for window in asked]) * stretch.segment_time / 1000
         if windows := asked[: np.searchsorted(seconds, allowance.left(), "right")]:
             allowance.heard += float(seconds[len(windows) - 1])
             for window, answer in zip(windows, (yield windows), strict=True):
-                stretch.hear(window, answer, weight)
+                stretch.hear(window, answer, not stage)
             times, scores = stretch.decoded()
     return times, scores
 

@@ -15,17 +15,8 @@ from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 
-from .constants import (
-    AROUND,
-    DOUBTFUL,
-    EVIDENCE,
-    EVIDENCE_AT_FIRST,
-    GLANCE,
-    HORIZON,
-    OVERLAP,
-    PAUSE,
-    SURE,
-)
+from ..text.sentences import SENTENCE_END
+from .constants import AROUND, DOUBTFUL, EVIDENCE, EVIDENCE_AT_FIRST, GLANCE, HORIZON, OVERLAP, PAUSE, SURE
 from .rescoring import Allowance, Hearing, Stretch, Window, settle
 from .search import Search
 from .sound import Sound
@@ -41,7 +32,7 @@ class Walk:
         allowance: how much the model may be asked.
         decoding: see `alignment.decoding.decode_slots`.
         again: whether words in doubt are asked for again.
-        breaks: behind which words a pause is expected, `(words,)`.
+        breaks: of the text, `text.sentences.breaks_behind`, `(words,)`.
         progress: called with the seconds and the words that are done.
 
     After `run`, `times` `(words, 2)` are seconds that never fall and `scores` `(words,)`. Words for which no audio is
@@ -56,7 +47,7 @@ class Walk:
         allowance: Allowance,
         decoding: str,
         again: bool,
-        breaks: Sequence[bool],
+        breaks: Sequence[int],
         progress: Callable[[float, int], None] = lambda seconds, words: None,
     ):
         self.sound, self.words, self.seconds, self.allowance = sound, words, seconds, allowance
@@ -135,13 +126,17 @@ class Walk:
         return look.window.first + word, int(look.times()[word, 0])
 
     def _pause(self, look: Look) -> tuple[int, int] | None:
-        """The last pause between sure words behind which enough is heard."""
+        """The last pause between sure words behind which enough is heard, and shortly before which no sentence begins
+        without a pause: its first words may belong behind this one."""
         path, places, base = look.path, look.times(), int(look.window.frames[0])
+        tight = places[1:, 0] - places[:-1, 1] < self.sound.frames(PAUSE)
+        early = np.append(False, tight & np.equal(self.breaks[look.window.first :][: len(tight)], SENTENCE_END))
         speech, silence = self.sound.voice(base, look.end)
         behind = self.sound.seconds(np.append(np.cumsum(speech[::-1])[::-1], 0))
         pauses = self.sound.pauses_in(silence) + base
         best, surest = None, DOUBTFUL
-        for word in range(path.past - 1, path.first, -1):
+        words = range(path.past - 1, path.first, -1)
+        for word in [word for word in words if not early[max(0, word - AROUND) : word].any()]:
             sure = min(path.scores[word - 1], path.scores[word])
             begin = np.maximum(pauses[:, 0], places[word - 1, 1])
             stop = np.minimum(pauses[:, 1], places[word, 0])

@@ -25,7 +25,7 @@ from ..longform.long_recordings import LongRecording, open_long, window_limit
 from ..models.graphed import is_small, two_may_call
 from ..models.modeling_qwen3_asr import Qwen3ASRForTokenClassification
 from ..text.languages import aligner_language
-from ..text.spans import breaks_behind
+from ..text.sentences import breaks_behind
 from ..text.words import split_words, word_texts
 from .batching import ahead, gathered, pass_seconds, passes, threads_ahead
 from .outcomes import ON_ERROR, ROW_ERRORS, Numbered, aligned_result, error_result, failure, numbered

@@ -265,7 +265,7 @@ class ForcedAlignmentProcessing:
         durations: Sequence[float] | None = None,
         probabilities: bool | None = None,
         voices: Sequence[VoiceActivity | None] | None = None,
-        breaks: Sequence[Sequence[bool] | None] | None = None,
+        breaks: Sequence[Sequence[int] | None] | None = None,
     ) -> list[list[dict[str, Any]]]:
         """
         Words with their times, one list for each recording.
@@ -286,7 +286,7 @@ class ForcedAlignmentProcessing:
             voices: where in each recording something is heard, as `alignment.voice_activity.heard_in(samples, rate)`
                 gives it. With them "joint" is more exact: words cover what is heard, and no silence, and few pauses
                 are between them.
-            breaks: behind which of a recording's words pauses are no surprise, as `text.spans.breaks_behind` gives it.
+            breaks: behind which words of a recording people may pause, as `text.sentences.breaks_behind` gives it.
 
         Returns: per recording a list of `{"text", "start_time", "end_time"}` in seconds. Times never fall; those of
             "argmax" are not cut at the recording's end.

@@ -1,9 +1,14 @@
-"""Where sentences end, by punctuation alone: a short list of rules for many scripts, not a parser."""
+"""Where sentences end and people may pause, by punctuation alone: some rules for many scripts, not a parser."""
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
-from .spans import opens
+from .spans import opens, whole_text
+from .words import Word
+
+#: What `breaks_behind` says of a word at the end of a sentence.
+SENTENCE_END = 2
 
 # Of Unicode's sentence terminals (property Sentence_Terminal), those of scripts in everyday use, and the ellipsis.
 _TERMINALS = (
@@ -59,6 +64,23 @@ def sentence_ends(text: str) -> list[int]:
                 end += 1
             ends.add(end)
     return sorted(ends - {0, len(text)})
+
+
+def breaks_behind(text: str | Sequence[str], words: Sequence[Word]) -> list[int]:
+    """
+    Behind which words people may pause, `(words,)`: `SENTENCE_END` where a mark stands between a word and the next one
+    that ends sentences (also where this one ends none), 1 where other punctuation does, and 0.
+
+    Args:
+        text: the transcript, or its words.
+        words: its words as `split_words` cuts them.
+    """
+    whole = whole_text(text)
+    nexts = [*(word.start for word in words[1:]), len(whole)]
+    return [
+        SENTENCE_END if _RUN.search(between) else int(any(unicodedata.category(mark)[0] == "P" for mark in between))
+        for between in (whole[word.end : following] for word, following in zip(words, nexts))
+    ]
 
 
 def _behind_closing(text: str, end: int) -> int:

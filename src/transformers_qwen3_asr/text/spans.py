@@ -1,4 +1,4 @@
-"""The transcript around its words: whole text, what belongs to which word, opening marks, where people may pause."""
+"""The transcript around its words: whole text, what belongs to which word, and opening marks."""
 
 import itertools
 import re
@@ -6,8 +6,6 @@ import unicodedata
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
-
-from .words import Word
 
 Span = tuple[int, int]
 
@@ -107,22 +105,6 @@ def _cut(text: str, end: int, start: int) -> int:
         if mark < end or text[mark].isspace() or not text[mark - 1].isspace() or not opens(text, mark):
             return cut
         cut = mark
-
-
-def breaks_behind(text: str | Sequence[str], words: Sequence[Word]) -> list[bool]:
-    """
-    Behind which words people may pause: where punctuation stands between a word and the next one.
-
-    Args:
-        text: the transcript, or its words.
-        words: its words as `split_words` cuts them.
-    """
-    whole = whole_text(text)
-    nexts = [*(word.start for word in words[1:]), len(whole)]
-    return [
-        any(unicodedata.category(mark)[0] == "P" for mark in whole[word.end : following])
-        for word, following in zip(words, nexts)
-    ]
 
 
 def columns(text: str) -> int:
