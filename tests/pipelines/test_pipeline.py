@@ -23,7 +23,7 @@ from transformers_qwen3_asr import ForcedAlignmentPipeline, Qwen3ASRForTokenClas
 from transformers_qwen3_asr.alignment.voice_activity import heard_in
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.longform import long_recordings
-from transformers_qwen3_asr.text.sentences import breaks_behind
+from transformers_qwen3_asr.text.sentences import SENTENCE_END, breaks_behind
 from transformers_qwen3_asr.text.words import split_words
 
 ALIGNER = ROOT / "tests" / "goldens" / "aligner"
@@ -115,7 +115,7 @@ def test_equals_processor_and_model_called_by_hand(pipe, samples):
 
 def test_pauses_are_expected_behind_punctuation(pipe, samples, monkeypatch):
     """In one piece and in windows, from a text and from its words."""
-    expected = [True, False, True, False]
+    expected = [1, 0, SENTENCE_END, 0]
     decode, walk, given = pipe.processor.decode_forced_alignment, long_recordings.Walk, []
 
     def decoded(*args, **kwargs):
@@ -131,7 +131,7 @@ def test_pauses_are_expected_behind_punctuation(pipe, samples, monkeypatch):
     for text in ("Unless, to (be", ["Unless,", "to", "be.", "had"]):
         for seconds in (None, 1):
             pipe(samples[:32000], text=text, max_align_seconds=seconds)
-    assert given == [[[True, True, False]]] * 2 + [[expected]] * 2
+    assert given == [[[1, 1, 0]]] * 2 + [[expected]] * 2
 
 
 def test_only_slots_are_scored(pipe, samples, monkeypatch):
