@@ -93,7 +93,7 @@ class SimulatedAligner:
         assert words > 0 and len(frames) and (np.diff(frames) > 0).all(), window
         assert 0 <= window.first < window.past <= len(self.times) and frames[-1] < len(self.sounding), window
         self.windows.append(window)
-        self.heard += len(frames) * self.frame
+        self.heard += window.given(1000 * self.frame)
         seed = [self.seed, int(frames[0]), int(frames[-1]), len(frames), window.first, window.past]
         random = np.random.default_rng(seed)
         found = {} if random.random() < self.lost else self._found(window)

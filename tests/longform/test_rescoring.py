@@ -332,6 +332,16 @@ def test_of_several_windows_as_many_are_asked_as_the_allowance_goes_for(limit, c
     assert len(asked) == count and allowance.heard == 12.0 + 6.0 * count
 
 
+def test_short_windows_cost_what_they_are_filled_up_to():
+    stretch, told = doubted()
+    windows = [Window(np.arange(at, 16 + at), 0, 9) for at in (0, 9, 20, 40)]  # 0.32 s of audio in each
+    stretch.doubtful = lambda times, scores, cut: [] if cut else windows
+    allowance, asked = Allowance(1.0, 10.6, 12.0, 12.0, True), []
+    drive(settle(stretch, allowance), noted(told, asked))
+    assert len(asked) == 2 and allowance.heard == pytest.approx(10.6 + 2 * 0.5)
+    assert Window(np.arange(26), 0, 9).given(20.0) == 0.52 and Window(np.arange(26), 0, 9).given(10.0) == 0.5
+
+
 def test_an_allowance():
     allowance = Allowance(4.0)
     assert allowance.left() == 0

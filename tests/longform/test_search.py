@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from simulated_aligner import Recording, SimulatedAligner, off, speech, walked
 
-from transformers_qwen3_asr.longform.constants import AROUND
+from transformers_qwen3_asr.longform.constants import AROUND, EVIDENCE, EVIDENCE_AT_FIRST, FITS
 from transformers_qwen3_asr.longform.rescoring import Allowance, Window
-from transformers_qwen3_asr.longform.search import Search
-from transformers_qwen3_asr.longform.window_path import WindowPath
+from transformers_qwen3_asr.longform.search import Search, _with_next
+from transformers_qwen3_asr.longform.window_path import WindowPath, best_run
 from transformers_qwen3_asr.longform.windows import Listener, Look
 
 
@@ -84,20 +84,47 @@ def test_the_text_may_begin_after_minutes(seed):
 def test_what_a_search_steps_over_first(word):
     """Of four windows three step over audio or text alone. Behind audio the next word is one of three: the one that a
     window begins with, that behind the words that an anchor leaves, or that behind those that fit. At the beginning
-    words fit by chance only."""
+    words fit by chance only, and so may those do that are behind others that do not."""
     recording = speech(400, seed=3)
     listener = Listener(recording.sound(), recording.words, 12.0, Allowance(6.0))
     frame = int(50 * recording.times[word, 0])
     listener.sound.reach(frame + 3000)
     places = np.arange(12).reshape(6, 2) * 20
-    path = WindowPath(6, places, np.zeros(6), np.zeros(6), 0, 2, 0.0)
-    lost = Look(Window(np.arange(frame, frame + 600), word, word + 30), np.zeros((60, 600)), path, frame + 600)
-    _, *asked = Search(listener)._places(lost, frame + 3000, None)
-    one, two = [place for some in asked[:15] for place in some[:3]], [some[3] for some in asked[:15]]
-    begin = frame + 60 if word else frame  # behind the words that fit
-    assert {to for at, to in one if at != begin} == ({word, word + 2, word + AROUND} if word else {0})
-    assert {at for at, to in one if to > word + AROUND} == {begin}
-    assert all(at > frame and to >= word + AROUND for at, to in two)
+    for first in (0, 3):
+        fit = np.zeros(6)
+        fit[first : first + 2] = 0.8
+        path = WindowPath(6, places, fit, fit, *best_run(fit - FITS))
+        lost = Look(Window(np.arange(frame, frame + 600), word, word + 30), np.zeros((60, 600)), path, frame + 600)
+        assert (lost.first, lost.past) == (word + first, word + first + 2)
+        _, *asked = Search(listener)._places(lost, frame + 3000, None)
+        one, two = [place for some in asked[:15] for place in some[:3]], [some[3] for some in asked[:15]]
+        begin = frame + 60 if word and not first else frame  # behind the first words, if they fit
+        assert {to for at, to in one if at != begin} == ({word, lost.past, word + AROUND} if word else {0})
+        assert {at for at, to in one if to > word + AROUND and to != lost.past} == {begin}
+        assert all(at > frame and to >= word + AROUND for at, to in two)
+
+
+def test_of_two_that_fit_together_more_is_asked():
+    """Half as much evidence of a window counts together with that of one that has the next words; of hundreds of
+    windows two are so by chance sooner than one is all alone."""
+    recording = speech(400, seed=3)
+    search = Search(Listener(recording.sound(), recording.words, 12.0, Allowance(6.0)))
+
+    def look(frame, word, evidence):
+        places, fit = np.arange(6).reshape(3, 2) * 20, np.full(3, FITS + evidence / 3 + 1e-6)
+        path = WindowPath(3, places, fit, fit, *best_run(fit - FITS))
+        return Look(Window(np.arange(frame, frame + 200), word, word + 8), np.zeros((16, 200)), path, frame + 200)
+
+    def believed(lost, *looks):
+        return _with_next(looks[0], looks) >= search._needed(lost, looks[0])
+
+    lost, start = look(5000, 100, 0.3), look(0, 0, 0.3)
+    assert believed(lost, look(6000, 100, EVIDENCE)) and not believed(start, look(6000, 0, EVIDENCE))
+    for evidence in (EVIDENCE / 2, 0.8, 0.95):  # two of them are as much as one that is believed
+        assert not believed(lost, look(6000, 100, evidence), look(6200, 103, evidence))
+    together = look(6000, 100, EVIDENCE_AT_FIRST / 2), look(6200, 103, EVIDENCE_AT_FIRST / 2)
+    assert believed(lost, *together) and not believed(lost, together[0], look(5000, 103, 1.4))
+    assert not believed(lost, look(6000, 100, 0.7), look(6200, 103, 1.4))
 
 
 def test_both_at_the_same_place():

@@ -23,6 +23,7 @@ from .sound import runs
 from .window_path import window_path
 
 ZERO = 1e-12  # stands for 0, which has no logarithm
+FILLED_UP = 0.5  # seconds up to which the feature extractor fills shorter audio, which costs as much
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ class Window:
         """Whether the other is the same question."""
         return (self.first, self.past) == (other.first, other.past) and np.array_equal(self.frames, other.frames)
 
+    def given(self, segment_time: float) -> float:
+        """Seconds of audio that the model is given, with `segment_time` milliseconds a frame."""
+        return max(FILLED_UP, len(self.frames) * segment_time / 1000)
+
 
 @dataclass(frozen=True)
 class Hearing:
@@ -47,10 +52,6 @@ class Hearing:
     window: Window
     probabilities: np.ndarray
     sure: np.ndarray
-
-
-#: Asks for windows, and is sent the probabilities of each, `(2 * words, frames)`.
-Asking = Generator[list[Window], list[np.ndarray], None]
 
 
 @dataclass
@@ -195,8 +196,7 @@ class Stretch:
     def seconds(self, times: np.ndarray) -> np.ndarray:
         """Times `(words, 2)` in seconds of `frames` one behind the other as seconds of the recording. A word that
         reaches across frames that were left out is cut to the side where more of it is."""
-        frame = self.segment_time / 1000
-        last = len(self.frames) - 1
+        frame, last = self.segment_time / 1000, len(self.frames) - 1
         first = np.minimum((times[:, 0] / frame + 1e-6).astype(int), last)
         past = np.clip(np.ceil(times[:, 1] / frame - 1e-6).astype(int) - 1, first, last)
         starts = times[:, 0] + (self.frames[first] - first) * frame
@@ -219,7 +219,7 @@ def settle(
     times, scores = stretch.decoded()
     for stage in (0, 1, 2, 0) if again else ():  # words in doubt may be put before a pause once more
         asked = stretch.doubtful(times, scores, stage == 2) if stage else stretch.sentence_starts(times)
-        seconds = np.cumsum([len(window.frames) for window in asked]) * stretch.segment_time / 1000
+        seconds = np.cumsum([window.given(stretch.segment_time) for window in asked])
         if windows := asked[: np.searchsorted(seconds, allowance.left(), "right")]:
             allowance.heard += float(seconds[len(windows) - 1])
             for window, answer in zip(windows, (yield windows), strict=True):

@@ -102,9 +102,9 @@ class Search:
 
     def _needed(self, lost: Look, look: Look) -> float:
         """Evidence that is asked of a look: more, the more is stepped over of the text, which may have the same words
-        again."""
+        again; and of one together with the next more than of one alone, as there are many pairs."""
         skipped = self.listener.said[look.first] - self.listener.said[lost.window.first]
-        least = EVIDENCE if lost.window.first else EVIDENCE_AT_FIRST
+        least = EVIDENCE if lost.window.first and look.path.evidence >= EVIDENCE else EVIDENCE_AT_FIRST
         return self.listener.enough(least, look.window.first) + EVIDENCE_FOR_DISTANCE * float(np.log1p(skipped))
 
     def _back(self, look: Look, settled: Place) -> Generator[list[Window], list[np.ndarray], tuple[Place, list[Look]]]:
@@ -154,7 +154,9 @@ class Search:
         # the next word is behind those that fit, or, if they did by chance, behind those that an anchor leaves
         count = {word: pauses, min(word + AROUND, last): pauses, lost.past: len(frames)} if word else {0: len(frames)}
         away = [(speech[:some], frames[:some], np.full(some, to)) for to, some in count.items()]
-        begin = int(lost.times()[lost.path.past - 1, 1]) if lost.path.past and word else frame
+        # words that nobody says are behind the first ones that fit; a run further on may do so by chance
+        fitting = int(np.append(0.0, np.cumsum(lost.path.fit - FITS)).argmax()) if word else 0
+        begin = int(lost.times()[fitting - 1, 1]) if fitting else frame
         away.append((text, np.full(len(words), begin), words))
         speech, text = (part.ravel() for part in np.meshgrid(speech[:pauses], text, indexing="ij"))
         if bound:

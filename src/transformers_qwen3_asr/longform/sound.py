@@ -63,8 +63,7 @@ class Sound:
         begin = max(0, int(first * step - VOICE_CONTEXT / FRAME))
         found = voice_activity(self.levels.decibels()[begin : int(past * step + VOICE_CONTEXT / FRAME)])
         count = len(found.speech)
-        edges = np.floor(np.arange(first, past + 1) * step + 1e-6).astype(int) - begin
-        edges = np.minimum(edges, count)
+        edges = np.minimum(np.floor(np.arange(first, past + 1) * step + 1e-6).astype(int) - begin, count)
         until = np.maximum(edges[1:], np.minimum(edges[:-1] + 1, count))
         speech, silence = (np.append(0, np.cumsum(part)) for part in (found.speech, found.silence))
         quiet = silence[until] - silence[edges[:-1]] == until - edges[:-1]

@@ -89,12 +89,11 @@ class Listener:
 
     def looks(self, places: Sequence[tuple[int, int]], seconds: float) -> Asking:
         """Looks at windows that begin at `(frame, word)`, those that have audio and words."""
-        asked = [self.window(frame, word, seconds) for frame, word in places if word < len(self.words)]
-        asked = [one for one in asked if one is not None]
+        asked = [one for at, word in places if word < len(self.words) and (one := self.window(at, word, seconds))]
         if not asked:
             return []
         answers = yield [window for window, _ in asked]
-        self.allowance.heard += sum(self.sound.seconds(len(window.frames)) for window, _ in asked)
+        self.allowance.heard += sum(window.given(self.sound.segment_time) for window, _ in asked)
         return [self._look(*one, answer) for one, answer in zip(asked, answers, strict=True)]
 
     def _look(self, window: Window, end: int, probabilities: np.ndarray) -> Look:
