@@ -139,19 +139,17 @@ def row(case: str, seed: int, found: dict[str, dict[str, float]]) -> list[str]:
 
 
 def missed(case: Case, found: dict[str, dict[str, float]]) -> list[str]:
-    """The goals that a case misses, in words."""
+    """The goals that a case misses, in words; figures as the table has them."""
     long, single = found["long"], found["alone"]
     goals = []
-    if case.ratio and long["aas_ms"] > case.ratio * single["aas_ms"]:
-        goals.append(
-            f"{long['aas_ms'] / single['aas_ms']:.2f} times as far off as the clips alone, not {case.ratio:g}"
-        )
+    if case.ratio and (ratio := round(long["aas_ms"] / single["aas_ms"], 2)) > case.ratio:
+        goals.append(f"{ratio:.2f} times as far off as the clips alone, not {case.ratio:g}")
     if single and long["over_1s"] > LOST:
         goals.append(f"{long['over_1s']:.1%} of the words over 1 s off, not {LOST:.0%}")
     if not single and long["doubted"] < TOLD:
         goals.append(f"{long['doubted']:.0%} of the words that nobody says are doubted, not {TOLD:.0%}")
-    if long["heard"] > case.heard:
-        goals.append(f"{long['heard']:.2f} times the audio heard, not {case.heard:g}")
+    if (heard := round(long["heard"], 2)) > case.heard:
+        goals.append(f"{heard:.2f} times the audio heard, not {case.heard:g}")
     return goals
 
 
