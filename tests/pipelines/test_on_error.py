@@ -89,6 +89,8 @@ def test_as_many_results_as_rows(pipe, rows, alone, batch_size, threads, monkeyp
     results = pipe(iter(rows), batch_size=batch_size, on_error="return", max_align_seconds=5)
     check(list(results), messages, alone, len(rows))
     assert pipe(rows[1]["audio"], text="a", on_error="return")["text"] == "a"
+    nowhere = [{"audio": "nowhere.wav", "text": text} for text in (("a", "b"), ["a", "b"], ["a", 1])]
+    assert [result["text"] for result in pipe(nowhere, on_error="return")] == [("a", "b"), ["a", "b"], None]
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])

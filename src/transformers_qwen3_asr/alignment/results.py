@@ -60,8 +60,8 @@ class Passage(TypedDict):
 
 class AlignmentResult(TypedDict):
     """
-    One aligned recording: ``text`` as it was given (a string or a list of words) and its ``chunks`` in order. Where a
-    list was given, offsets count in its words joined by single spaces.
+    One aligned recording: ``text`` as it was given (a string or a list of words; `None` where a row with an error has
+    neither) and its ``chunks`` in order. Where a list was given, offsets count in its words joined by single spaces.
 
     ``score`` (0 to 1) and ``fits`` say whether the text belongs to the recording, ``unfit`` where it does not:
     passages of words that are not said there, or stand where others are said. See `confidence.recording_fit`.
@@ -69,12 +69,12 @@ class AlignmentResult(TypedDict):
     music or applause. See `untranscribed.untranscribed`.
 
     ``heard`` is how many seconds of audio the model was given for it: the recording's once, and more where words were
-    asked for again.
+    asked for again. Windows of a long recording overlap, and leave out the inside of pauses.
 
     ``error`` is there where errors are returned (`on_error="return"`): what was wrong with the row, or `None`.
     """
 
-    text: str | list[str]
+    text: str | list[str] | None
     chunks: list[Chunk]
     score: float
     fits: bool

@@ -1,7 +1,7 @@
 """What becomes of a row: a result, or an error that is raised or returned in its place."""
 
 import pickle
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ def numbered(rows: Iterable) -> Iterator[tuple[int | None, Any]]:
 def failure(row: Any, error: Exception) -> dict[str, Any]:
     """What a row with an error is until its turn comes: its text, as far as it has one, and the error."""
     text = row.get("text") if isinstance(row, Mapping) else None
-    is_text = isinstance(text, str) or (isinstance(text, list) and all(isinstance(word, str) for word in text))
+    is_text = isinstance(text, str) or (isinstance(text, Sequence) and all(isinstance(word, str) for word in text))
     return {"text": text if is_text else None, "error": _portable(error)}
 
 

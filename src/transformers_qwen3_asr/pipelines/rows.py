@@ -38,7 +38,7 @@ def check_row(row: Any) -> None:
             "'audio' is a list: a row has one recording (a slice of a dataset is columns, select() is rows)"
         )
     if not isinstance(text, str) and not (isinstance(text, Sequence) and all(isinstance(word, str) for word in text)):
-        raise ValueError(f"'text' is a {type(text).__name__}; a string or a list of words is expected")
+        raise ValueError(f"'text' is a {type(text).__name__}; a string or a list of strings is expected")
 
 
 @contextmanager
