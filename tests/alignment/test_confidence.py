@@ -11,9 +11,9 @@ from transformers_qwen3_asr.alignment.confidence import (
     FEW,
     FITS,
     RecordingFit,
+    probabilities_around,
     recording_fit,
     tolerance_radius,
-    window,
     word_scores,
 )
 from transformers_qwen3_asr.audio import load_audio
@@ -30,16 +30,16 @@ def test_a_words_score_is_the_mass_near_its_end_and_the_next_start(segment_time,
     near = [row[max(0, b - radius) : b + radius + 1].sum() for row, b in zip(probabilities, bins)]
     following = [*near[2::2], near[7]]
     expected = [(near[2 * w] * near[2 * w + 1] ** 2 * following[w] ** 2) ** 0.2 for w in range(4)]
-    assert word_scores(window(log_probabilities, bins, radius)) == pytest.approx(expected, rel=1e-5)
+    assert word_scores(probabilities_around(log_probabilities, bins, radius)) == pytest.approx(expected, rel=1e-5)
     assert tolerance_radius(segment_time) == radius
-    assert window(log_probabilities, bins, radius).sum(-1) == pytest.approx(near, rel=1e-5)
+    assert probabilities_around(log_probabilities, bins, radius).sum(-1) == pytest.approx(near, rel=1e-5)
 
 
 def test_certainty_and_impossibility():
     scores = torch.full((4, 50), -torch.inf)
     scores[range(4), [3, 7, 20, 30]] = 0.0
-    assert word_scores(window(scores, np.array([3, 7, 20, 30]), 1)).tolist() == [1.0, 1.0]
-    first, second = word_scores(window(scores, np.array([3, 7, 40, 30]), 1))
+    assert word_scores(probabilities_around(scores, np.array([3, 7, 20, 30]), 1)).tolist() == [1.0, 1.0]
+    first, second = word_scores(probabilities_around(scores, np.array([3, 7, 40, 30]), 1))
     assert 0 < first < 0.01 and 0 < second < first**0.4  # the next word's start is out of place
 
 

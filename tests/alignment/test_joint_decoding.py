@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from transformers_qwen3_asr.alignment import joint_decoding
-from transformers_qwen3_asr.alignment.confidence import window
+from transformers_qwen3_asr.alignment.confidence import probabilities_around
 from transformers_qwen3_asr.alignment.decoding import DECODINGS, decode_batch, decode_slots
 from transformers_qwen3_asr.alignment.joint_decoding import (
     classes_within,
@@ -190,7 +190,7 @@ def test_classes_within_a_recording():
     assert classes_within(799, 80, 3) == 11  # 800 ms is nearer than 720, and is cut to 799
     assert classes_within(830, 80, 3) == 11
     assert classes_within(799, 80, 10) == 10  # no room for ten words before 799 ms
-    near = window(peaks([9.4, 10.4]), np.array([9, 10]), 1)
+    near = probabilities_around(peaks([9.4, 10.4]), np.array([9, 10]), 1)
     assert joint_times(near, np.array([9, 10]), 80, 799).tolist() == [719, 799]
 
 

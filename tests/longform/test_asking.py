@@ -7,7 +7,7 @@ from readings import RATE
 
 from transformers_qwen3_asr.alignment.untranscribed import FRAME
 from transformers_qwen3_asr.alignment.voice_activity import VoiceActivity
-from transformers_qwen3_asr.longform.asking import Clip, ask, in_doubt
+from transformers_qwen3_asr.longform.asking import ShortRecording, ask, in_doubt
 from transformers_qwen3_asr.longform.rescoring import DOUBTFUL, Stretch, Window
 
 WORDS = ["one", "two", "three", "four"]
@@ -17,7 +17,7 @@ class Asked:
     """A recording that asks for windows in rounds of these sizes, and returns what it was told."""
 
     def __init__(self, number, rounds, fails=None, fails_at=None):
-        self.item = {"words": WORDS, "language": "English", "number": number}
+        self.item = {"words": WORDS, "number": number}
         self.number, self.rounds, self.fails, self.fails_at, self.closed = number, rounds, fails, fails_at, 0
 
     def asking(self):
@@ -72,16 +72,16 @@ def test_recordings_share_batches_and_do_not_depend_on_them(batch_size):
         assert len(score.batches) < 14
 
 
-def test_words_and_language_go_with_the_audio():
+def test_words_go_with_the_audio():
     seen = []
 
     def score(items):
-        seen.extend((item["words"], item["language"], len(item["audio"])) for item in items)
+        seen.extend((item["words"], len(item["audio"])) for item in items)
         return [torch.zeros(2 * len(item["words"]), 40) for item in items]
 
     recording = Asked(0, [3])
     ask([recording], score, 8)
-    assert seen == [(WORDS[j:], "English", 10 + j) for j in range(3)]
+    assert seen == [(WORDS[j:], 10 + j) for j in range(3)]
 
 
 def test_classes_that_the_model_does_not_have_are_not_probable():
@@ -133,7 +133,7 @@ def clip(scores, budget=3.0):
         "language": "English",
     }
     item = {**known, "aligned": aligned, "heard": 4.0}
-    return Clip(item, logits, RATE, 20.0, budget)
+    return ShortRecording(item, logits, RATE, 20.0, budget)
 
 
 def test_a_clip_is_asked_for_its_doubtful_words():

@@ -14,7 +14,7 @@ from transformers_qwen3_asr.alignment.voice_activity import VoiceActivity
 from transformers_qwen3_asr.audio import load_audio
 from transformers_qwen3_asr.evaluation.comparing import evaluate_aligner
 from transformers_qwen3_asr.longform import rescoring
-from transformers_qwen3_asr.longform.rescoring import Allowance, Hearing, Stretch, Window, settle, sureness
+from transformers_qwen3_asr.longform.rescoring import Allowance, Posterior, Stretch, Window, rescore, word_weights
 from transformers_qwen3_asr.text.sentences import SENTENCE_END
 
 
@@ -46,16 +46,16 @@ def test_a_mixture_is_the_weighted_mean_of_what_was_heard():
     random = np.random.default_rng(0)
     stretch = stretch_of(3, 2.0, first=5, frames=np.r_[100:140, 160:220])
 
-    def hearing(frames, first, past):
+    def posterior(frames, first, past):
         answer = random.dirichlet(np.ones(len(frames)), 2 * (past - first))
-        return Hearing(Window(frames, first, past), answer, random.uniform(0.1, 1, past - first))
+        return Posterior(Window(frames, first, past), answer, random.uniform(0.1, 1, past - first))
 
     # of more audio and words than the stretch has, of some of them, and of none
-    wide = hearing(np.r_[90:140, 160:230], 3, 9)
-    narrow = hearing(np.r_[130:140, 160:170], 6, 7)
-    stretch.hearings += [wide, narrow, hearing(np.arange(300, 320), 5, 8), hearing(np.arange(100, 140), 9, 12)]
-    expected = np.repeat(wide.sure[2:5], 2)[:, None] * wide.probabilities[4:10, 10:110]
-    expected[2:4, 30:50] += narrow.sure[0] * narrow.probabilities
+    wide = posterior(np.r_[90:140, 160:230], 3, 9)
+    narrow = posterior(np.r_[130:140, 160:170], 6, 7)
+    stretch.posteriors += [wide, narrow, posterior(np.arange(300, 320), 5, 8), posterior(np.arange(100, 140), 9, 12)]
+    expected = np.repeat(wide.weights[2:5], 2)[:, None] * wide.probabilities[4:10, 10:110]
+    expected[2:4, 30:50] += narrow.weights[0] * narrow.probabilities
     assert np.allclose(stretch.mixture(), expected, atol=1e-9)
 
 
@@ -65,17 +65,17 @@ def test_hearings_that_are_sure_decide():
     for sure, expected in ((0.9, right), (0.02, wrong)):
         stretch = stretch_of(words, 3.0)
         window = Window(stretch.frames, 0, words)
-        stretch.hearings += [Hearing(window, peaks(wrong, frames), np.full(words, 0.2))]
-        stretch.hearings += [Hearing(window, peaks(right, frames), np.full(words, sure))]
+        stretch.posteriors += [Posterior(window, peaks(wrong, frames), np.full(words, 0.2))]
+        stretch.posteriors += [Posterior(window, peaks(right, frames), np.full(words, sure))]
         assert np.abs(stretch.decoded()[0] - expected).max() < 0.02
 
 
 def test_words_beside_those_that_were_not_found_are_not_believed():
     scores = np.array([0.9, 0.9, 0.9, 0.01, 0.9])
-    found = sureness(scores)
+    found = word_weights(scores)
     assert found[:2] == pytest.approx([0.81, 0.81], abs=0.01)
     assert found[2] < 0.1 and found[4] < 0.1 and found[3] < 0.1
-    assert sureness(np.zeros(2)).min() > 0 and len(sureness(np.zeros(0))) == 0
+    assert word_weights(np.zeros(2)).min() > 0 and len(word_weights(np.zeros(0))) == 0
 
 
 def test_windows_lie_around_doubtful_words_and_at_both_ends_of_where_they_may_be():
@@ -117,7 +117,7 @@ def test_words_may_pause_behind_punctuation():
         stretch.voice.speech[:], stretch.voice.silence[55:110] = False, True
         answer = peaks(np.array([[0.2, 0.6], [0.6, 1.0], [2.6, 2.96]]), 150, 0.5)
         answer[2, 115], answer[3, 130] = 0.2, 0.2
-        stretch.hear(Window(stretch.frames, 0, 3), answer)
+        stretch.add(Window(stretch.frames, 0, 3), answer)
         found.append(stretch.decoded()[0][1])
     assert np.array(found) == pytest.approx(np.array([[0.6, 1.0], [2.3, 2.6]]), abs=0.011)
 
@@ -143,7 +143,7 @@ def test_first_words_of_a_sentence_are_asked_for_from_the_pause_behind_them():
     assert window.frames[0] * 0.02 == pytest.approx(later[7, 0] - need, abs=0.021)
     (window,) = stretch.sentence_starts(times)
     # no question is asked twice, and where the words end there are fewer
-    stretch.hear(window, np.full((20, len(window.frames)), 1 / len(window.frames)), True)
+    stretch.add(window, np.full((20, len(window.frames)), 1 / len(window.frames)), True)
     assert stretch.sentence_starts(times) == []
     assert spans(stretch_of(9, 8.0, breaks=breaks[:9]).sentence_starts(times[:9])) == [(5, 9)]
 
@@ -186,14 +186,14 @@ def test_first_words_that_were_asked_for_count_as_much_as_all_other_hearings():
     for count in (1, 3):
         stretch, asked = stretch_of(20, 15.0, breaks=breaks), []
         window = Window(stretch.frames, 0, 20)
-        stretch.hearings += [Hearing(window, peaks(wrong, 750), np.full(20, 0.6))] * count
+        stretch.posteriors += [Posterior(window, peaks(wrong, 750), np.full(20, 0.6))] * count
         assert np.abs(stretch.decoded()[0] - wrong).max() < 0.03
-        times, _ = drive(settle(stretch, Allowance(9.0, 0.0, 15.0, 15.0)), noted(told, asked))
+        times, _ = drive(rescore(stretch, Allowance(9.0, 0.0, 15.0, 15.0)), noted(told, asked))
         assert spans(asked) == [(5, 15)]
         assert np.abs(times - right).max() < 0.03
         # also those that come behind them
         for _ in range(3):
-            stretch.hear(window, peaks(wrong, 750))
+            stretch.add(window, peaks(wrong, 750))
         assert np.abs(stretch.decoded()[0] - right).max() < 0.03
 
 
@@ -213,8 +213,8 @@ def test_first_words_are_asked_for_once_more_where_words_in_doubt_were_put_befor
     stretch, asked = stretch_of(20, 15.0, breaks=breaks), []
     answer = peaks(right, 750)
     answer[10:14] = peaks(right[5:7], 750, 0.15)
-    stretch.hearings.append(Hearing(Window(stretch.frames, 0, 20), answer, np.full(20, 0.5)))
-    times, _ = drive(settle(stretch, Allowance(9.0, 0.0, 15.0, 15.0)), noted(told, asked))
+    stretch.posteriors.append(Posterior(Window(stretch.frames, 0, 20), answer, np.full(20, 0.5)))
+    times, _ = drive(rescore(stretch, Allowance(9.0, 0.0, 15.0, 15.0)), noted(told, asked))
     assert spans(asked)[0] != (5, 15) and spans(asked)[-1] == (5, 15)
     assert np.abs(times - right).max() < 0.03
 
@@ -236,7 +236,7 @@ def test_windows_of_short_and_hopeless_recordings():
     (whole,) = clip.doubtful(evenly(3), low, False)
     assert spans([whole]) == [(0, 3)] and len(whole.frames) == 90
     # no question is asked twice
-    clip.hearings.append(Hearing(Window(clip.frames, 0, 3), peaks(evenly(3), 90), np.ones(3)))
+    clip.posteriors.append(Posterior(Window(clip.frames, 0, 3), peaks(evenly(3), 90), np.ones(3)))
     assert clip.doubtful(evenly(3), low, False) == []
     assert all(len(window.frames) < 85 for window in clip.doubtful(evenly(3), low, True))
     # of more words than can be said, the first and the last that can
@@ -248,7 +248,7 @@ def test_windows_of_short_and_hopeless_recordings():
     # one at least
     long = replace(stretch_of(2, 0.6), words=["internationalisation"] * 2)
     assert spans(long.doubtful(evenly(2, each=0.2), np.full(2, 0.1), False)) == [(0, 1), (1, 2)]
-    # more words than anybody says, and more audio than a look is worth
+    # more words than anybody says, and more audio than a window is worth
     crowded = stretch_of(500, 2.0)
     assert all(w.past - w.first <= 15 * 2.0 for w in crowded.doubtful(np.zeros((500, 2)), np.zeros(500), True))
     for longest, most in ((12.0, 10), (30.0, 40), (float("inf"), 190)):  # four words on either side are asked for, too
@@ -285,7 +285,7 @@ def doubted(words=20):
     window = Window(stretch.frames, 0, words)
     scores = np.full(words, 0.9)
     scores[10:12] = 0.01
-    stretch.hearings.append(Hearing(window, answer, sureness(scores)))
+    stretch.posteriors.append(Posterior(window, answer, word_weights(scores)))
 
     def told(window):
         times = evenly(words)[window.first : window.past] - window.frames[0] * 0.02
@@ -310,7 +310,7 @@ def test_what_is_in_doubt_is_asked_as_far_as_the_allowance_goes():
     for limit in (1.0, 1.2, 1.5, 2.0, 5.0):
         stretch, told = doubted()
         allowance, asked = Allowance(limit, 12.0, 12.0, 12.0, True), []
-        times, scores = drive(settle(stretch, allowance), noted(told, asked))
+        times, scores = drive(rescore(stretch, allowance), noted(told, asked))
         assert allowance.heard == pytest.approx(12.0 + sum(len(window.frames) for window in asked) * 0.02)
         assert allowance.heard <= limit * 12.0 + 1e-6
         if limit == 1.0:
@@ -318,7 +318,7 @@ def test_what_is_in_doubt_is_asked_as_far_as_the_allowance_goes():
         if limit == 5.0:
             assert asked and scores.min() > rescoring.DOUBTFUL and np.abs(times - evenly(20)).max() < 0.03
     stretch, _ = doubted()
-    times, _ = drive(settle(stretch, Allowance(9.0, 0.0, 12.0), again=False), lambda window: pytest.fail("asked"))
+    times, _ = drive(rescore(stretch, Allowance(9.0, 0.0, 12.0), again=False), lambda window: pytest.fail("asked"))
     assert np.array_equal(times, before[0])
 
 
@@ -328,7 +328,7 @@ def test_of_several_windows_as_many_are_asked_as_the_allowance_goes_for(limit, c
     windows = [Window(np.arange(at, 300 + at), 0, 9) for at in (0, 9)]
     stretch.doubtful = lambda times, scores, cut: [] if cut else windows
     allowance, asked = Allowance(limit, 12.0, 12.0, 12.0, True), []  # of which a window takes a half
-    drive(settle(stretch, allowance), noted(told, asked))
+    drive(rescore(stretch, allowance), noted(told, asked))
     assert len(asked) == count and allowance.heard == 12.0 + 6.0 * count
 
 
@@ -337,7 +337,7 @@ def test_short_windows_cost_what_they_are_filled_up_to():
     windows = [Window(np.arange(at, 16 + at), 0, 9) for at in (0, 9, 20, 40)]  # 0.32 s of audio in each
     stretch.doubtful = lambda times, scores, cut: [] if cut else windows
     allowance, asked = Allowance(1.0, 10.6, 12.0, 12.0, True), []
-    drive(settle(stretch, allowance), noted(told, asked))
+    drive(rescore(stretch, allowance), noted(told, asked))
     assert len(asked) == 2 and allowance.heard == pytest.approx(10.6 + 2 * 0.5)
     assert Window(np.arange(26), 0, 9).given(20.0) == 0.52 and Window(np.arange(26), 0, 9).given(10.0) == 0.5
 

@@ -9,7 +9,7 @@ from transformers_qwen3_asr.longform.constants import AROUND, EVIDENCE, EVIDENCE
 from transformers_qwen3_asr.longform.rescoring import Allowance, Window
 from transformers_qwen3_asr.longform.search import Search, _with_next
 from transformers_qwen3_asr.longform.window_path import WindowPath, best_run
-from transformers_qwen3_asr.longform.windows import Listener, Look
+from transformers_qwen3_asr.longform.windows import Hypothesis, Listener
 
 
 def lost(walk, recording, by=0.1):
@@ -94,7 +94,8 @@ def test_what_a_search_steps_over_first(word):
         fit = np.zeros(6)
         fit[first : first + 2] = 0.8
         path = WindowPath(6, places, fit, fit, *best_run(fit - FITS))
-        lost = Look(Window(np.arange(frame, frame + 600), word, word + 30), np.zeros((60, 600)), path, frame + 600)
+        window = Window(np.arange(frame, frame + 600), word, word + 30)
+        lost = Hypothesis(window, np.zeros((60, 600)), path, frame + 600)
         assert (lost.first, lost.past) == (word + first, word + first + 2)
         _, *asked = Search(listener)._places(lost, frame + 3000, None)
         one, two = [place for some in asked[:15] for place in some[:3]], [some[3] for some in asked[:15]]
@@ -110,21 +111,33 @@ def test_of_two_that_fit_together_more_is_asked():
     recording = speech(400, seed=3)
     search = Search(Listener(recording.sound(), recording.words, 12.0, Allowance(6.0)))
 
-    def look(frame, word, evidence):
+    def hyp(frame, word, evidence):
         places, fit = np.arange(6).reshape(3, 2) * 20, np.full(3, FITS + evidence / 3 + 1e-6)
         path = WindowPath(3, places, fit, fit, *best_run(fit - FITS))
-        return Look(Window(np.arange(frame, frame + 200), word, word + 8), np.zeros((16, 200)), path, frame + 200)
+        window = Window(np.arange(frame, frame + 200), word, word + 8)
+        return Hypothesis(window, np.zeros((16, 200)), path, frame + 200)
 
-    def believed(lost, *looks):
-        return _with_next(looks[0], looks) >= search._needed(lost, looks[0])
+    def believed(lost, *hyps):
+        return _with_next(hyps[0], hyps) >= search._needed(lost, hyps[0])
 
-    lost, start = look(5000, 100, 0.3), look(0, 0, 0.3)
-    assert believed(lost, look(6000, 100, EVIDENCE)) and not believed(start, look(6000, 0, EVIDENCE))
+    lost, start = hyp(5000, 100, 0.3), hyp(0, 0, 0.3)
+    assert believed(lost, hyp(6000, 100, EVIDENCE)) and not believed(start, hyp(6000, 0, EVIDENCE))
     for evidence in (EVIDENCE / 2, 0.8, 0.95):  # two of them are as much as one that is believed
-        assert not believed(lost, look(6000, 100, evidence), look(6200, 103, evidence))
-    together = look(6000, 100, EVIDENCE_AT_FIRST / 2), look(6200, 103, EVIDENCE_AT_FIRST / 2)
-    assert believed(lost, *together) and not believed(lost, together[0], look(5000, 103, 1.4))
-    assert not believed(lost, look(6000, 100, 0.7), look(6200, 103, 1.4))
+        assert not believed(lost, hyp(6000, 100, evidence), hyp(6200, 103, evidence))
+    together = hyp(6000, 100, EVIDENCE_AT_FIRST / 2), hyp(6200, 103, EVIDENCE_AT_FIRST / 2)
+    assert believed(lost, *together) and not believed(lost, together[0], hyp(5000, 103, 1.4))
+    assert not believed(lost, hyp(6000, 100, 0.7), hyp(6200, 103, 1.4))
+
+
+def test_a_posterior_of_words_up_to_one():
+    """None where that is before the window, which a search may have gone back behind."""
+    fit = np.full(3, 0.9)
+    path = WindowPath(3, np.arange(6).reshape(3, 2), fit, fit, *best_run(fit - FITS))
+    hyp = Hypothesis(Window(np.arange(50), 10, 14), np.ones((8, 50)), path, 50)
+    for past, count in ((None, 3), (99, 3), (12, 2), (10, 0), (4, 0)):
+        known = hyp.posterior(past)
+        assert (known.window.first, known.window.past) == (10, 10 + count)
+        assert len(known.probabilities) == 2 * count and len(known.weights) == count
 
 
 def test_both_at_the_same_place():

@@ -13,7 +13,7 @@ _WEIGHTS = (1.0, 2.0, 2.0)
 #: Mean score of a recording's words from which on its text is taken to belong to it. Chosen on people's speech: one
 #: right text of 96 is refused, and one foreign text of 94 is taken.
 FITS = 0.55
-#: Words from which on that says something whatever else is heard.
+#: Words from which on that says something whatever else is heard; fewer fit somewhere by chance.
 FEW = 4
 #: Words below this score speak against the text, those above for it,
 _WORD_FITS = 0.6
@@ -53,8 +53,8 @@ def word_scores(near: np.ndarray, last: np.ndarray | int = -1) -> np.ndarray:
     where it starts is mostly where the word before ended.
 
     Args:
-        near: the probabilities around the classes chosen, `(2 * words, 2 * tolerance_radius(...) + 1)`, as `window`
-            gives them; also of several clips one behind the other.
+        near: the probabilities around the classes chosen, `(2 * words, 2 * tolerance_radius(...) + 1)`, as
+            `probabilities_around` gives them; also of several clips one behind the other.
         last: the last word of each clip.
 
     Returns: float64 `(words,)`.
@@ -62,11 +62,10 @@ def word_scores(near: np.ndarray, last: np.ndarray | int = -1) -> np.ndarray:
     start, end = near.sum(-1).clip(1e-9, 1.0).reshape(-1, 2).T
     following = np.append(start[1:], end[-1:])
     following[last] = end[last]
-    evidence = np.log([start, end, following])
-    return np.exp(np.average(evidence, axis=0, weights=_WEIGHTS))
+    return np.exp(np.average(np.log([start, end, following]), axis=0, weights=_WEIGHTS))
 
 
-def window(log_probabilities: torch.Tensor, bins: np.ndarray, radius: int) -> np.ndarray:
+def probabilities_around(log_probabilities: torch.Tensor, bins: np.ndarray, radius: int) -> np.ndarray:
     """Probabilities of the classes around `bins`, float64 `(slots, 2 * radius + 1)`, 0 where there is no class."""
     classes = log_probabilities.shape[-1]
     places = bins[:, None] + np.arange(-radius, radius + 1)
@@ -79,8 +78,8 @@ def recording_fit(scores: np.ndarray, times: np.ndarray, besides: float = 0.0) -
     """
     Whether a text belongs to a recording, and where it does not.
 
-    A passage that does not fit is a run of words whose scores are below what is expected by as much in sum as counts
-    (the maximal sums of Ruzzo and Tompa 1999). A single word rarely is one; look at its own score.
+    A passage that does not fit is a run of words whose scores are below `_WORD_FITS` by `_UNFIT` or more in sum (the
+    maximal sums of Ruzzo and Tompa 1999). A single word rarely is one; look at its own score.
 
     Args:
         scores: `(words,)`, as `word_scores` gives them.

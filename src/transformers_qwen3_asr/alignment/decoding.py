@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from .batch_decoding import Clip, decode_together
-from .confidence import tolerance_radius, window, word_scores
+from .confidence import probabilities_around, tolerance_radius, word_scores
 from .durations import pause_costs, shortest_lengths
 from .joint_decoding import classes_within, joint_bins, joint_times, normalised, with_favour
 from .probabilities import as_logits
@@ -169,7 +169,7 @@ def decode_slots(
         raise ValueError(f"{name}: the scores at slot {int(bad.nonzero()[0])} are not finite (NaN or inf)")
 
     if decoding == "joint":
-        # the model's own scores: probabilities are rounded, and what is equally good would depend on the device
+        # the model's own scores: probabilities that tie by rounding would make the path depend on the device
         lasting = shortest_lengths(lengths, len(logits) // 2, timestamp_segment_time, name)
         pauses = pause_costs(len(lasting), timestamp_segment_time, breaks, name)
         bins = joint_bins(logits, classes, lasting)
@@ -178,14 +178,14 @@ def decode_slots(
             voice = voice.beside(bins.reshape(-1, 2) * timestamp_segment_time / 1000)
             favoured = with_favour(logits, voice.favour(reach, timestamp_segment_time))
             bins = joint_bins(favoured, classes, lasting, pauses)
-        near = window(log_probabilities, bins, radius)
+        near = probabilities_around(log_probabilities, bins, radius)
         milliseconds = joint_times(near, bins, timestamp_segment_time, limit)
     else:
         # float32 like qwen-asr's product, so that a fractional segment time is cut off at the same milliseconds
         raw = logits.argmax(-1).cpu().float() * timestamp_segment_time
         milliseconds = np.array(repair_monotone(raw.tolist()), dtype=np.float64)
         bins = (milliseconds / timestamp_segment_time + 0.5).astype(np.int64).clip(max=logits.shape[-1] - 1)  # nearest
-        near = window(log_probabilities, bins, radius)
+        near = probabilities_around(log_probabilities, bins, radius)
     return _seconds(milliseconds), word_scores(near)
 
 

@@ -11,8 +11,8 @@ _LETTER = 20.0
 #: Milliseconds that a letter takes in fluent speech.
 SPOKEN = 75.0
 #: Nats that a pause between two words costs, and from how many seconds on; a shorter one costs as much less. Chosen on
-#: 96 clips of people's speech. Fluent speech needs the cost of short pauses: with 4 nats, from 0.2 s on, the mean
-#: error as they are, in noise, with words changed or left out differs by 2 % at most. Hesitations need a low limit.
+#: 96 clips of people's speech, which need a cost of short pauses. With 4 nats, from 0.2 s on, their mean error as they
+#: are, in noise, with words changed or left out differs by 2 % at most. Hesitations need a low limit.
 _PAUSE, _LONG_PAUSE = 2.0, 0.1
 #: Letters of the Latin alphabet that a character is worth, as the names of such characters begin in Unicode.
 _WORTH = {"CJK ": 3.0, "IDEOGRAPHIC ": 3.0, "HANGUL SYLLABLE": 2.5, "HIRAGANA ": 2.0, "KATAKANA ": 2.0}
@@ -37,7 +37,7 @@ def shortest_lengths(
     lengths: Sequence[float] | None, words: int, segment_time: float, name: str = "the clip"
 ) -> np.ndarray:
     """
-    How many classes each word lasts at least: `_LETTER` for each letter, rounded down, and a class.
+    How many classes each word lasts at least: `_LETTER` for each letter, rounded down, but 1 or more.
 
     Args:
         lengths: of each word, as `letters` gives them; `None` where they are not known.

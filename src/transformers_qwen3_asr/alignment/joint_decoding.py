@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-#: How many scores a processor takes at once: what it keeps near at hand until it has done all with them.
+#: How many scores a processor takes at once, so that they stay in its cache.
 NORMALISED = 2**19
 
 
@@ -32,8 +32,8 @@ def joint_bins(
         logits: `(2 * words, classes)`, finite or -inf; a constant added to a row changes nothing.
         bins: how many of the classes, from the first, may be used; default: all.
         lasting: int `(words,)`, how many classes each word lasts at least, 1 or more.
-        pauses: `(2, words)`, what a pause behind each word costs, a class and at most (`durations.pause_costs`). It is
-            not asked of words that have no room.
+        pauses: `(2, words)`, nats that a pause behind each word costs: for each class of it, and at most
+            (`durations.pause_costs`). They count nothing where words have no room.
 
     Returns: int64 `(2 * words,)`.
     """
@@ -217,8 +217,8 @@ def never_falling(steps: Sequence[torch.Tensor], pauses: Sequence[torch.Tensor] 
 
 def never_falling_at_once(rows: np.ndarray, pauses: np.ndarray | None = None) -> np.ndarray:
     """
-    The same of one clip on a processor, for `(rows, columns)` scores. Where a maximum moved is kept as a byte instead
-    of its place, from which the way back is a search for the last one.
+    The same of one clip on a CPU, for `(rows, columns)` scores. A byte for each says whether the running maximum rose
+    there. Going back, the last such place is where a maximum came from.
     """
     columns = rows.shape[1]
     flags = [bytearray(rows.size) for _ in range(1 if pauses is None else 3)]

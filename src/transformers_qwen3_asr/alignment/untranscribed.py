@@ -6,10 +6,10 @@ import numpy as np
 
 #: Seconds whose level is measured.
 FRAME = 0.02
-_BELOW_WORDS = 15.0  # decibels that sound may be softer than the median of the words,
-_ABOVE_FLOOR = 10.0  # and must be louder than the recording's quietest twentieth,
-SHORTEST = 0.5  # for so many seconds,
-_JOINED = 0.2  # in which it pauses for so long at most.
+_BELOW_WORDS = 15.0  # most decibels that such sound is below the median of the words
+_ABOVE_FLOOR = 10.0  # least decibels that it is above the recording's quietest twentieth
+SHORTEST = 0.5  # least seconds that it lasts
+_JOINED = 0.2  # seconds of a pause from which on it is two
 _MARGIN = 0.04  # seconds beside a word that may still be the word
 _SILENT = -120.0  # decibels of full scale that digital silence counts as
 

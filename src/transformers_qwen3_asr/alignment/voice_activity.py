@@ -21,10 +21,10 @@ from .untranscribed import FRAME, SHORTEST, Levels
 # Chosen on 96 clips of people's speech: alone, joined with pauses, over a telephone, in noise, with changed words. All
 # are slack: a third more or less of any changed the mean error of all these by at most 2 %.
 _WORTH = 7.0  # nats that a second of speech in a word is worth, and a second of silence costs
-_QUARTER = 0.25  # of the way from quiet to loud frames nearby, above which sound is speech,
-_NEARBY = 4.0  # within so many seconds,
-_STEADY = 3.0  # and so many decibels above the quiet ones at least, which steady noise is not,
-_BELOW_LOUD = 35.0  # and so many decibels below the loudest twentieth of all at most
+_SHARE = 0.25  # speech is above this share of the way from quiet to loud frames nearby
+_NEARBY = 4.0  # seconds that are nearby
+_STEADY = 3.0  # least decibels of speech above the quiet frames, which steady noise does not reach
+_BELOW_LOUD = 35.0  # most decibels of speech below the loudest twentieth of all
 _SHORTEST = 0.1  # seconds of quiet that are a silence; shorter ones belong to words
 
 
@@ -78,7 +78,7 @@ def voice_activity(decibels: np.ndarray) -> VoiceActivity:
         return VoiceActivity(known, known)
     levels = np.where(known, decibels, decibels[known].min())
     quiet, loud = _nearby(levels, (0.1, 0.9))
-    above = np.maximum(_QUARTER * (loud - quiet), _STEADY)
+    above = np.maximum(_SHARE * (loud - quiet), _STEADY)
     least = np.maximum(quiet + above, np.quantile(decibels[known], 0.95) - _BELOW_LOUD)
     speech = known & (levels > least)
     silence = np.zeros(len(levels), dtype=bool)

@@ -5,6 +5,6 @@ Recordings of any length, and words that are asked for again. Nothing here impor
 - `walk`: from anchor to anchor; `windows`: what the model is asked; `window_path`: how much of it is said
 - `search`: where words and audio meet again
 - `rescoring`: the words of a stretch or a clip, from all that was heard of them, and what is asked again
-- `constants`: all that was chosen, and on what
+- `constants`: what was chosen, and on what
 - `asking`: the loop that answers; `long_recordings`: how recordings come and go
 """

@@ -11,15 +11,15 @@ import torch
 from ..alignment.chunks import aligned_words
 from ..alignment.joint_decoding import classes_within
 from ..alignment.results import ROW_ERRORS
-from .rescoring import DOUBTFUL, Allowance, Hearing, Stretch, Window, settle, sureness
+from .rescoring import DOUBTFUL, Allowance, Posterior, Stretch, Window, rescore, word_weights
 
-#: Scores `(slots, classes)` of items with "audio", "words" and "language".
+#: Scores `(slots, classes)` of items with "audio" and "words".
 Score = Callable[[list[dict[str, Any]]], list[torch.Tensor]]
 
 
 class Asker(Protocol):
-    """A recording whose `item` has "words" and "language", the `samples` of its windows, and a generator that asks for
-    them and returns what is to be put into the item."""
+    """A recording whose `item` has "words", the `samples` of its windows, and a generator that asks for them and
+    returns what is to be put into the item."""
 
     item: dict[str, Any]
 
@@ -30,12 +30,12 @@ class Asker(Protocol):
     def close(self) -> None: ...
 
 
-class Clip:
+class ShortRecording:
     """
     A recording that was heard in one piece, and is asked about again where its words are in doubt.
 
     Args:
-        item: with "audio", its "voice", "words", "breaks", "language", "aligned" words and the seconds "heard".
+        item: with "audio", its "voice", "words", "breaks", "aligned" words and the seconds "heard".
         logits: `(slots, classes)`, on any device.
         rate: hertz of the audio.
         segment_time: milliseconds a class.
@@ -50,12 +50,12 @@ class Clip:
         stretch = Stretch(frames, 0, words, item["voice"], segment_time, breaks=item["breaks"])
         scores = np.array([word["score"] for word in item["aligned"]])
         probabilities = logits.float().softmax(-1)[:, :count].cpu().numpy()
-        stretch.hearings.append(Hearing(Window(frames, 0, len(words)), probabilities, sureness(scores)))
+        stretch.posteriors.append(Posterior(Window(frames, 0, len(words)), probabilities, word_weights(scores)))
         self._stretch, self._allowance = stretch, Allowance(budget, item["heard"], seconds, seconds, True)
 
     def asking(self) -> Generator[list[Window], list[np.ndarray], dict[str, Any]]:
-        times, scores = yield from settle(self._stretch, self._allowance)
-        if len(self._stretch.hearings + self._stretch.starts) == 1:
+        times, scores = yield from rescore(self._stretch, self._allowance)
+        if len(self._stretch.posteriors + self._stretch.starts) == 1:
             return {}
         return {"aligned": aligned_words(self.item["words"], times, scores), "heard": self._allowance.heard}
 
@@ -135,7 +135,7 @@ class _Talk:
         except ROW_ERRORS as error:
             self._fail(error)
             return None
-        return {"audio": audio, "words": item["words"][window.first : window.past], "language": item["language"]}
+        return {"audio": audio, "words": item["words"][window.first : window.past]}
 
     def take(self, place: int, logits: torch.Tensor) -> None:
         """What the model said to a window: `(slots, classes)`."""

@@ -1,9 +1,9 @@
 """
-The constants of long recordings and of asking again, all in one place.
+The constants of long recordings and of asking again that were chosen, all in one place.
 
 Unless something else is said, they were chosen on people's speech: 96 labelled clips, joined in several orders to
-recordings of six and ten minutes, with the bundled aligner (`benchmarks/long_recordings.py`). Seconds are of audio as
-the model hears it, without the inside of pauses.
+recordings of six and ten minutes, with the bundled aligner (`benchmarks/long_recordings.py`). Seconds of a window are
+without the inside of pauses; `OVERLAP` is of speech; `HORIZON`, `PAUSE` and `VOICE_CONTEXT` are of the recording.
 """
 
 # What is heard (`sound`)
@@ -16,15 +16,15 @@ PAUSE = 0.3
 
 # How well words fit (`window_path`)
 
-#: The part of a slot's probabilities that is taken for a guess. A word that is skipped then costs at most what this
-#: says.
+#: Weight of a uniform guess that is mixed into each slot's probabilities. So a slot costs at most `-log(GUESS)` nats,
+#: as where its word is not said.
 GUESS = 0.1
 #: Fit of a word, 0 for a guess and 1 for a word whose start and end are certain, above which it speaks for its place.
 #: The median of words that are said is 0.77, of others 0.17.
 FITS = 0.45
-#: Evidence, in words that are certain, without which a window does not fit: behind an anchor, and at the recording's
-#: beginning, where nothing speaks for the text yet. And what each word has to give where the text has few left.
-#: Half of it counts in a search, together with a window that has the next words.
+#: Evidence is the sum of `fit - FITS` over a run of words, 0.55 for a word that is certain. A window fits with so much
+#: behind an anchor; at the recording's beginning, where nothing speaks for the text yet; and for each word, where the
+#: text has few left. In a search, two windows that have half of the first fit with the second together.
 EVIDENCE, EVIDENCE_AT_FIRST, EVIDENCE_A_WORD = 1.5, 2.0, 0.15
 
 # Windows and anchors (`long_recordings`, `windows`, `walk`)
@@ -44,18 +44,18 @@ OVERLAP = 1.0
 #: Scores from which a word is sure, and below which it is in doubt. An anchor is in the last pause between two words
 #: that are sure, or else in that between the surest that are not in doubt.
 SURE, DOUBTFUL = 0.7, 0.4
-#: So many words beside others are not relied on: an anchor where there is no such pause, or where words and audio
-#: part, is so many before the last that fits; words in doubt are asked for with so many before and behind them. And
-#: there are so many between two beginnings that a search tries.
+#: Words at the edge of a run are not relied on. Without such a pause, or where words and audio part, an anchor is so
+#: many before the last that fits. Words in doubt are asked for with so many before and behind them. In a search,
+#: windows begin so many words apart.
 AROUND = 4
 
 # The search for a lost place (`search`)
 
 #: Seconds ahead that are searched, and in which the first word of a text is waited for.
 HORIZON = 300.0
-#: Seconds of audio in a window, the same part of a short one: 4 s. Where it fits, one of `SHORT_WINDOW` hears more. A
-#: gap of two is worth a search of its own. A place counts as so many seconds further away where there is no pause
-#: before it.
+#: Seconds of audio in a window of a search: 4. Where one fits, one of `SHORT_WINDOW` is tried at the same place. A gap
+#: of more than two of them is searched, too. A place without a pause before it counts as twice as far away, and as so
+#: many seconds more.
 GLANCE = WINDOW_PART * SHORT_WINDOW
 #: Evidence of a window in a search from which a longer one is heard.
 PROMISING_EVIDENCE = 1.2
@@ -64,5 +64,5 @@ EVIDENCE_FOR_DISTANCE = 0.4
 
 # Words that are asked for again (`rescoring`), chosen on clips whose words were replaced or left out
 
-#: How much of what is heard between sure words a window has at most.
+#: Part of what is heard between sure words that such a window may have at most.
 SHORTER = 0.8

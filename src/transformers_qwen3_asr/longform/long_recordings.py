@@ -18,10 +18,10 @@ from .rescoring import Allowance, Window
 from .sound import Sound
 from .walk import Walk
 
-#: Letters that a recording may have to be aligned in one piece, whatever its length, and for each second; each word
-#: counts as so many more. Nobody says half as many.
+#: Letters that a recording may have and still be aligned in one piece: so many, and so many more for each second. Each
+#: word counts as so many letters more. Nobody says half as many.
 SPARE_LETTERS, FASTEST_LETTERS, WORD = 2000, 100.0, 5
-#: Milliseconds that words which have no room are given, all together, and the least that each then lasts.
+#: Milliseconds that all words without room share, and the least that each of them gets.
 MADE_WAY, LEAST = 160.0, 1.0
 
 
@@ -29,13 +29,13 @@ def open_long(
     source: Any, rate: int, seconds: float, words: Sequence[str] = (), copy: bool = True
 ) -> tuple[np.ndarray | None, AudioStream | None]:
     """
-    A recording of at most `seconds` as its samples at `rate` hertz, as `load_audio` gives them; a longer one as a
-    stream, and so one with more `words` than anybody could say in it, of which windows take as many as they can hold.
-    `copy` is as in `load_audio`.
+    Opens a recording. Returns `(samples, None)` for one of at most `seconds`, with samples at `rate` hertz as
+    `load_audio` gives them, and `(None, stream)` for a longer one. So it does for one with more `words` than anybody
+    could say in it, which is aligned in windows. `copy` is as in `load_audio`.
 
     Raises `ValueError`, naming the source, where it cannot be decoded.
     """
-    kept = 2 * (HORIZON + seconds)  # a search looks so far ahead, and comes back to what is not settled
+    kept = 2 * (HORIZON + seconds)  # a search looks so far ahead, and comes back to what is not aligned
     source = unwrapped(source)
     if is_encoded(source):
         stream = AudioStream(source, rate, kept)
@@ -84,7 +84,7 @@ class LongRecording:
     A recording that is read while it is aligned.
 
     Args:
-        item: what the pipeline's `preprocess` made, with "stream", "words", "breaks", "language", "seconds" (that
+        item: what the pipeline's `preprocess` made, with "stream", "words", "breaks", "seconds" (that
             the model takes) and "progress" (whether to draw a bar).
         segment_time: milliseconds a class of the model.
         decoding: see `alignment.decoding.decode_slots`.

@@ -1,9 +1,9 @@
 """
-Words whose place is in doubt are asked for again, and a word's time is read from all hearings that have it.
+Words whose place is in doubt are asked for again, and a word's time is read from all answers that have it.
 
 Where the text lacks words, or has some that are not said, an aligner often goes on too early or too late, and says so
 by its scores. Asked once more for the words in doubt, in audio that is no longer than they need, at the end and at the
-beginning of where they may be, it often finds them: then what is missing is not in the way. Each hearing counts by how
+beginning of where they may be, it often finds them: then what is missing is not in the way. Each answer counts by how
 sure it is of the word, so that windows that were cut in the wrong place hardly do.
 """
 
@@ -45,20 +45,21 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Hearing:
-    """A window with the model's answer: `probabilities` `(2 * words, frames)` and how sure it is of each word,
+class Posterior:
+    """The model's answer to a window: `probabilities` `(2 * words, frames)`, and the `weights` of its words,
     `(words,)`."""
 
     window: Window
     probabilities: np.ndarray
-    sure: np.ndarray
+    weights: np.ndarray
 
 
 @dataclass
 class Allowance:
     """
-    How much audio the model may be given: `limit` times the seconds that are `known` to be there, and half of that
-    until the text `fits` somewhere, unless they are few. `heard` was given; what is behind `done` will be in any case.
+    Seconds of audio that the model may be given: `limit` times those that are `known` to be there. Until the text
+    `fits` somewhere only half of these count, but of the first `HORIZON / 2` all. `heard` were given so far. What is
+    between `done` and `known` is kept for its first hearing.
     """
 
     limit: float
@@ -87,41 +88,41 @@ class Stretch:
     words: Sequence[str]
     voice: VoiceActivity
     segment_time: float
-    hearings: list[Hearing] = field(default_factory=list)
+    posteriors: list[Posterior] = field(default_factory=list)
     decoding: str = DEFAULT_DECODING
     longest: float = np.inf
     breaks: Sequence[int] | None = None
-    starts: list[Hearing] = field(default_factory=list)  # of `sentence_starts`
+    starts: list[Posterior] = field(default_factory=list)  # of `sentence_starts`
 
     def __post_init__(self):
         self.lengths = [letters(word) for word in self.words]
         self._said = np.append(0.0, np.cumsum(self.lengths)) * SPOKEN / 1000  # up to each word
         self._lasting = shortest_lengths(self.lengths, len(self.words), self.segment_time)
 
-    def hear(self, window: Window, probabilities: np.ndarray, start: bool = False) -> None:
-        """Takes in what the model said to a window within the stretch, which may be one of `sentence_starts`."""
+    def add(self, window: Window, probabilities: np.ndarray, start: bool = False) -> None:
+        """Adds the model's answer to a window within the stretch, which may be one of `sentence_starts`."""
         inside = np.searchsorted(self.frames, window.frames)
         words = slice(window.first - self.first, window.past - self.first)
         voice = self.voice.of(inside, self.segment_time)
         path = window_path(probabilities, voice, self._lasting[words], self.segment_time)
         scores = np.pad(path.scores, (0, len(probabilities) // 2 - path.count))
-        (self.starts if start else self.hearings).append(Hearing(window, probabilities, sureness(scores)))
+        (self.starts if start else self.posteriors).append(Posterior(window, probabilities, word_weights(scores)))
 
     def mixture(self) -> np.ndarray:
-        """The mean of all hearings' probabilities, each weighed by how sure it is, `(2 * words, frames)`. Those of
-        `sentence_starts` count as much as all others together, of which each may have the same mistake."""
+        """The weighted sum of all answers' probabilities, `(2 * words, frames)`, nowhere 0. Each of `sentence_starts`
+        counts once for each other answer of the stretch, of which all may have the same mistake."""
         mixed = np.full((2 * len(self.words), len(self.frames)), ZERO)
-        for hearing in self.hearings + len(self.hearings) * self.starts:
-            window = hearing.window
+        for posterior in self.posteriors + len(self.posteriors) * self.starts:
+            window = posterior.window
             first, past = max(self.first, window.first), min(self.first + len(self.words), window.past)
             if first >= past:
                 continue
             places = np.searchsorted(self.frames, window.frames).clip(0, len(self.frames) - 1)
             shared = self.frames[places] == window.frames
             rows = slice(2 * (first - window.first), 2 * (past - window.first))
-            weights = np.repeat(hearing.sure[first - window.first : past - window.first], 2)
+            weights = np.repeat(posterior.weights[first - window.first : past - window.first], 2)
             mixed[2 * (first - self.first) : 2 * (past - self.first), places[shared]] += (
-                weights[:, None] * hearing.probabilities[rows, shared]
+                weights[:, None] * posterior.probabilities[rows, shared]
             )
         return mixed
 
@@ -152,10 +153,10 @@ class Stretch:
 
     def doubtful(self, times: np.ndarray, scores: np.ndarray, cut: bool) -> list[Window]:
         """
-        Windows in which doubtful words are asked for again: a run of words that are not sure, some of them in doubt,
-        between two that are. First with its neighbours. Then, `cut`, at the end of what is heard between the two, with
-        the words behind it, and at its beginning, with those before it; of each, as much as the run needs in fluent,
-        in slow and in fast speech.
+        Windows that ask again for runs of words that are not sure, and have one in doubt among them or nearby. With
+        their neighbours on either side; or, `cut`, in the end of what is heard around the run, with the words behind
+        it, and in its beginning, with those before it. These have three lengths: what the run takes in slow, in fluent
+        and in fast speech.
         """
         words, seconds, said = len(scores), len(self.frames) * self.segment_time / 1000, self._said
         heard = np.append(0.0, np.cumsum(self.voice.silence == 0)) * FRAME  # up to each frame
@@ -190,7 +191,7 @@ class Stretch:
             for begin, end, first, past in dict.fromkeys(asked)
             if PAUSE <= end - begin <= self.longest
         ]
-        known = [hearing.window for hearing in self.hearings + self.starts]
+        known = [posterior.window for posterior in self.posteriors + self.starts]
         return [window for window in windows if not any(map(window.same, known))]
 
     def seconds(self, times: np.ndarray) -> np.ndarray:
@@ -211,26 +212,26 @@ class Stretch:
         return np.stack([starts, ends], 1)
 
 
-def settle(
+def rescore(
     stretch: Stretch, allowance: Allowance, again: bool = True
 ) -> Generator[list[Window], list[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Times and scores as `Stretch.decoded` gives them, after what is in doubt was asked for `again` as far as the
     `allowance` goes."""
     times, scores = stretch.decoded()
-    for stage in (0, 1, 2, 0) if again else ():  # words in doubt may be put before a pause once more
+    for stage in (0, 1, 2, 0) if again else ():  # words asked for again may be put before a pause
         asked = stretch.doubtful(times, scores, stage == 2) if stage else stretch.sentence_starts(times)
         seconds = np.cumsum([window.given(stretch.segment_time) for window in asked])
         if windows := asked[: np.searchsorted(seconds, allowance.left(), "right")]:
             allowance.heard += float(seconds[len(windows) - 1])
             for window, answer in zip(windows, (yield windows), strict=True):
-                stretch.hear(window, answer, not stage)
+                stretch.add(window, answer, not stage)
             times, scores = stretch.decoded()
     return times, scores
 
 
-def sureness(scores: np.ndarray) -> np.ndarray:
-    """What a hearing's word counts for: the square of the geometric mean of its score and its neighbours'. The place
-    of a word beside others that were not found is not believed."""
+def word_weights(scores: np.ndarray) -> np.ndarray:
+    """What each word of an answer counts for, `(words,)`: the square of the geometric mean of its score and its
+    neighbours'. The place of a word beside others that were not found is not believed."""
     if not len(scores):
         return scores
     logs = np.log(np.pad(scores, 1, mode="edge") + ZERO)

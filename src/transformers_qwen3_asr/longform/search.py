@@ -19,6 +19,7 @@ from .constants import (
     EVIDENCE,
     EVIDENCE_AT_FIRST,
     EVIDENCE_FOR_DISTANCE,
+    FITS,
     GLANCE,
     HORIZON,
     OVERLAP,
@@ -29,8 +30,7 @@ from .constants import (
 )
 from .rescoring import Window
 from .sound import Sound, runs
-from .window_path import FITS
-from .windows import Listener, Look
+from .windows import Hypothesis, Listener
 
 #: A frame of the recording, and the word that is said from there on or later.
 Place = tuple[int, int]
@@ -38,11 +38,11 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True)
 class Found:
-    """The look that fits, the frame and word from which on all does, and the looks that say so for the first time."""
+    """The hypothesis that fits, the `place` from which on all does, and the hypotheses that are new to the walk."""
 
-    look: Look
+    hyp: Hypothesis
     place: Place
-    looks: list[Look]
+    hyps: list[Hypothesis]
 
 
 class Search:
@@ -53,33 +53,33 @@ class Search:
         self._asked: set[Place] = set()
         self._behind: list[Found] = []  # the furthest first
 
-    def run(self, lost: Look, settled: Place) -> Generator[list[Window], list[np.ndarray], list[Found]]:
+    def run(self, lost: Hypothesis, aligned: Place) -> Generator[list[Window], list[np.ndarray], list[Found]]:
         """
         What was found, the nearest last; nothing where the allowance does not go so far.
 
         Args:
-            lost: the look that does not fit.
-            settled: up to where all is known.
+            lost: the hypothesis that does not fit.
+            aligned: up to where all is known.
         """
         self._behind = [known for known in self._behind if known.place[1] > lost.window.first]
         bound = self._behind[-1].place if self._behind else None
-        look = yield from self._find(lost, settled, bound)
-        if look is None:
-            return [replace(self._behind.pop(), looks=[])] if self._behind else []
+        hyp = yield from self._find(lost, aligned, bound)
+        if hyp is None:
+            return [replace(self._behind.pop(), hyps=[])] if self._behind else []
         found: list[Found] = []
-        while look is not None:
-            place, looks = yield from self._back(look, settled)
-            found.append(Found(look, place, [look, *looks]))
-            gap = place[1] - settled[1], self.listener.sound.seconds(place[0] - settled[0])
+        while hyp is not None:
+            found.append((yield from self._back(hyp, aligned)))
+            place = found[-1].place
+            gap = place[1] - aligned[1], self.listener.sound.seconds(place[0] - aligned[0])
             is_wide = gap[0] > AROUND and gap[1] > 2 * GLANCE
-            look = (yield from self._find(lost, settled, place)) if is_wide else None
+            hyp = (yield from self._find(lost, aligned, place)) if is_wide else None
         self._behind += found[:-1]
         return found
 
     def _find(
-        self, lost: Look, settled: Place, bound: Place | None
-    ) -> Generator[list[Window], list[np.ndarray], Look | None]:
-        """The first look that is believed, before `bound` if that is known; `None` as far as the allowance goes."""
+        self, lost: Hypothesis, aligned: Place, bound: Place | None
+    ) -> Generator[list[Window], list[np.ndarray], Hypothesis | None]:
+        """The first one that is believed, before `bound` if that is known; `None` as far as the allowance goes."""
         sound, allowance, seen = self.listener.sound, self.listener.allowance, []
         until = bound[0] if bound else sound.reach(int(lost.window.frames[0]) + sound.frames(HORIZON))
         allowance.known = max(allowance.known, sound.seconds(until))
@@ -87,43 +87,43 @@ class Search:
             if len(places) * GLANCE > allowance.left():
                 return None
             self._asked.update(places)
-            looks = yield from self.listener.looks(places, GLANCE)
-            fitting = [k for k in looks if k.path.evidence >= self.listener.enough(PROMISING_EVIDENCE, k.window.first)]
-            # where little is said before the next passage, a longer window has too much of that
-            again = [(_begin(sound, look, settled), look.first) for look in fitting]
+            hyps = yield from self.listener.ask(places, GLANCE)
+            fitting = [k for k in hyps if k.path.evidence >= self.listener.enough(PROMISING_EVIDENCE, k.window.first)]
+            # where little is said before the next passage, a longer window reaches too far into that
+            again = [(_begin(sound, hyp, aligned), hyp.first) for hyp in fitting]
             again = again[: max(0, int(allowance.left() / SHORT_WINDOW))]
-            longer = yield from self.listener.looks(again, SHORT_WINDOW)
-            seen += looks + longer
+            longer = yield from self.listener.ask(again, SHORT_WINDOW)
+            seen += hyps + longer
             before = [k for k in seen if not bound or k.first < bound[1]]
             sure = [k for k in before if _with_next(k, seen) >= self._needed(lost, k)]
             if sure:
-                return max(sure, key=lambda look: look.path.evidence)
+                return max(sure, key=lambda hyp: hyp.path.evidence)
         return None
 
-    def _needed(self, lost: Look, look: Look) -> float:
-        """Evidence that is asked of a look: more, the more is stepped over of the text, which may have the same words
+    def _needed(self, lost: Hypothesis, hyp: Hypothesis) -> float:
+        """Evidence that is asked of one: more, the more is stepped over of the text, which may have the same words
         again; and of one together with the next more than of one alone, as there are many pairs."""
-        skipped = self.listener.said[look.first] - self.listener.said[lost.window.first]
-        least = EVIDENCE if lost.window.first and look.path.evidence >= EVIDENCE else EVIDENCE_AT_FIRST
-        return self.listener.enough(least, look.window.first) + EVIDENCE_FOR_DISTANCE * float(np.log1p(skipped))
+        skipped = self.listener.said[hyp.first] - self.listener.said[lost.window.first]
+        least = EVIDENCE if lost.window.first and hyp.path.evidence >= EVIDENCE else EVIDENCE_AT_FIRST
+        return self.listener.enough(least, hyp.window.first) + EVIDENCE_FOR_DISTANCE * float(np.log1p(skipped))
 
-    def _back(self, look: Look, settled: Place) -> Generator[list[Window], list[np.ndarray], tuple[Place, list[Look]]]:
-        """Goes back from a look that fits, over words that were stepped over, as long as they fit. Returns where all
-        fits from, and the looks that say so."""
-        sound, taken, part = self.listener.sound, [], 1 / TEMPO
-        begin, least = settled
+    def _back(self, hyp: Hypothesis, aligned: Place) -> Generator[list[Window], list[np.ndarray], Found]:
+        """Goes back from a hypothesis that fits, over words that were stepped over, as long as they fit. Returns where
+        all fits from."""
+        sound, taken, part = self.listener.sound, [hyp], 1 / TEMPO
+        begin, least = aligned
         while True:
-            word, frame = look.first, _begin(sound, look, settled)
+            word, frame = hyp.first, _begin(sound, hyp, aligned)
             if word <= least or sound.seconds(frame - begin) < PAUSE / 2:
-                return (frame, word), taken
-            first = max(least, min(word - 1, self.listener.on(word, -part * GLANCE)))
+                return Found(taken[0], (frame, word), taken)
+            first = max(least, min(word - 1, self.listener.word_after(word, -part * GLANCE)))
             need = float(self.listener.said[word] - self.listener.said[first])
             starts = _starts_before(sound, max(begin, frame - sound.frames(4 * GLANCE)), frame, need)
             if len(starts) * GLANCE > self.listener.allowance.left():
-                return (frame, word), taken
+                return Found(taken[0], (frame, word), taken)
             fitting = []
             for some in (starts[:1], starts[1:]):
-                for one in (yield from self.listener.looks([(start, first) for start in some], GLANCE)):
+                for one in (yield from self.listener.ask([(start, first) for start in some], GLANCE)):
                     # what is behind fits in any case; what is before has to, too
                     worth = float((one.path.fit[: word - first] - FITS).sum())
                     if worth > 0 and one.first < word:
@@ -131,14 +131,14 @@ class Search:
                 if fitting:
                     break
             if fitting:
-                look, part = max(fitting, key=lambda one: one[:2])[-1], 1 / TEMPO
-                taken.append(look)
+                hyp, part = max(fitting, key=lambda one: one[:2])[-1], 1 / TEMPO
+                taken.append(hyp)
             elif part < 1 / TEMPO:
-                return (frame, word), taken
+                return Found(taken[0], (frame, word), taken)
             else:
                 part /= 2  # nearer, before it is given up
 
-    def _places(self, lost: Look, until: int, bound: Place | None) -> Iterator[list[Place]]:
+    def _places(self, lost: Hypothesis, until: int, bound: Place | None) -> Iterator[list[Place]]:
         """Where windows begin, some at a time, the nearest first: seconds of what is stepped over, speech or text, or
         the more of both; within a bound, how far a place is from where words would be that are said evenly."""
         frame, word, said = int(lost.window.frames[0]), lost.window.first, self.listener.said
@@ -178,13 +178,13 @@ class Search:
                 yield place
 
 
-def _with_next(look: Look, seen: list[Look]) -> float:
-    """Evidence of a look, and of the one that has the next words behind it."""
-    if look.path.evidence < EVIDENCE / 2:
+def _with_next(hyp: Hypothesis, seen: list[Hypothesis]) -> float:
+    """Evidence of a hypothesis, and of the one that has the next words behind it."""
+    if hyp.path.evidence < EVIDENCE / 2:
         return 0.0
-    end = look.times()[look.path.past - 1, 1]
-    nexts = (k for k in seen if k.path.evidence >= EVIDENCE / 2 and 0 <= k.first - look.past <= 1)
-    return look.path.evidence + max((k.path.evidence for k in nexts if k.times()[k.path.first, 0] >= end), default=0.0)
+    end = hyp.times()[hyp.path.past - 1, 1]
+    nexts = (k for k in seen if k.path.evidence >= EVIDENCE / 2 and 0 <= k.first - hyp.past <= 1)
+    return hyp.path.evidence + max((k.path.evidence for k in nexts if k.times()[k.path.first, 0] >= end), default=0.0)
 
 
 def _starts_before(sound: Sound, begin: int, frame: int, need: float) -> list[int]:
@@ -199,9 +199,9 @@ def _starts_before(sound: Sound, begin: int, frame: int, need: float) -> list[in
     return list(dict.fromkeys(begin + int(at) for at in np.concatenate([onsets, guessed]).clip(0, len(before) - 1)))
 
 
-def _begin(sound: Sound, look: Look, settled: tuple[int, int]) -> int:
-    """The frame from which on a look fits."""
-    return max(settled[0], int(look.times()[look.path.first, 0]) - sound.frames(PAUSE))
+def _begin(sound: Sound, hyp: Hypothesis, aligned: tuple[int, int]) -> int:
+    """The frame, `PAUSE` before its first word that fits, from which on a hypothesis is heard again."""
+    return max(aligned[0], int(hyp.times()[hyp.path.first, 0]) - sound.frames(PAUSE))
 
 
 def _onsets(sound: Sound, frame: int, until: int) -> tuple[np.ndarray, np.ndarray, int]:

@@ -74,15 +74,14 @@ class Sound:
         found = runs(silence)
         return found[(found[:, 1] - found[:, 0]) * self.segment_time >= 1000 * PAUSE]
 
-    def heard(self, first: int, past: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The frames from `first` to `past - 1` that the model hears: of pauses only their edges. With where there is
-        speech, and where silence."""
-        speech, silence = self.voice(first, past)
+    def heard(self, first: int, past: int) -> np.ndarray:
+        """The frames from `first` to `past - 1` that the model hears, `(frames,)`: of pauses only their edges."""
+        silence = self.voice(first, past)[1]
         keep = np.ones(past - first, dtype=bool)
         kept = self.frames(PAUSE / 2)
         for begin, end in self.pauses_in(silence):
             keep[begin + kept : max(begin + kept, end - kept)] = False
-        return first + np.flatnonzero(keep), speech[keep], silence[keep]
+        return first + np.flatnonzero(keep)
 
     def clip_voice(self, frames: np.ndarray) -> VoiceActivity:
         """What is heard in `frames`, which rise, one behind the other, as decoding takes it. A word that reaches

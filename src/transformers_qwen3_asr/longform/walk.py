@@ -17,10 +17,10 @@ import numpy as np
 
 from ..text.sentences import SENTENCE_END
 from .constants import AROUND, DOUBTFUL, EVIDENCE, EVIDENCE_AT_FIRST, GLANCE, HORIZON, OVERLAP, PAUSE, SURE
-from .rescoring import Allowance, Hearing, Stretch, Window, settle
+from .rescoring import Allowance, Posterior, Stretch, Window, rescore
 from .search import Search
 from .sound import Sound
-from .windows import Listener, Look
+from .windows import Hypothesis, Listener
 
 
 class Walk:
@@ -56,38 +56,38 @@ class Walk:
         self.search = Search(self.listener)
         self.times, self.scores = np.zeros((len(words), 2)), np.zeros(len(words))
         self.frame, self.word = 0, 0  # from here on is to be heard
-        self.settled = 0, 0  # and up to here words have their times
-        self.hearings: list[Hearing] = []
+        self.aligned = 0, 0  # and up to here words have their times
+        self.posteriors: list[Posterior] = []
         self.near = np.zeros(0, int)  # frames before a place that was searched
         self.end = 0.0
 
     def run(self) -> Generator[list[Window], list[np.ndarray], None]:
         while self.word < len(self.words):
             self.allowance.done = self.sound.seconds(self.frame)
-            looks = yield from self.listener.looks([(self.frame, self.word)], self.seconds)
-            if not looks:
+            hyps = yield from self.listener.ask([(self.frame, self.word)], self.seconds)
+            if not hyps:
                 break
-            self._hear(looks)
-            (look,) = looks
-            if look.path.evidence < self.listener.enough(EVIDENCE if self.word else EVIDENCE_AT_FIRST, self.word):
-                found = yield from self.search.run(look, self.settled)
+            self._keep(hyps)
+            (hyp,) = hyps
+            if hyp.path.evidence < self.listener.enough(EVIDENCE if self.word else EVIDENCE_AT_FIRST, self.word):
+                found = yield from self.search.run(hyp, self.aligned)
                 if not found:  # both go on together; behind some windows they may fit again
-                    self._on(look)
-                    if self.sound.seconds(self.frame - self.settled[0]) > HORIZON:
-                        yield from self._settle()
+                    self._step_over(hyp)
+                    if self.sound.seconds(self.frame - self.aligned[0]) > HORIZON:
+                        yield from self._align()
                     continue
-                self.hearings[-1:] = [look.hearing(found[-1].place[1])]
+                self.posteriors[-1:] = [hyp.posterior(found[-1].place[1])]
                 for one in found:
-                    self._hear(one.looks)
-                # settled with its first words, of which it is least sure, is what is before them, heard or not
-                (self.frame, self.word), look = found[-1].place, found[-1].look
+                    self._keep(one.hyps)
+                # what is before the place is aligned with its first words, of which the model is least sure
+                (self.frame, self.word), hyp = found[-1].place, found[-1].hyp
                 self.near = np.arange(self.frame - self.sound.frames(GLANCE / 2), self.frame)
-                said = self.listener.said[self.word] - self.listener.said[self.settled[1]]
-                if said > self.sound.seconds(self.frame - self.settled[0]):  # too many words: they would need its room
-                    yield from self._settle()
+                said = self.listener.said[self.word] - self.listener.said[self.aligned[1]]
+                if said > self.sound.seconds(self.frame - self.aligned[0]):  # too many words: they would need its room
+                    yield from self._align()
             self.allowance.fits = True
-            done = self._anchor(look)
-            yield from self._settle()
+            done = self._anchor(hyp)
+            yield from self._align()
             if done:
                 break
             self.progress(self.sound.seconds(self.frame), self.word)
@@ -95,43 +95,43 @@ class Walk:
         self.times = np.maximum.accumulate(self.times.ravel()).reshape(-1, 2)
         self.progress(self.end, len(self.words))
 
-    def _hear(self, looks: list[Look]) -> None:
-        for look in looks:
-            self.hearings.append(look.hearing())
-            self.end = max(self.end, min(self.sound.seconds(look.end), self.sound.length))
+    def _keep(self, hyps: list[Hypothesis]) -> None:
+        for hyp in hyps:
+            self.posteriors.append(hyp.posterior())
+            self.end = max(self.end, min(self.sound.seconds(hyp.end), self.sound.length))
 
-    def _anchor(self, look: Look) -> bool:
+    def _anchor(self, hyp: Hypothesis) -> bool:
         """Goes on to the next anchor; returns whether there is none: words or audio end here."""
-        past, places = look.path.past, look.times()
-        end = int(places[past - 1, 1]) + 1 if past else look.end
-        if look.past >= len(self.words):
-            self.word, self.frame = look.past, look.end
+        past, places = hyp.path.past, hyp.times()
+        end = int(places[past - 1, 1]) + 1 if past else hyp.end
+        if hyp.past >= len(self.words):
+            self.word, self.frame = hyp.past, hyp.end
             return True
-        left = self.sound.seconds(self.sound.voice(end, max(end, look.end))[0].sum())
-        if self.sound.is_end(look.end) and left < OVERLAP:
-            self.word, self.frame = look.past, end
+        left = self.sound.seconds(self.sound.voice(end, max(end, hyp.end))[0].sum())
+        if self.sound.is_end(hyp.end) and left < OVERLAP:
+            self.word, self.frame = hyp.past, end
             return True
         # behind the run there may be speech that the next words do not fit
-        anchor = (self._pause(look) if left <= OVERLAP else None) or self._parting(look)
+        anchor = (self._pause(hyp) if left <= OVERLAP else None) or self._before_end(hyp)
         before = self.word, self.frame
-        for word, frame in (anchor, (look.past, end), (look.past, look.end)):
+        for word, frame in (anchor, (hyp.past, end), (hyp.past, hyp.end)):
             self.word, self.frame = word, frame
             if (word, frame) > before and frame >= before[1]:
                 break
         return False
 
-    def _parting(self, look: Look) -> tuple[int, int]:
+    def _before_end(self, hyp: Hypothesis) -> tuple[int, int]:
         """Some words before the end of the run that fits, the last of which may fit by chance."""
-        word = max(look.path.first, look.path.past - AROUND)
-        return look.window.first + word, int(look.times()[word, 0])
+        word = max(hyp.path.first, hyp.path.past - AROUND)
+        return hyp.window.first + word, int(hyp.times()[word, 0])
 
-    def _pause(self, look: Look) -> tuple[int, int] | None:
-        """The last pause between sure words behind which enough is heard, and shortly before which no sentence begins
-        without a pause: its first words may belong behind this one."""
-        path, places, base = look.path, look.times(), int(look.window.frames[0])
+    def _pause(self, hyp: Hypothesis) -> tuple[int, int] | None:
+        """Word and frame of the last pause between sure words behind which enough is heard, and shortly before which
+        no sentence begins without a pause: its first words may belong behind this one."""
+        path, places, base = hyp.path, hyp.times(), int(hyp.window.frames[0])
         tight = places[1:, 0] - places[:-1, 1] < self.sound.frames(PAUSE)
-        early = np.append(False, tight & np.equal(self.breaks[look.window.first :][: len(tight)], SENTENCE_END))
-        speech, silence = self.sound.voice(base, look.end)
+        early = np.append(False, tight & np.equal(self.breaks[hyp.window.first :][: len(tight)], SENTENCE_END))
+        speech, silence = self.sound.voice(base, hyp.end)
         behind = self.sound.seconds(np.append(np.cumsum(speech[::-1])[::-1], 0))
         pauses = self.sound.pauses_in(silence) + base
         best, surest = None, DOUBTFUL
@@ -145,43 +145,43 @@ class Walk:
                 continue
             middle = int(begin[widest] + stop[widest]) // 2
             if behind[middle - base] >= OVERLAP:
-                best, surest = (look.window.first + word, middle), sure
+                best, surest = (hyp.window.first + word, middle), sure
                 if sure >= SURE:
                     break
         return best
 
-    def _on(self, look: Look) -> None:
-        """Behind a window in which nothing fits: as many words on as are said in the time in which something is. None
-        before anything has fitted: the text may begin later."""
-        self.frame = look.end
+    def _step_over(self, hyp: Hypothesis) -> None:
+        """Steps over a window in which nothing fits, and over as many words as fluent speech has in its speech. For
+        the first `HORIZON` seconds no words, as long as nothing has fitted: the text may begin later."""
+        self.frame = hyp.end
         if self.allowance.fits or self.frame > self.sound.frames(HORIZON):
-            speech, _ = self.sound.voice(int(look.window.frames[0]), look.end)
-            self.word = self.listener.on(look.window.first, self.sound.seconds(speech.sum()))
+            speech, _ = self.sound.voice(int(hyp.window.frames[0]), hyp.end)
+            self.word = self.listener.word_after(hyp.window.first, self.sound.seconds(speech.sum()))
 
-    def _settle(self) -> Generator[list[Window], list[np.ndarray], None]:
+    def _align(self) -> Generator[list[Window], list[np.ndarray], None]:
         """Gives the words up to here their times."""
-        (frame, first), past = self.settled, self.word
+        (frame, first), past = self.aligned, self.word
         if first < past and frame < self.frame:
-            frames, *_ = self.sound.heard(frame, self.frame)
-            known = [h.window.frames for h in self.hearings if h.window.first < past and h.window.past > first]
+            frames = self.sound.heard(frame, self.frame)
+            known = [h.window.frames for h in self.posteriors if h.window.first < past and h.window.past > first]
             frames = frames[np.isin(frames, np.concatenate([self.near, *known]))]
             if len(frames):
                 voice = self.sound.clip_voice(frames)
-                more = self.sound.segment_time, self.hearings, self.decoding, self.seconds, self.breaks[first:past]
+                more = self.sound.segment_time, self.posteriors, self.decoding, self.seconds, self.breaks[first:past]
                 stretch = Stretch(frames, first, self.words[first:past], voice, *more)
                 self.allowance.known = max(self.allowance.known, self.sound.seconds(self.frame))
-                times, self.scores[first:past] = yield from settle(stretch, self.allowance, self.again)
+                times, self.scores[first:past] = yield from rescore(stretch, self.allowance, self.again)
                 self.times[first:past] = stretch.seconds(times)
                 if not voice.speech.any():  # whatever the model says of silence
                     self.scores[first:past] = 0
         if first < past:
-            self.settled = self.frame, past
-        self.hearings = [hearing for hearing in self.hearings if hearing.window.past > past]
+            self.aligned = self.frame, past
+        self.posteriors = [known for known in self.posteriors if known.window.past > past]
 
     def _rest(self) -> Generator[list[Window], list[np.ndarray], None]:
         """What is left where words or audio end."""
-        first, count = self.settled[1], len(self.words)
+        first, count = self.aligned[1], len(self.words)
         if first < count:
             self.word, self.frame = count, self.sound.reach(max(self.frame, self.sound.frames(self.end)))
             self.times[first:] = self.end
-            yield from self._settle()
+            yield from self._align()

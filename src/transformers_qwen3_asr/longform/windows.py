@@ -1,4 +1,4 @@
-"""What the model is asked about a long recording, and how well its answer fits: windows, looks, and who asks."""
+"""What the model is asked about a long recording, and how well its answer fits: windows, hypotheses, and who asks."""
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ import numpy as np
 
 from ..alignment.durations import SPOKEN, letters, shortest_lengths
 from .constants import EVIDENCE_A_WORD, LATE_PAUSE, TEMPO
-from .rescoring import Allowance, Hearing, Window, sureness
+from .rescoring import Allowance, Posterior, Window, word_weights
 from .sound import Sound
 from .window_path import WindowPath, window_path
 
 
 @dataclass(frozen=True)
-class Look:
+class Hypothesis:
     """A window with the model's answer, `(2 * words, frames)` probabilities, and the best path through it. `end` is
     the frame past its audio."""
 
@@ -24,27 +24,27 @@ class Look:
 
     @property
     def first(self) -> int:
-        """The first word of the run that fits,"""
+        """The first word of the run that fits, counted in the whole text."""
         return self.window.first + self.path.first
 
     @property
     def past(self) -> int:
-        """and past its last."""
+        """One past the last word of that run."""
         return self.window.first + self.path.past
 
     def times(self) -> np.ndarray:
         """The recording's frames in which the words of the path begin and end, `(count, 2)`."""
         return self.window.frames[self.path.places]
 
-    def hearing(self, past: int | None = None) -> Hearing:
+    def posterior(self, past: int | None = None) -> Posterior:
         """What it says of the words that have a place in it, up to `past`."""
-        count = self.path.count if past is None else min(self.path.count, past - self.window.first)
+        count = self.path.count if past is None else max(0, min(self.path.count, past - self.window.first))
         window = Window(self.window.frames, self.window.first, self.window.first + count)
-        return Hearing(window, self.probabilities[: 2 * count], sureness(self.path.scores[:count]))
+        return Posterior(window, self.probabilities[: 2 * count], word_weights(self.path.scores[:count]))
 
 
-#: Asks for windows, is sent the probabilities of each, and returns looks.
-Asking = Generator[list[Window], list[np.ndarray], list[Look]]
+#: Asks for windows, is sent the probabilities of each, and returns hypotheses.
+Asking = Generator[list[Window], list[np.ndarray], list[Hypothesis]]
 
 
 class Listener:
@@ -59,8 +59,8 @@ class Listener:
         self.lengths = np.array([letters(word) for word in words])
         self.said = np.append(0.0, np.cumsum(self.lengths)) * SPOKEN / 1000
 
-    def on(self, word: int, seconds: float) -> int:
-        """The word that is said so many seconds after (or before) another begins."""
+    def word_after(self, word: int, seconds: float) -> int:
+        """The word that is said so many seconds after (or before) another begins; past the last behind the text."""
         return int(np.searchsorted(self.said, self.said[word] + seconds).clip(0, len(self.words)))
 
     def window(self, frame: int, word: int, seconds: float) -> tuple[Window, int] | None:
@@ -72,7 +72,7 @@ class Listener:
         ahead = size
         while True:
             end = sound.reach(frame + ahead)
-            heard = sound.heard(frame, end)[0]
+            heard = sound.heard(frame, end)
             if len(heard) > size or end < frame + ahead:
                 break
             ahead += max(size - len(heard), ahead // 2)
@@ -84,23 +84,23 @@ class Listener:
         heard = heard[heard < end]
         if not len(heard):
             return None
-        past = max(word + 1, self.on(word, TEMPO * sound.seconds(len(heard))))
+        past = max(word + 1, self.word_after(word, TEMPO * sound.seconds(len(heard))))
         return Window(heard, word, past), end
 
-    def looks(self, places: Sequence[tuple[int, int]], seconds: float) -> Asking:
-        """Looks at windows that begin at `(frame, word)`, those that have audio and words."""
+    def ask(self, places: Sequence[tuple[int, int]], seconds: float) -> Asking:
+        """Hypotheses of windows that begin at `(frame, word)`, of those that have audio and words."""
         asked = [one for at, word in places if word < len(self.words) and (one := self.window(at, word, seconds))]
         if not asked:
             return []
         answers = yield [window for window, _ in asked]
         self.allowance.heard += sum(window.given(self.sound.segment_time) for window, _ in asked)
-        return [self._look(*one, answer) for one, answer in zip(asked, answers, strict=True)]
+        return [self._hypothesis(*one, answer) for one, answer in zip(asked, answers, strict=True)]
 
-    def _look(self, window: Window, end: int, probabilities: np.ndarray) -> Look:
+    def _hypothesis(self, window: Window, end: int, probabilities: np.ndarray) -> Hypothesis:
         segment_time = self.sound.segment_time
         voice = self.sound.clip_voice(window.frames)
         lasting = shortest_lengths(self.lengths[window.first : window.past], window.past - window.first, segment_time)
-        return Look(window, probabilities, window_path(probabilities, voice, lasting, segment_time), end)
+        return Hypothesis(window, probabilities, window_path(probabilities, voice, lasting, segment_time), end)
 
     def enough(self, most: float, word: int) -> float:
         """Evidence that is asked of a window from `word` on: `most`, or less where the text ends."""

@@ -20,7 +20,7 @@ from ..alignment.voice_activity import voice_activity
 from ..checkpoints.loaded import LoadedPipeline, described, unwrapped
 from ..gpu.graphs import without_graphs
 from ..gpu.streams import OwnStream
-from ..longform.asking import Clip, ask, in_doubt
+from ..longform.asking import ShortRecording, ask, in_doubt
 from ..longform.long_recordings import LongRecording, open_long, window_limit
 from ..models.graphed import is_small, two_may_call
 from ..models.modeling_qwen3_asr import Qwen3ASRForTokenClassification
@@ -71,7 +71,7 @@ class ForcedAlignmentPipeline(LoadedPipeline):
     other chunks) and `original_text` (False if not given; True gives chunks their punctuation and white space, so that
     their texts joined are the text; see `alignment.chunks.make_chunks` for both), `batch_size` (recordings at once, 1
     if not given; results do not depend on it, nor on what follows), `batch_seconds` (seconds of audio in one forward
-    pass, padding included; if not given, what the device has memory for; without `batch_size` as many recordings at
+    pass, padding included; if not given, 60 on a CPU and 4,096 on a GPU; without `batch_size` as many recordings at
     once as that holds) and `num_workers` (processes that decode audio, 0 if not given).
 
     A batch is one forward pass, or several, of similar lengths each, where it holds more audio than the device is
@@ -268,7 +268,7 @@ class ForcedAlignmentPipeline(LoadedPipeline):
         # a text without words has nothing to ask the model
         for chosen in self._passes([item for item in items if "stream" not in item and item["words"]], most):
             asked += [
-                Clip(item, logits, rate, segment_time, budget)
+                ShortRecording(item, logits, rate, segment_time, budget)
                 for item, logits in zip(chosen, self._decoded(chosen, decoding), strict=True)
                 if refined and in_doubt(item)
             ]
@@ -327,7 +327,7 @@ class ForcedAlignmentPipeline(LoadedPipeline):
         return [window.pop("logits") for window in windows]
 
     def _seconds(self, item: dict) -> float:
-        """How much of a forward pass an item takes: its audio, its longest window, or what is little for an error."""
+        """Seconds of a forward pass that an item takes: its audio, at most as much as the model takes at once."""
         if "audio" in item:
             return len(item["audio"]) / self.processor.feature_extractor.sampling_rate
         return item.get("seconds", 1.0)
