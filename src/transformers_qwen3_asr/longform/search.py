@@ -69,10 +69,9 @@ class Search:
         found: list[Found] = []
         while hyp is not None:
             found.append((yield from self._back(hyp, aligned)))
-            place = found[-1].place
-            gap = place[1] - aligned[1], self.listener.sound.seconds(place[0] - aligned[0])
-            is_wide = gap[0] > AROUND and gap[1] > 2 * GLANCE
-            hyp = (yield from self._find(lost, aligned, place)) if is_wide else None
+            frame, word = found[-1].place
+            is_wide = word - aligned[1] > AROUND and self.listener.sound.seconds(frame - aligned[0]) > 2 * GLANCE
+            hyp = (yield from self._find(lost, aligned, (frame, word))) if is_wide else None
         self._behind += found[:-1]
         return found
 
@@ -115,12 +114,12 @@ class Search:
         while True:
             word, frame = hyp.first, _begin(sound, hyp, aligned)
             if word <= least or sound.seconds(frame - begin) < PAUSE / 2:
-                return Found(taken[0], (frame, word), taken)
+                break
             first = max(least, min(word - 1, self.listener.word_after(word, -part * GLANCE)))
             need = float(self.listener.said[word] - self.listener.said[first])
             starts = _starts_before(sound, max(begin, frame - sound.frames(4 * GLANCE)), frame, need)
             if len(starts) * GLANCE > self.listener.allowance.left():
-                return Found(taken[0], (frame, word), taken)
+                break
             fitting = []
             for some in (starts[:1], starts[1:]):
                 for one in (yield from self.listener.ask([(start, first) for start in some], GLANCE)):
@@ -134,9 +133,10 @@ class Search:
                 hyp, part = max(fitting, key=lambda one: one[:2])[-1], 1 / TEMPO
                 taken.append(hyp)
             elif part < 1 / TEMPO:
-                return Found(taken[0], (frame, word), taken)
+                break
             else:
                 part /= 2  # nearer, before it is given up
+        return Found(taken[0], (frame, word), taken)
 
     def _places(self, lost: Hypothesis, until: int, bound: Place | None) -> Iterator[list[Place]]:
         """Where windows begin, some at a time, the nearest first: seconds of what is stepped over, speech or text, or

@@ -135,8 +135,7 @@ class Walk:
         behind = self.sound.seconds(np.append(np.cumsum(speech[::-1])[::-1], 0))
         pauses = self.sound.pauses_in(silence) + base
         best, surest = None, DOUBTFUL
-        words = range(path.past - 1, path.first, -1)
-        for word in [word for word in words if not early[max(0, word - AROUND) : word].any()]:
+        for word in (k for k in range(path.past - 1, path.first, -1) if not early[max(0, k - AROUND) : k].any()):
             sure = min(path.scores[word - 1], path.scores[word])
             begin = np.maximum(pauses[:, 0], places[word - 1, 1])
             stop = np.minimum(pauses[:, 1], places[word, 0])

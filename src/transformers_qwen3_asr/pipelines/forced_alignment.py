@@ -327,7 +327,7 @@ class ForcedAlignmentPipeline(LoadedPipeline):
         return [window.pop("logits") for window in windows]
 
     def _seconds(self, item: dict) -> float:
-        """Seconds of a forward pass that an item takes: its audio, at most as much as the model takes at once."""
+        """Seconds of a pass that an item takes: its audio or what the model takes at once; little for an error."""
         if "audio" in item:
             return len(item["audio"]) / self.processor.feature_extractor.sampling_rate
         return item.get("seconds", 1.0)

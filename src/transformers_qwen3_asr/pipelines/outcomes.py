@@ -1,7 +1,7 @@
 """What becomes of a row: a result, or an error that is raised or returned in its place."""
 
 import pickle
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from ..alignment.chunks import make_chunks
 from ..alignment.confidence import recording_fit
 from ..alignment.results import ROW_ERRORS, AlignmentResult, Passage
 from ..alignment.untranscribed import untranscribed
+from ..text.checks import is_text
 from .rows import named
 
 #: What becomes of a row with an error: it is raised, or returned in the row's place.
@@ -44,8 +45,7 @@ def numbered(rows: Iterable) -> Iterator[tuple[int | None, Any]]:
 def failure(row: Any, error: Exception) -> dict[str, Any]:
     """What a row with an error is until its turn comes: its text, as far as it has one, and the error."""
     text = row.get("text") if isinstance(row, Mapping) else None
-    is_text = isinstance(text, str) or (isinstance(text, Sequence) and all(isinstance(word, str) for word in text))
-    return {"text": text if is_text else None, "error": _portable(error)}
+    return {"text": text if is_text(text) else None, "error": _portable(error)}
 
 
 def _portable(error: Exception) -> Exception:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..audio.decoding import is_rated_pair
+from ..text.checks import is_text
 
 
 def is_recording(audio: Any) -> bool:
@@ -37,7 +38,7 @@ def check_row(row: Any) -> None:
         raise ValueError(
             "'audio' is a list: a row has one recording (a slice of a dataset is columns, select() is rows)"
         )
-    if not isinstance(text, str) and not (isinstance(text, Sequence) and all(isinstance(word, str) for word in text)):
+    if not is_text(text):
         raise ValueError(f"'text' is a {type(text).__name__}; a string or a list of strings is expected")
 
 

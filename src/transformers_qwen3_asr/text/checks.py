@@ -1,6 +1,12 @@
 """What is text at all."""
 
+from collections.abc import Sequence
 from typing import Any
+
+
+def is_text(text: Any) -> bool:
+    """Whether it is a string or a sequence of words."""
+    return isinstance(text, str) or (isinstance(text, Sequence) and all(isinstance(word, str) for word in text))
 
 
 def check_text(text: Any, name: str) -> None:
