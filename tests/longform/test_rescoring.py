@@ -82,14 +82,14 @@ def test_windows_lie_around_doubtful_words_and_at_both_ends_of_where_they_may_be
     times, scores = evenly(30), np.full(30, 0.9)
     times[16:] += 4.0  # behind the run there is room for more than its words
     stretch = stretch_of(30, 22.0)
-    assert stretch.doubtful(times, scores, False) == stretch.doubtful(times, scores, True) == []
+    assert stretch.doubtful(times, scores, False, False) == stretch.doubtful(times, scores, True, False) == []
     scores[12:16] = 0.6, 0.1, 0.6, 0.6  # not sure, one of them in doubt
     around, need = rescoring.AROUND, 4 * SPOKEN / 1000 * letters("words")
-    (whole,) = stretch.doubtful(times, scores, False)
+    (whole,) = stretch.doubtful(times, scores, False, False)
     assert spans([whole]) == [(12 - around, 16 + around)]
     first, last = (times[7, 1] + times[8, 0]) / 2, (times[19, 1] + times[20, 0]) / 2
     assert whole.frames[[0, -1]] * 0.02 == pytest.approx([first, last], abs=0.021)
-    found = stretch.doubtful(times, scores, True)
+    found = stretch.doubtful(times, scores, True, False)
     assert spans(found) == [(12, 16 + around), (12 - around, 16)] * 3
     lengths = [rescoring.TEMPO * need, need, need / rescoring.TEMPO]
     assert [times[16, 0] - one.frames[0] * 0.02 for one in found[::2]] == pytest.approx(lengths, abs=0.021)
@@ -97,16 +97,41 @@ def test_windows_lie_around_doubtful_words_and_at_both_ends_of_where_they_may_be
     assert found[0].frames[-1] == whole.frames[-1] and found[1].frames[0] == whole.frames[0]
     # silence is no room: as much more of the recording is heard
     stretch.voice.silence[round(times[15, 1] / FRAME) : round(times[16, 0] / FRAME)] = True
-    begins = [one.frames[0] * 0.02 for one in stretch.doubtful(times, scores, True)[::2]]
+    begins = [one.frames[0] * 0.02 for one in stretch.doubtful(times, scores, True, False)[::2]]
     assert begins == pytest.approx([times[15, 1] - length for length in lengths if length < 0.8 * 2.5], abs=0.041)
     # a sure word parts two runs
     scores[[14, 15]] = 0.9, 0.1
-    assert spans(stretch.doubtful(times, scores, False)) == [(8, 18), (11, 20)]
+    assert spans(stretch.doubtful(times, scores, False, False)) == [(8, 18), (11, 20)]
+    # near one in doubt there may be a run that has none
+    scores[17:20] = 0.5
+    assert spans(stretch.doubtful(times, scores, False, False)) == [(8, 18), (11, 20)]
+    assert spans(stretch.doubtful(times, scores, False, True))[-1] == (13, 24)
+    scores[17:20] = 0.9
     # and there is a run without any in doubt, or one that is far from those
-    assert stretch.doubtful(times, scores.clip(0.5), True) == []
+    assert stretch.doubtful(times, scores.clip(0.5), True, False) == []
     scores = np.full(30, 0.6)
     scores[3] = 0.1
-    assert spans(stretch.doubtful(times, scores, False)) == [(0, 3 + around + 1 + around)]
+    assert spans(stretch.doubtful(times, scores, False, False)) == [(0, 3 + around + 1 + around)]
+
+
+def test_words_that_are_not_sure_are_in_doubt_together():
+    """As one word in doubt is, as far below `SURE` as several are if that is added up."""
+    stretch, times, scores = stretch_of(30, 22.0), evenly(30), np.full(30, 0.9)
+    times[16:] += 4.0
+    short = rescoring.SURE - rescoring.DOUBTFUL
+    for below, asked in ((short / 4 - 0.01, []), (short / 4 + 0.01, [(12 - 4, 16 + 4)])):
+        scores[12:16] = rescoring.SURE - below
+        assert spans(stretch.doubtful(times, scores, False, True)) == asked
+        assert spans(stretch.doubtful(times, scores, True, True)) == [(12, 16 + 4), (12 - 4, 16)] * 3 * len(asked)
+        for cut in (False, True):
+            assert stretch.doubtful(times, scores, cut, False) == []
+    # what is near a word in doubt is asked for by itself, too: the whole run may be too long for a window
+    scores[3:] = 0.6
+    scores[3] = 0.1
+    near, whole = (3 - 3, 3 + 4 + 1 + 4), (3 - 3, 30)
+    assert spans(stretch.doubtful(times, scores, False, True)) == [near, whole]
+    stretch.longest = 12.0
+    assert spans(stretch.doubtful(times, scores, False, True)) == [near]
 
 
 def test_words_may_pause_behind_punctuation():
@@ -188,7 +213,7 @@ def test_first_words_that_were_asked_for_count_as_much_as_all_other_hearings():
         window = Window(stretch.frames, 0, 20)
         stretch.posteriors += [Posterior(window, peaks(wrong, 750), np.full(20, 0.6))] * count
         assert np.abs(stretch.decoded()[0] - wrong).max() < 0.03
-        times, _ = drive(rescore(stretch, Allowance(9.0, 0.0, 15.0, 15.0)), noted(told, asked))
+        times, _ = drive(rescore(stretch, Allowance(9.0, 30.0, 15.0, 15.0)), noted(told, asked))
         assert spans(asked) == [(5, 15)]
         assert np.abs(times - right).max() < 0.03
         # also those that come behind them
@@ -224,7 +249,7 @@ def test_windows_of_a_stretch_are_the_recordings_frames_and_words():
     stretch = stretch_of(12, 8.0, first=70, frames=frames)
     scores = np.full(12, 0.9)
     scores[6] = 0.1
-    windows = stretch.doubtful(evenly(12), scores, False) + stretch.doubtful(evenly(12), scores, True)
+    windows = stretch.doubtful(evenly(12), scores, False, False) + stretch.doubtful(evenly(12), scores, True, False)
     assert len(windows) > 1
     for window in windows:
         assert 70 <= window.first < window.past <= 82
@@ -233,29 +258,29 @@ def test_windows_of_a_stretch_are_the_recordings_frames_and_words():
 
 def test_windows_of_short_and_hopeless_recordings():
     low, clip = np.full(3, 0.1), stretch_of(3, 1.8)
-    (whole,) = clip.doubtful(evenly(3), low, False)
+    (whole,) = clip.doubtful(evenly(3), low, False, False)
     assert spans([whole]) == [(0, 3)] and len(whole.frames) == 90
     # no question is asked twice
     clip.posteriors.append(Posterior(Window(clip.frames, 0, 3), peaks(evenly(3), 90), np.ones(3)))
-    assert clip.doubtful(evenly(3), low, False) == []
-    assert all(len(window.frames) < 85 for window in clip.doubtful(evenly(3), low, True))
+    assert clip.doubtful(evenly(3), low, False, False) == []
+    assert all(len(window.frames) < 85 for window in clip.doubtful(evenly(3), low, True, False))
     # of more words than can be said, the first and the last that can
     crowded = stretch_of(40, 3.0)
-    head, tail = crowded.doubtful(evenly(40, each=0.05) * 0.5, np.full(40, 0.1), False)
+    head, tail = crowded.doubtful(evenly(40, each=0.05) * 0.5, np.full(40, 0.1), False, False)
     most = rescoring.TEMPO * 3.0 / (letters("words") * SPOKEN / 1000)
     assert head.first == 0 and head.past == pytest.approx(most, abs=1) and tail.past == 40
     assert tail.past - tail.first == pytest.approx(most, abs=1) and len(head.frames) == len(tail.frames) == 150
     # one at least
     long = replace(stretch_of(2, 0.6), words=["internationalisation"] * 2)
-    assert spans(long.doubtful(evenly(2, each=0.2), np.full(2, 0.1), False)) == [(0, 1), (1, 2)]
+    assert spans(long.doubtful(evenly(2, each=0.2), np.full(2, 0.1), False, False)) == [(0, 1), (1, 2)]
     # more words than anybody says, and more audio than a window is worth
     crowded = stretch_of(500, 2.0)
-    assert all(w.past - w.first <= 15 * 2.0 for w in crowded.doubtful(np.zeros((500, 2)), np.zeros(500), True))
+    assert all(w.past - w.first <= 15 * 2.0 for w in crowded.doubtful(np.zeros((500, 2)), np.zeros(500), True, False))
     for longest, most in ((12.0, 10), (30.0, 40), (float("inf"), 190)):  # four words on either side are asked for, too
         long = stretch_of(200, 120.0, longest=longest)
         for count in (10, 40, 190):
             scores = np.repeat([0.9, 0.1, 0.9], [5, count, 195 - count])
-            asked = long.doubtful(evenly(200), scores, False)
+            asked = long.doubtful(evenly(200), scores, False, False)
             assert bool(asked) == (count <= most)
             assert all(len(window.frames) * 0.02 <= longest for window in asked)
 
@@ -326,16 +351,26 @@ def test_what_is_in_doubt_is_asked_as_far_as_the_allowance_goes():
 def test_of_several_windows_as_many_are_asked_as_the_allowance_goes_for(limit, count):
     stretch, told = doubted()
     windows = [Window(np.arange(at, 300 + at), 0, 9) for at in (0, 9)]
-    stretch.doubtful = lambda times, scores, cut: [] if cut else windows
+    stretch.doubtful = lambda times, scores, cut, together: [] if cut else windows
     allowance, asked = Allowance(limit, 12.0, 12.0, 12.0, True), []  # of which a window takes a half
     drive(rescore(stretch, allowance), noted(told, asked))
     assert len(asked) == count and allowance.heard == 12.0 + 6.0 * count
 
 
+def test_words_count_together_while_little_was_heard():
+    """Up to a fifth of what may be heard up to the stretch's end, at 12 s of a recording of which more is known."""
+    found = []
+    for heard in (0.0, 14.2, 14.5):
+        stretch, told = doubted()
+        stretch.doubtful = lambda times, scores, cut, together: found.append(together) or []
+        drive(rescore(stretch, Allowance(6.0, heard, 300.0, 20.0, True)), told)
+    assert found == [True, True, True, True, False, False]
+
+
 def test_short_windows_cost_what_they_are_filled_up_to():
     stretch, told = doubted()
     windows = [Window(np.arange(at, 16 + at), 0, 9) for at in (0, 9, 20, 40)]  # 0.32 s of audio in each
-    stretch.doubtful = lambda times, scores, cut: [] if cut else windows
+    stretch.doubtful = lambda times, scores, cut, together: [] if cut else windows
     allowance, asked = Allowance(1.0, 10.6, 12.0, 12.0, True), []
     drive(rescore(stretch, allowance), noted(told, asked))
     assert len(asked) == 2 and allowance.heard == pytest.approx(10.6 + 2 * 0.5)

@@ -10,6 +10,7 @@ from transformers_qwen3_asr.longform import walk as walk_module
 from transformers_qwen3_asr.longform.rescoring import Allowance, Stretch
 from transformers_qwen3_asr.longform.sound import Sound
 from transformers_qwen3_asr.longform.walk import Walk
+from transformers_qwen3_asr.pipelines.forced_alignment import BUDGET
 from transformers_qwen3_asr.text.sentences import SENTENCE_END
 
 
@@ -26,7 +27,7 @@ def with_words(recording, words):
 def test_every_word_of_ten_minutes_finds_its_place(seconds, segment_time):
     recording = speech(1100, every=5)
     assert recording.duration > 600
-    walk, aligner = walked(recording, seconds=seconds, segment_time=segment_time)
+    walk, aligner = walked(recording, seconds=seconds, segment_time=segment_time, budget=BUDGET)
     assert off(walk, recording).max() < 0.1 + (segment_time > 20) * segment_time / 1000  # as much as a short pause
     assert np.median(walk.scores) > 0.6 and walk.end <= recording.duration + segment_time / 1000
     assert aligner.heard <= 1.4 * recording.duration

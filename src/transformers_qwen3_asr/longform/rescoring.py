@@ -151,12 +151,12 @@ class Stretch:
                 asked.append((begin, times[past - 1, 1] + PAUSE / 2, int(word), past))
         return self._windows(asked)
 
-    def doubtful(self, times: np.ndarray, scores: np.ndarray, cut: bool) -> list[Window]:
+    def doubtful(self, times: np.ndarray, scores: np.ndarray, cut: bool, together: bool) -> list[Window]:
         """
-        Windows that ask again for runs of words that are not sure, and have one in doubt among them or nearby. With
-        their neighbours on either side; or, `cut`, in the end of what is heard around the run, with the words behind
-        it, and in its beginning, with those before it. These have three lengths: what the run takes in slow, in fluent
-        and in fast speech.
+        Windows that ask again for runs of words that are not sure, with one in doubt among them; or, where they count
+        `together`, as far below `SURE` in sum as one in doubt is. With their neighbours on either side; or, `cut`, in
+        the end of what is heard around the run, with the words behind it, and in its beginning, with those before it.
+        These have three lengths: what the run takes in slow, in fluent and in fast speech.
         """
         words, seconds, said = len(scores), len(self.frames) * self.segment_time / 1000, self._said
         heard = np.append(0.0, np.cumsum(self.voice.silence == 0)) * FRAME  # up to each frame
@@ -164,8 +164,8 @@ class Stretch:
         middles = np.concatenate([[0.0], (times[:-1, 1] + times[1:, 0]) / 2, [seconds]])
         near = np.convolve(scores < DOUBTFUL, np.ones(2 * AROUND + 1))[AROUND : AROUND + words] > 0
         asked = []
-        for first, past in runs(near & (scores < SURE)):
-            if scores[first:past].min() >= DOUBTFUL:
+        for first, past in (*runs(near & (scores < SURE)), *runs(together & (scores < SURE))):
+            if (np.sum if together else np.max)(SURE - scores[first:past]) < SURE - DOUBTFUL:
                 continue
             before, behind = max(0, first - AROUND), min(words, past + AROUND)
             if not cut:  # with all words, or where there are more than can be said, with the first and with the last
@@ -175,8 +175,7 @@ class Stretch:
                 asked += [(middles[before], middles[behind], *part) for part in ((before, head), (tail, behind))]
                 continue
             begin, end = np.interp((begins[first], ends[past]), np.arange(len(heard)) * FRAME, heard)
-            for length in (TEMPO, 1.0, 1 / TEMPO):
-                length *= said[past] - said[first]
+            for length in (said[past] - said[first]) * np.array([TEMPO, 1.0, 1 / TEMPO]):
                 if length < SHORTER * (end - begin):
                     late, early = FRAME * np.searchsorted(heard, (end - length, begin + length))
                     asked.append((late, middles[behind], first, behind))
@@ -216,10 +215,11 @@ def rescore(
     stretch: Stretch, allowance: Allowance, again: bool = True
 ) -> Generator[list[Window], list[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Times and scores as `Stretch.decoded` gives them, after what is in doubt was asked for `again` as far as the
-    `allowance` goes."""
+    `allowance` goes; words that are so only together, as long as a fifth of it was not heard up to here."""
     times, scores = stretch.decoded()
     for stage in (0, 1, 2, 0) if again else ():  # words asked for again may be put before a pause
-        asked = stretch.doubtful(times, scores, stage == 2) if stage else stretch.sentence_starts(times)
+        together = allowance.heard < allowance.limit / 5 * stretch.frames[-1] * stretch.segment_time / 1000
+        asked = stretch.doubtful(times, scores, stage == 2, together) if stage else stretch.sentence_starts(times)
         seconds = np.cumsum([window.given(stretch.segment_time) for window in asked])
         if windows := asked[: np.searchsorted(seconds, allowance.left(), "right")]:
             allowance.heard += float(seconds[len(windows) - 1])
