@@ -86,7 +86,7 @@ def test_what_a_search_steps_over_first(word):
     window begins with, that behind the words that an anchor leaves, or that behind those that fit. At the beginning
     words fit by chance only, and so may those do that are behind others that do not."""
     recording = speech(400, seed=3)
-    listener = Listener(recording.sound(), recording.words, 12.0, Allowance(6.0))
+    listener = Listener(recording.sound(), recording.words, 12.0, Allowance(6.0), [0] * len(recording.words))
     frame = int(50 * recording.times[word, 0])
     listener.sound.reach(frame + 3000)
     places = np.arange(12).reshape(6, 2) * 20
@@ -109,7 +109,7 @@ def test_of_two_that_fit_together_more_is_asked():
     """Half as much evidence of a window counts together with that of one that has the next words; of hundreds of
     windows two are so by chance sooner than one is all alone."""
     recording = speech(400, seed=3)
-    search = Search(Listener(recording.sound(), recording.words, 12.0, Allowance(6.0)))
+    search = Search(Listener(recording.sound(), recording.words, 12.0, Allowance(6.0), [0] * len(recording.words)))
 
     def hyp(frame, word, evidence):
         places, fit = np.arange(6).reshape(3, 2) * 20, np.full(3, FITS + evidence / 3 + 1e-6)

@@ -3,9 +3,9 @@ Aligning a recording that is longer than what the model takes.
 
 The walk goes from anchor to anchor: places in a pause at which it is known which word is next. From one on the model
 hears a window of some seconds, with more words than are said in it. The best path tells how many are; the next anchor
-lies in it, far enough before its end that both windows hear the words around it. What lies between two anchors is a
-stretch like any clip: its words get their times from all windows that heard them, and what is in doubt is asked for
-again (`rescoring`). Where a window does not fit, the place where words and audio meet again is searched (`search`).
+lies in it, far enough before its end that both windows hear the words around it (`windows`). What lies between two
+anchors is a stretch like any clip: its words get their times from all windows that heard them, and what is in doubt is
+asked for again (`rescoring`). Where a window does not fit, it is searched where words and audio meet again (`search`).
 
 `Walk.run` is a generator that knows no model: it asks for windows and is sent probabilities, so that windows of
 several recordings share a batch.
@@ -15,8 +15,7 @@ from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 
-from ..text.sentences import SENTENCE_END
-from .constants import AROUND, DOUBTFUL, EVIDENCE, EVIDENCE_AT_FIRST, GLANCE, HORIZON, OVERLAP, PAUSE, SURE
+from .constants import EVIDENCE, EVIDENCE_AT_FIRST, GLANCE, HORIZON
 from .rescoring import Allowance, Posterior, Stretch, Window, rescore
 from .search import Search
 from .sound import Sound
@@ -52,7 +51,7 @@ class Walk:
     ):
         self.sound, self.words, self.seconds, self.allowance = sound, words, seconds, allowance
         self.decoding, self.again, self.breaks, self.progress = decoding, again, breaks, progress
-        self.listener = Listener(sound, words, seconds, allowance)
+        self.listener = Listener(sound, words, seconds, allowance, breaks)
         self.search = Search(self.listener)
         self.times, self.scores = np.zeros((len(words), 2)), np.zeros(len(words))
         self.frame, self.word = 0, 0  # from here on is to be heard
@@ -86,7 +85,7 @@ class Walk:
                 if said > self.sound.seconds(self.frame - self.aligned[0]):  # too many words: they would need its room
                     yield from self._align()
             self.allowance.fits = True
-            done = self._anchor(hyp)
+            self.word, self.frame, done = self.listener.anchor(hyp, (self.word, self.frame))
             yield from self._align()
             if done:
                 break
@@ -99,55 +98,6 @@ class Walk:
         for hyp in hyps:
             self.posteriors.append(hyp.posterior())
             self.end = max(self.end, min(self.sound.seconds(hyp.end), self.sound.length))
-
-    def _anchor(self, hyp: Hypothesis) -> bool:
-        """Goes on to the next anchor; returns whether there is none: words or audio end here."""
-        past, places = hyp.path.past, hyp.times()
-        end = int(places[past - 1, 1]) + 1 if past else hyp.end
-        if hyp.past >= len(self.words):
-            self.word, self.frame = hyp.past, hyp.end
-            return True
-        left = self.sound.seconds(self.sound.voice(end, max(end, hyp.end))[0].sum())
-        if self.sound.is_end(hyp.end) and left < OVERLAP:
-            self.word, self.frame = hyp.past, end
-            return True
-        # behind the run there may be speech that the next words do not fit
-        anchor = (self._pause(hyp) if left <= OVERLAP else None) or self._before_end(hyp)
-        before = self.word, self.frame
-        for word, frame in (anchor, (hyp.past, end), (hyp.past, hyp.end)):
-            self.word, self.frame = word, frame
-            if (word, frame) > before and frame >= before[1]:
-                break
-        return False
-
-    def _before_end(self, hyp: Hypothesis) -> tuple[int, int]:
-        """Some words before the end of the run that fits, the last of which may fit by chance."""
-        word = max(hyp.path.first, hyp.path.past - AROUND)
-        return hyp.window.first + word, int(hyp.times()[word, 0])
-
-    def _pause(self, hyp: Hypothesis) -> tuple[int, int] | None:
-        """Word and frame of the last pause between sure words behind which enough is heard, and shortly before which
-        no sentence begins without a pause: its first words may belong behind this one."""
-        path, places, base = hyp.path, hyp.times(), int(hyp.window.frames[0])
-        tight = places[1:, 0] - places[:-1, 1] < self.sound.frames(PAUSE)
-        early = np.append(False, tight & np.equal(self.breaks[hyp.window.first :][: len(tight)], SENTENCE_END))
-        speech, silence = self.sound.voice(base, hyp.end)
-        behind = self.sound.seconds(np.append(np.cumsum(speech[::-1])[::-1], 0))
-        pauses = self.sound.pauses_in(silence) + base
-        best, surest = None, DOUBTFUL
-        for word in (k for k in range(path.past - 1, path.first, -1) if not early[max(0, k - AROUND) : k].any()):
-            sure = min(path.scores[word - 1], path.scores[word])
-            begin = np.maximum(pauses[:, 0], places[word - 1, 1])
-            stop = np.minimum(pauses[:, 1], places[word, 0])
-            widest = int(np.argmax(stop - begin)) if len(pauses) else 0
-            if sure <= surest or not len(pauses) or self.sound.seconds(stop[widest] - begin[widest]) < PAUSE:
-                continue
-            middle = int(begin[widest] + stop[widest]) // 2
-            if behind[middle - base] >= OVERLAP:
-                best, surest = (hyp.window.first + word, middle), sure
-                if sure >= SURE:
-                    break
-        return best
 
     def _step_over(self, hyp: Hypothesis) -> None:
         """Steps over a window in which nothing fits, and over as many words as fluent speech has in its speech. For

@@ -1,4 +1,7 @@
-"""What the model is asked about a long recording, and how well its answer fits: windows, hypotheses, and who asks."""
+"""
+Where a long recording is cut, and what the model is asked: windows, where one ends and the next begins (at an anchor),
+and hypotheses, which say how well the answer fits.
+"""
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -6,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..alignment.durations import SPOKEN, letters, shortest_lengths
-from .constants import EVIDENCE_A_WORD, LATE_PAUSE, TEMPO
+from ..text.sentences import SENTENCE_END
+from .constants import AROUND, DOUBTFUL, EVIDENCE_A_WORD, LATE_PAUSE, OVERLAP, PAUSE, SURE, TEMPO
 from .rescoring import Allowance, Posterior, Window, word_weights
 from .sound import Sound
 from .window_path import WindowPath, window_path
@@ -49,13 +53,15 @@ Asking = Generator[list[Window], list[np.ndarray], list[Hypothesis]]
 
 class Listener:
     """
-    Asks for windows of a recording, of at most `seconds` of audio.
+    Asks for windows of a recording, of at most `seconds` of audio. `breaks` are those behind its `words`.
 
     `said` `(words + 1,)` are seconds that the words up to each take in fluent speech.
     """
 
-    def __init__(self, sound: Sound, words: Sequence[str], seconds: float, allowance: Allowance):
-        self.sound, self.words, self.seconds, self.allowance = sound, words, seconds, allowance
+    def __init__(
+        self, sound: Sound, words: Sequence[str], seconds: float, allowance: Allowance, breaks: Sequence[int]
+    ):
+        self.sound, self.words, self.seconds, self.allowance, self.breaks = sound, words, seconds, allowance, breaks
         self.lengths = np.array([letters(word) for word in words])
         self.said = np.append(0.0, np.cumsum(self.lengths)) * SPOKEN / 1000
 
@@ -86,6 +92,48 @@ class Listener:
             return None
         past = max(word + 1, self.word_after(word, TEMPO * sound.seconds(len(heard))))
         return Window(heard, word, past), end
+
+    def anchor(self, hyp: Hypothesis, before: tuple[int, int]) -> tuple[int, int, bool]:
+        """Word and frame of the next anchor, from which on is heard next, behind `before`; and whether there is none:
+        words or audio end here."""
+        past, places = hyp.path.past, hyp.times()
+        end = int(places[past - 1, 1]) + 1 if past else hyp.end
+        if hyp.past >= len(self.words):
+            return hyp.past, hyp.end, True
+        left = self.sound.seconds(self.sound.voice(end, max(end, hyp.end))[0].sum())
+        if self.sound.is_end(hyp.end) and left < OVERLAP:
+            return hyp.past, end, True
+        # behind the run there may be speech that the next words do not fit, and its last words may fit by chance
+        word = max(hyp.path.first, past - AROUND)
+        pause = self._pause(hyp) if left <= OVERLAP else None
+        for place in (pause or (hyp.window.first + word, int(places[word, 0])), (hyp.past, end)):
+            if place > before and place[1] >= before[1]:
+                return *place, False
+        return hyp.past, hyp.end, False
+
+    def _pause(self, hyp: Hypothesis) -> tuple[int, int] | None:
+        """Word and frame of the last pause between sure words behind which enough is heard, and shortly before which
+        no sentence begins without a pause: its first words may belong behind this one."""
+        path, places, base = hyp.path, hyp.times(), int(hyp.window.frames[0])
+        tight = places[1:, 0] - places[:-1, 1] < self.sound.frames(PAUSE)
+        early = np.append(False, tight & np.equal(self.breaks[hyp.window.first :][: len(tight)], SENTENCE_END))
+        speech, silence = self.sound.voice(base, hyp.end)
+        behind = self.sound.seconds(np.append(np.cumsum(speech[::-1])[::-1], 0))
+        pauses = self.sound.pauses_in(silence) + base
+        best, surest = None, DOUBTFUL
+        for word in (k for k in range(path.past - 1, path.first, -1) if not early[max(0, k - AROUND) : k].any()):
+            sure = min(path.scores[word - 1], path.scores[word])
+            begin = np.maximum(pauses[:, 0], places[word - 1, 1])
+            stop = np.minimum(pauses[:, 1], places[word, 0])
+            widest = int(np.argmax(stop - begin)) if len(pauses) else 0
+            if sure <= surest or not len(pauses) or self.sound.seconds(stop[widest] - begin[widest]) < PAUSE:
+                continue
+            middle = int(begin[widest] + stop[widest]) // 2
+            if behind[middle - base] >= OVERLAP:
+                best, surest = (hyp.window.first + word, middle), sure
+                if sure >= SURE:
+                    break
+        return best
 
     def ask(self, places: Sequence[tuple[int, int]], seconds: float) -> Asking:
         """Hypotheses of windows that begin at `(frame, word)`, of those that have audio and words."""
