@@ -1,4 +1,7 @@
-"""The formats there are: a new one is a file beside this one, and a line here."""
+"""
+The formats there are: a new one is a file beside this one, and a line here. What the command offers is listed once
+more, since it is to start fast: `EXTENSIONS` of `cli/align.py` and `FORMATS` of `cli/convert.py`.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass

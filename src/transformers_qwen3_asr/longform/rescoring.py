@@ -2,9 +2,9 @@
 Words whose place is in doubt are asked for again, and a word's time is read from all answers that have it.
 
 Where the text lacks words, or has some that are not said, an aligner often goes on too early or too late, and says so
-by its scores. Asked once more for the words in doubt, in audio that is no longer than they need, at the end and at the
-beginning of where they may be, it often finds them: then what is missing is not in the way. Each answer counts by how
-sure it is of the word, so that windows that were cut in the wrong place hardly do.
+by its scores. So it is asked again: for these words with their neighbours, and in shorter audio at both ends of where
+they may be, where what is missing is not in the way; for a sentence's first words, from the pause behind them. Each
+answer counts by how sure it is of the word, so that windows that were cut in the wrong place hardly do.
 """
 
 from collections.abc import Generator, Sequence
@@ -57,12 +57,12 @@ class Posterior:
 @dataclass
 class Allowance:
     """
-    Seconds of audio that the model may be given: `limit` times those that are `known` to be there. Until the text
-    `fits` somewhere only half of these count, but of the first `HORIZON / 2` all. `heard` were given so far. What is
-    between `done` and `known` is kept for its first hearing.
+    How much may be searched and asked again: until the model was given `budget` times the seconds of audio that are
+    `known` to be there. Until the text `fits` somewhere half of these count, or the first `HORIZON / 2` if more.
+    `heard` seconds were given so far. What is between `done` and `known` is kept for its first hearing.
     """
 
-    limit: float
+    budget: float
     heard: float = 0.0
     known: float = 0.0
     done: float = 0.0
@@ -71,13 +71,13 @@ class Allowance:
     def left(self) -> float:
         """Seconds that are left for asking again."""
         seconds = self.known if self.fits else max(self.known / 2, min(self.known, HORIZON / 2))
-        return self.limit * seconds - self.heard - (self.known - self.done)
+        return self.budget * seconds - self.heard - (self.known - self.done)
 
 
 @dataclass
 class Stretch:
     """
-    A part of a recording of which it is known that these words are said in it: between two anchors, or a whole clip.
+    A part of a recording and the words that are placed in it: between two anchors, or a whole clip.
 
     `frames` `(frames,)` are those of the recording that are heard, which rise; `words` those of the text from `first`
     on, and `breaks` behind them; `voice` what is heard in `frames`. A window may have `longest` seconds of audio.
@@ -159,7 +159,7 @@ class Stretch:
         These have three lengths: what the run takes in slow, in fluent and in fast speech.
         """
         words, seconds, said = len(scores), len(self.frames) * self.segment_time / 1000, self._said
-        heard = np.append(0.0, np.cumsum(self.voice.silence == 0)) * FRAME  # up to each frame
+        sounding = np.append(0.0, np.cumsum(self.voice.silence == 0)) * FRAME  # seconds, up to each of `voice`
         begins, ends = np.append(0.0, times[:, 1]), np.append(times[:, 0], seconds)  # of what is between words
         middles = np.concatenate([[0.0], (times[:-1, 1] + times[1:, 0]) / 2, [seconds]])
         near = np.convolve(scores < DOUBTFUL, np.ones(2 * AROUND + 1))[AROUND : AROUND + words] > 0
@@ -174,10 +174,10 @@ class Stretch:
                 tail = max(before, int(np.searchsorted(said, said[behind] - most, "right")) - 1)
                 asked += [(middles[before], middles[behind], *part) for part in ((before, head), (tail, behind))]
                 continue
-            begin, end = np.interp((begins[first], ends[past]), np.arange(len(heard)) * FRAME, heard)
+            begin, end = np.interp((begins[first], ends[past]), np.arange(len(sounding)) * FRAME, sounding)
             for length in (said[past] - said[first]) * np.array([TEMPO, 1.0, 1 / TEMPO]):
                 if length < SHORTER * (end - begin):
-                    late, early = FRAME * np.searchsorted(heard, (end - length, begin + length))
+                    late, early = FRAME * np.searchsorted(sounding, (end - length, begin + length))
                     asked.append((late, middles[behind], first, behind))
                     asked.append((middles[before], early, before, past))
         return self._windows(asked)
@@ -215,10 +215,10 @@ def rescore(
     stretch: Stretch, allowance: Allowance, again: bool = True
 ) -> Generator[list[Window], list[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Times and scores as `Stretch.decoded` gives them, after what is in doubt was asked for `again` as far as the
-    `allowance` goes; words that are so only together, as long as a fifth of it was not heard up to here."""
+    `allowance` goes. What is in doubt only together is, until a fifth of the budget up to here was heard."""
     times, scores = stretch.decoded()
     for stage in (0, 1, 2, 0) if again else ():  # words asked for again may be put before a pause
-        together = allowance.heard < allowance.limit / 5 * stretch.frames[-1] * stretch.segment_time / 1000
+        together = allowance.heard < allowance.budget / 5 * stretch.frames[-1] * stretch.segment_time / 1000
         asked = stretch.doubtful(times, scores, stage == 2, together) if stage else stretch.sentence_starts(times)
         seconds = np.cumsum([window.given(stretch.segment_time) for window in asked])
         if windows := asked[: np.searchsorted(seconds, allowance.left(), "right")]:

@@ -30,10 +30,7 @@ from .constants import (
 )
 from .rescoring import Window
 from .sound import Sound, runs
-from .windows import Hypothesis, Listener
-
-#: A frame of the recording, and the word that is said from there on or later.
-Place = tuple[int, int]
+from .windows import Hypothesis, Listener, Place
 
 
 @dataclass(frozen=True)
@@ -144,7 +141,7 @@ class Search:
         frame, word, said = int(lost.window.frames[0]), lost.window.first, self.listener.said
         first = [(frame, word)]  # less of the same, and what lies behind all that has a place in the window
         if lost.path.count:
-            first.append((int(lost.times()[-1, 1]), word + lost.path.count))
+            first.append((int(lost.spans()[-1, 1]), word + lost.path.count))
         yield [place for place in first if place not in self._asked]
         speech, frames, pauses = _onsets(self.listener.sound, frame, until)
         last = bound[1] if bound else len(said) - 1
@@ -156,7 +153,7 @@ class Search:
         away = [(speech[:some], frames[:some], np.full(some, to)) for to, some in count.items()]
         # words that nobody says are behind the first ones that fit; a run further on may do so by chance
         fitting = int(np.append(0.0, np.cumsum(lost.path.fit - FITS)).argmax()) if word else 0
-        begin = int(lost.times()[fitting - 1, 1]) if fitting else frame
+        begin = int(lost.spans()[fitting - 1, 1]) if fitting else frame
         away.append((text, np.full(len(words), begin), words))
         speech, text = (part.ravel() for part in np.meshgrid(speech[:pauses], text, indexing="ij"))
         if bound:
@@ -182,9 +179,9 @@ def _with_next(hyp: Hypothesis, seen: list[Hypothesis]) -> float:
     """Evidence of a hypothesis, and of the one that has the next words behind it."""
     if hyp.path.evidence < EVIDENCE / 2:
         return 0.0
-    end = hyp.times()[hyp.path.past - 1, 1]
+    end = hyp.spans()[hyp.path.past - 1, 1]
     nexts = (k for k in seen if k.path.evidence >= EVIDENCE / 2 and 0 <= k.first - hyp.past <= 1)
-    return hyp.path.evidence + max((k.path.evidence for k in nexts if k.times()[k.path.first, 0] >= end), default=0.0)
+    return hyp.path.evidence + max((k.path.evidence for k in nexts if k.spans()[k.path.first, 0] >= end), default=0.0)
 
 
 def _starts_before(sound: Sound, begin: int, frame: int, need: float) -> list[int]:
@@ -201,7 +198,7 @@ def _starts_before(sound: Sound, begin: int, frame: int, need: float) -> list[in
 
 def _begin(sound: Sound, hyp: Hypothesis, aligned: tuple[int, int]) -> int:
     """The frame, `PAUSE` before its first word that fits, from which on a hypothesis is heard again."""
-    return max(aligned[0], int(hyp.times()[hyp.path.first, 0]) - sound.frames(PAUSE))
+    return max(aligned[0], int(hyp.spans()[hyp.path.first, 0]) - sound.frames(PAUSE))
 
 
 def _onsets(sound: Sound, frame: int, until: int) -> tuple[np.ndarray, np.ndarray, int]:

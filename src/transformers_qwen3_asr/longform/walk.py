@@ -1,11 +1,10 @@
 """
 Aligning a recording that is longer than what the model takes.
 
-The walk goes from anchor to anchor: places in a pause at which it is known which word is next. From one on the model
-hears a window of some seconds, with more words than are said in it. The best path tells how many are; the next anchor
-lies in it, far enough before its end that both windows hear the words around it (`windows`). What lies between two
-anchors is a stretch like any clip: its words get their times from all windows that heard them, and what is in doubt is
-asked for again (`rescoring`). Where a window does not fit, it is searched where words and audio meet again (`search`).
+The walk goes from anchor to anchor, where it is known which word is next (`windows`). The model hears some seconds,
+with more words than are said there. The best path tells how many are, and where the next anchor is. What is between
+two anchors is a stretch like any clip: its words get their times from all windows that heard them, and what is in
+doubt is asked for again (`rescoring`). Where a window does not fit, `search` finds where words and audio meet again.
 
 `Walk.run` is a generator that knows no model: it asks for windows and is sent probabilities, so that windows of
 several recordings share a batch.
@@ -57,7 +56,7 @@ class Walk:
         self.frame, self.word = 0, 0  # from here on is to be heard
         self.aligned = 0, 0  # and up to here words have their times
         self.posteriors: list[Posterior] = []
-        self.near = np.zeros(0, int)  # frames before a place that was searched
+        self.near = np.zeros(0, int)  # frames just before the last place that a search found
         self.end = 0.0
 
     def run(self) -> Generator[list[Window], list[np.ndarray], None]:
@@ -78,14 +77,14 @@ class Walk:
                 self.posteriors[-1:] = [hyp.posterior(found[-1].place[1])]
                 for one in found:
                     self._keep(one.hyps)
-                # what is before the place is aligned with its first words, of which the model is least sure
+                # the place's first words may begin a little before it: the model is least sure of them
                 (self.frame, self.word), hyp = found[-1].place, found[-1].hyp
                 self.near = np.arange(self.frame - self.sound.frames(GLANCE / 2), self.frame)
                 said = self.listener.said[self.word] - self.listener.said[self.aligned[1]]
                 if said > self.sound.seconds(self.frame - self.aligned[0]):  # too many words: they would need its room
                     yield from self._align()
             self.allowance.fits = True
-            self.word, self.frame, done = self.listener.anchor(hyp, (self.word, self.frame))
+            (self.frame, self.word), done = self.listener.anchor(hyp, (self.frame, self.word))
             yield from self._align()
             if done:
                 break

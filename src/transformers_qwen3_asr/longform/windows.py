@@ -1,6 +1,8 @@
 """
-Where a long recording is cut, and what the model is asked: windows, where one ends and the next begins (at an anchor),
-and hypotheses, which say how well the answer fits.
+Where a long recording is cut into windows, and how well the model's answer to one fits (its hypothesis).
+
+The next window begins at an anchor: in a pause between sure words, or else a few words before the last that fits. The
+window before runs on past it, so that both hear what is around it.
 """
 
 from collections.abc import Generator, Sequence
@@ -14,6 +16,9 @@ from .constants import AROUND, DOUBTFUL, EVIDENCE_A_WORD, LATE_PAUSE, OVERLAP, P
 from .rescoring import Allowance, Posterior, Window, word_weights
 from .sound import Sound
 from .window_path import WindowPath, window_path
+
+#: A frame of the recording, and the word that is said from there on or later.
+Place = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Hypothesis:
         """One past the last word of that run."""
         return self.window.first + self.path.past
 
-    def times(self) -> np.ndarray:
+    def spans(self) -> np.ndarray:
         """The recording's frames in which the words of the path begin and end, `(count, 2)`."""
         return self.window.frames[self.path.places]
 
@@ -93,28 +98,27 @@ class Listener:
         past = max(word + 1, self.word_after(word, TEMPO * sound.seconds(len(heard))))
         return Window(heard, word, past), end
 
-    def anchor(self, hyp: Hypothesis, before: tuple[int, int]) -> tuple[int, int, bool]:
-        """Word and frame of the next anchor, from which on is heard next, behind `before`; and whether there is none:
-        words or audio end here."""
-        past, places = hyp.path.past, hyp.times()
+    def anchor(self, hyp: Hypothesis, before: Place) -> tuple[Place, bool]:
+        """Where the next window begins, behind `before`, where this one does; and whether words or audio end there."""
+        past, places = hyp.path.past, hyp.spans()
         end = int(places[past - 1, 1]) + 1 if past else hyp.end
         if hyp.past >= len(self.words):
-            return hyp.past, hyp.end, True
+            return (hyp.end, hyp.past), True
         left = self.sound.seconds(self.sound.voice(end, max(end, hyp.end))[0].sum())
         if self.sound.is_end(hyp.end) and left < OVERLAP:
-            return hyp.past, end, True
+            return (end, hyp.past), True
         # behind the run there may be speech that the next words do not fit, and its last words may fit by chance
-        word = max(hyp.path.first, past - AROUND)
+        last = max(hyp.path.first, past - AROUND)
         pause = self._pause(hyp) if left <= OVERLAP else None
-        for place in (pause or (hyp.window.first + word, int(places[word, 0])), (hyp.past, end)):
-            if place > before and place[1] >= before[1]:
-                return *place, False
-        return hyp.past, hyp.end, False
+        for frame, word in (pause or (int(places[last, 0]), hyp.window.first + last), (end, hyp.past)):
+            if frame >= before[0] and (word, frame) > before[::-1]:
+                return (frame, word), False
+        return (hyp.end, hyp.past), False
 
-    def _pause(self, hyp: Hypothesis) -> tuple[int, int] | None:
-        """Word and frame of the last pause between sure words behind which enough is heard, and shortly before which
+    def _pause(self, hyp: Hypothesis) -> Place | None:
+        """The middle of the last pause between sure words behind which enough is heard, and shortly before which
         no sentence begins without a pause: its first words may belong behind this one."""
-        path, places, base = hyp.path, hyp.times(), int(hyp.window.frames[0])
+        path, places, base = hyp.path, hyp.spans(), int(hyp.window.frames[0])
         tight = places[1:, 0] - places[:-1, 1] < self.sound.frames(PAUSE)
         early = np.append(False, tight & np.equal(self.breaks[hyp.window.first :][: len(tight)], SENTENCE_END))
         speech, silence = self.sound.voice(base, hyp.end)
@@ -130,12 +134,12 @@ class Listener:
                 continue
             middle = int(begin[widest] + stop[widest]) // 2
             if behind[middle - base] >= OVERLAP:
-                best, surest = (hyp.window.first + word, middle), sure
+                best, surest = (middle, hyp.window.first + word), sure
                 if sure >= SURE:
                     break
         return best
 
-    def ask(self, places: Sequence[tuple[int, int]], seconds: float) -> Asking:
+    def ask(self, places: Sequence[Place], seconds: float) -> Asking:
         """Hypotheses of windows that begin at `(frame, word)`, of those that have audio and words."""
         asked = [one for at, word in places if word < len(self.words) and (one := self.window(at, word, seconds))]
         if not asked:
