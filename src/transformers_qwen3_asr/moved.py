@@ -10,6 +10,7 @@ from types import ModuleType
 #: Old name -> new name, both within the package: what README or docs have shown, and the files of the classes, which
 #: stand in pickles. An entry goes with the version after the one that it came with (0.2).
 MOVED = {
+    "alignment.results": "results",
     "audio_sources": "audio.sources",
     "configuration_qwen3_asr": "models.configuration_qwen3_asr",
     "feature_extraction_qwen3_asr": "processing.feature_extraction_qwen3_asr",

@@ -21,8 +21,8 @@ from transformers_qwen3_asr import (
     TranscriptionPipeline,
     bundled_model,
 )
-from transformers_qwen3_asr.alignment.results import AlignmentResult
 from transformers_qwen3_asr.formats import convert, write_alignment
+from transformers_qwen3_asr.results import AlignmentResult
 from transformers_qwen3_asr.transcription.speech_recognition import Transcription
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..results import Chunk
 from ..text.sentences import sentence_ends
 from ..text.spans import Span, pieces, whole_text
 from ..text.words import Word
-from .results import Chunk
 
 #: What a chunk may be.
 UNITS = ("word", "char", "sentence", "line")

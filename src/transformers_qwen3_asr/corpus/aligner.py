@@ -10,7 +10,6 @@ from typing import Any
 
 from transformers import pipeline
 
-from ..alignment.results import ROW_ERRORS, Passage
 from ..audio.decoding import load_audio
 from ..audio.sources import opened
 from ..checkpoints.bundled import resolve_model
@@ -18,6 +17,7 @@ from ..labels.recordings import is_path, stated_duration
 from ..pipelines.batching import threads_ahead
 from ..pipelines.each_row import Outcome, align_each
 from ..pipelines.forced_alignment import ForcedAlignmentPipeline
+from ..results import ROW_ERRORS, Passage
 from ..text.languages import aligner_language
 from ..text.spans import whole_text
 from .rows import CorpusRow, row_of

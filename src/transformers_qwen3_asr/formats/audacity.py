@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ..alignment.results import Cue
 from ..labels.recordings import read_text
 from ..labels.rows import Draft, Entry
+from ..results import Cue
 from .spoken import JOINER, check_texts, speaker_of
 
 _SPEAKER = re.compile(r"\[\[([^\[\]]+)\]\](.*)")

@@ -5,9 +5,9 @@ import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ..alignment.results import Cue
 from ..labels.recordings import read_text
 from ..labels.rows import Draft, Entry
+from ..results import Cue
 from .spoken import check_texts, speaker_of
 
 _COLUMNS = ("start", "end", "text")

@@ -9,9 +9,9 @@ from functools import cached_property
 from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
-from ..alignment.results import AlignmentResult, Cue
 from ..labels.checking import is_time, time_problems
 from ..labels.rows import Draft, Entry, join_texts
+from ..results import AlignmentResult, Cue
 from ..text.sentences import sentence_ends
 from ..text.spans import whole_text
 from .subtitles.layout import CueLimits, spelled, subtitle_cues

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..alignment.results import Cue
 from ..labels.rows import Draft, Entry
+from ..results import Cue
 from .audacity import read_audacity, write_audacity
 from .columns import read_csv, read_tsv, write_csv, write_tsv
 from .ctm import read_ctm, write_ctm

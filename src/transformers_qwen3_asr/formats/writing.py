@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..alignment.results import AlignmentResult
 from ..labels.matching import some
 from ..labels.recordings import Recordings
+from ..results import AlignmentResult
 from ..whole_files import write_whole
 from .reading import read_spoken
 from .rttm import Turn, turns_of, with_speakers

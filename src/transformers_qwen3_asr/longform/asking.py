@@ -10,7 +10,7 @@ import torch
 
 from ..alignment.chunks import aligned_words
 from ..alignment.joint_decoding import classes_within
-from ..alignment.results import ROW_ERRORS
+from ..results import ROW_ERRORS
 from .rescoring import DOUBTFUL, Allowance, Posterior, Stretch, Window, rescore, word_weights
 
 #: Scores `(slots, classes)` of items with "audio" and "words".

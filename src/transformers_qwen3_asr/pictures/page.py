@@ -13,8 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ..alignment.results import AlignmentResult
 from ..formats.spoken import Spoken
+from ..results import AlignmentResult
 from ..whole_files import write_whole
 from .sound import encoded
 

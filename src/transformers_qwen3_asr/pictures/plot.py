@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..alignment.results import AlignmentResult
 from ..audio.decoding import is_unrated
 from ..audio.streams import AudioStream
 from ..formats.spoken import Spoken
+from ..results import AlignmentResult
 from ..text.spans import columns
 from .figures import check_plot, write_figure
 from .page import rows, visible

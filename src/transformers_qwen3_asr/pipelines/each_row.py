@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from ..alignment.results import ROW_ERRORS, AlignmentResult
+from ..results import ROW_ERRORS, AlignmentResult
 
 Item = TypeVar("Item")
 

@@ -14,7 +14,6 @@ from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
 from ..alignment.chunks import check_choices
 from ..alignment.decoding import DECODINGS, DEFAULT_DECODING, slot_logits
-from ..alignment.results import AlignmentOptions, AlignmentResult, Recording
 from ..alignment.untranscribed import Levels
 from ..alignment.voice_activity import voice_activity
 from ..checkpoints.loaded import LoadedPipeline, described, unwrapped
@@ -24,6 +23,7 @@ from ..longform.asking import ShortRecording, ask, in_doubt
 from ..longform.long_recordings import LongRecording, open_long, window_limit
 from ..models.graphed import is_small, two_may_call
 from ..models.modeling_qwen3_asr import Qwen3ASRForTokenClassification
+from ..results import AlignmentOptions, AlignmentResult, Recording
 from ..text.languages import aligner_language
 from ..text.sentences import breaks_behind
 from ..text.words import split_words, word_texts

@@ -9,8 +9,8 @@ from torch.utils.data import Dataset
 
 from ..alignment.chunks import make_chunks
 from ..alignment.confidence import recording_fit
-from ..alignment.results import ROW_ERRORS, AlignmentResult, Passage
 from ..alignment.untranscribed import untranscribed
+from ..results import ROW_ERRORS, AlignmentResult, Passage
 from ..text.checks import is_text
 from .rows import named
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ..alignment.results import AlignmentResult, Passage
 from ..formats.spoken import Spoken
 from ..formats.table import BY_NAME
+from ..results import AlignmentResult, Passage
 
 #: Response format -> what writes it, and its media type.
 SUBTITLES = {

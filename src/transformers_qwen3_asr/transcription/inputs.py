@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..alignment.results import ROW_ERRORS
 from ..pipelines.outcomes import numbered
+from ..results import ROW_ERRORS
 
 
 def as_row(given: Any) -> Mapping[str, Any]:

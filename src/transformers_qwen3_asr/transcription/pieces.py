@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..alignment.confidence import recording_fit
-from ..alignment.results import Passage
 from ..alignment.untranscribed import FRAME, Levels
 from ..audio import AudioStream
+from ..results import Passage
 
 #: Seconds on either side of where a piece would end at the latest, in which a pause is looked for; as in qwen-asr.
 SEARCHED = 5.0

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Required, TypedDict, Unpack, overload
 
 from ..alignment.chunks import check_choices
-from ..alignment.results import ROW_ERRORS, Chunk, Passage, Recording, Unit
 from ..checkpoints.loaded import LoadedPipeline, described, unwrapped
 from ..models.modeling_qwen3_asr import Qwen3ASRForConditionalGeneration
 from ..pipelines.batching import gathered, pass_seconds, passes
@@ -16,6 +15,7 @@ from ..pipelines.forced_alignment import ForcedAlignmentPipeline
 from ..pipelines.outcomes import ON_ERROR
 from ..pipelines.rows import check_number, is_recording, named, undecoded, whole_number
 from ..processing.plain_text import check_plain
+from ..results import ROW_ERRORS, Chunk, Passage, Recording, Unit
 from ..text.languages import language_name
 from .aligners import as_aligner
 from .inputs import as_row, items_of, with_columns

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ...alignment.results import Cue
 from ...labels.recordings import read_text
 from ...labels.rows import Draft, Entry
+from ...results import Cue
 from ..spoken import JOINER, Line, with_times_inside
 from .cues import write_cues
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ...alignment.results import Cue
 from ...labels.rows import Draft, Entry, join_texts
+from ...results import Cue
 from ..spoken import JOINER, Line, speaker_of, unwritable
 
 _STAMP = re.compile(r"<((?:\d+:)?\d{1,2}:\d{1,2}\.\d{1,3})>")

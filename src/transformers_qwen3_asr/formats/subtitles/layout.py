@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from ...alignment.results import AlignmentResult, Cue
+from ...results import AlignmentResult, Cue
 from ...text.sentences import sentence_ends
 from ...text.spans import Span, columns, pieces, whole_text
 

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ...alignment.results import Cue
 from ...labels.recordings import read_text
 from ...labels.rows import Draft
+from ...results import Cue
 from ..spoken import Line, speaker_of, with_times_inside
 from .cues import TaggedCue, draft_of_cues, without_times, write_cues
 
