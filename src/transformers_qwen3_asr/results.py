@@ -64,9 +64,9 @@ class AlignmentResult(TypedDict):
     neither) and its ``chunks`` in order. Where a list was given, offsets count in its words joined by single spaces.
 
     ``score`` (0 to 1) and ``fits`` say whether the text belongs to the recording, ``unfit`` where it does not:
-    passages of words that are not said there, or stand where others are said. See `confidence.recording_fit`.
+    passages of words that are not said there, or stand where others are said (`alignment.confidence.recording_fit`).
     ``untranscribed`` are stretches where something is heard and the text has no words: speech that it leaves out, or
-    music or applause. See `untranscribed.untranscribed`.
+    music or applause. See `alignment.untranscribed.untranscribed`.
 
     ``heard`` is how many seconds of audio the model was given for it: the recording's once, and more where words were
     asked for again. Windows of a long recording overlap, and leave out the inside of pauses.

@@ -196,7 +196,7 @@ def _starts_before(sound: Sound, begin: int, frame: int, need: float) -> list[in
     return list(dict.fromkeys(begin + int(at) for at in np.concatenate([onsets, guessed]).clip(0, len(before) - 1)))
 
 
-def _begin(sound: Sound, hyp: Hypothesis, aligned: tuple[int, int]) -> int:
+def _begin(sound: Sound, hyp: Hypothesis, aligned: Place) -> int:
     """The frame, `PAUSE` before its first word that fits, from which on a hypothesis is heard again."""
     return max(aligned[0], int(hyp.spans()[hyp.path.first, 0]) - sound.frames(PAUSE))
 

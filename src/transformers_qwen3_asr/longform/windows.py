@@ -100,8 +100,8 @@ class Listener:
 
     def anchor(self, hyp: Hypothesis, before: Place) -> tuple[Place, bool]:
         """Where the next window begins, behind `before`, where this one does; and whether words or audio end there."""
-        past, places = hyp.path.past, hyp.spans()
-        end = int(places[past - 1, 1]) + 1 if past else hyp.end
+        past, spans = hyp.path.past, hyp.spans()
+        end = int(spans[past - 1, 1]) + 1 if past else hyp.end
         if hyp.past >= len(self.words):
             return (hyp.end, hyp.past), True
         left = self.sound.seconds(self.sound.voice(end, max(end, hyp.end))[0].sum())
@@ -110,7 +110,7 @@ class Listener:
         # behind the run there may be speech that the next words do not fit, and its last words may fit by chance
         last = max(hyp.path.first, past - AROUND)
         pause = self._pause(hyp) if left <= OVERLAP else None
-        for frame, word in (pause or (int(places[last, 0]), hyp.window.first + last), (end, hyp.past)):
+        for frame, word in (pause or (int(spans[last, 0]), hyp.window.first + last), (end, hyp.past)):
             if frame >= before[0] and (word, frame) > before[::-1]:
                 return (frame, word), False
         return (hyp.end, hyp.past), False
@@ -118,8 +118,8 @@ class Listener:
     def _pause(self, hyp: Hypothesis) -> Place | None:
         """The middle of the last pause between sure words behind which enough is heard, and shortly before which
         no sentence begins without a pause: its first words may belong behind this one."""
-        path, places, base = hyp.path, hyp.spans(), int(hyp.window.frames[0])
-        tight = places[1:, 0] - places[:-1, 1] < self.sound.frames(PAUSE)
+        path, spans, base = hyp.path, hyp.spans(), int(hyp.window.frames[0])
+        tight = spans[1:, 0] - spans[:-1, 1] < self.sound.frames(PAUSE)
         early = np.append(False, tight & np.equal(self.breaks[hyp.window.first :][: len(tight)], SENTENCE_END))
         speech, silence = self.sound.voice(base, hyp.end)
         behind = self.sound.seconds(np.append(np.cumsum(speech[::-1])[::-1], 0))
@@ -127,8 +127,8 @@ class Listener:
         best, surest = None, DOUBTFUL
         for word in (k for k in range(path.past - 1, path.first, -1) if not early[max(0, k - AROUND) : k].any()):
             sure = min(path.scores[word - 1], path.scores[word])
-            begin = np.maximum(pauses[:, 0], places[word - 1, 1])
-            stop = np.minimum(pauses[:, 1], places[word, 0])
+            begin = np.maximum(pauses[:, 0], spans[word - 1, 1])
+            stop = np.minimum(pauses[:, 1], spans[word, 0])
             widest = int(np.argmax(stop - begin)) if len(pauses) else 0
             if sure <= surest or not len(pauses) or self.sound.seconds(stop[widest] - begin[widest]) < PAUSE:
                 continue
